@@ -1,1 +1,12 @@
-//! (in progress)
+//! Every decision of Waggle, without IO.
+//!
+//! Nothing here opens a socket, starts a thread or reads a clock: functions take what happened and
+//! the time, and return what to do. `gateway` and `waggle-client` carry it out.
+
+pub mod id;
+pub mod json;
+
+pub mod limits;
+pub mod push;
+pub mod ticket;
+pub mod time;

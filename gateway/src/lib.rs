@@ -1,1 +1,6 @@
-//! (in progress)
+//! The Waggle gateway: the ticket ledger, the HTTP API and the push engine.
+
+pub mod directory;
+pub mod ledger;
+pub mod push;
+pub mod store;

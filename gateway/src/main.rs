@@ -1,1 +1,3 @@
+//! The binary `waggle`.
+
 fn main() {}

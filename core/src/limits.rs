@@ -1,0 +1,57 @@
+//! Every bound in one place. Bytes are of UTF-8, after JSON escapes are undone, unless said otherwise.
+
+/// A command's body on the wire, in bytes.
+pub const COMMAND_BYTES_MAX: usize = 96 * 1024;
+/// A ticket's subject.
+pub const SUBJECT_BYTES_MAX: usize = 512;
+/// A requester's address or name.
+pub const REQUESTER_BYTES_MAX: usize = 256;
+/// One message or note.
+pub const TEXT_BYTES_MAX: usize = 64 * 1024;
+/// An Idempotency-Key: visible ASCII.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
+/// The name of a tenant, queue or agent.
+pub const NAME_BYTES_MAX: usize = 128;
+
+/// Commands admitted and not yet answered, in one gateway.
+pub const COMMANDS_IN_FLIGHT_MAX: usize = 8_192;
+/// Commands in one transaction.
+pub const BATCH_COMMANDS_MAX: usize = 1_024;
+/// Bytes of event data in one transaction.
+pub const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Recent events kept in memory per tenant, in bytes of frames.
+pub const RING_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Recent events kept in memory per tenant, in events.
+pub const RING_EVENTS_MAX: usize = 32_768;
+/// Ticket cells kept in memory.
+pub const CELLS_MAX: usize = 4_000_000;
+
+/// Rows in one page of a list.
+pub const PAGE_ROWS_MAX: u32 = 200;
+/// Rows in one page of a list when the caller does not say.
+pub const PAGE_ROWS_DEFAULT: u32 = 50;
+
+/// A message from a push client, in bytes: room for a command in its envelope.
+pub const CLIENT_MESSAGE_BYTES_MAX: usize = COMMAND_BYTES_MAX + 1024;
+/// A push client's id of a command or subscription.
+pub const MESSAGE_ID_BYTES_MAX: usize = 64;
+/// Views of one session.
+pub const VIEWS_MAX: usize = 256;
+/// Unacknowledged bytes of one session: the least, the default and the most.
+pub const WINDOW_BYTES_MIN: u32 = 4 * 1024;
+/// See [`WINDOW_BYTES_MIN`].
+pub const WINDOW_BYTES_DEFAULT: u32 = 256 * 1024;
+/// See [`WINDOW_BYTES_MIN`].
+pub const WINDOW_BYTES_MAX: u32 = 4 * 1024 * 1024;
+/// Commands of one push session that have no result yet.
+pub const SESSION_COMMANDS_MAX: usize = 64;
+/// Control frames of one session that wait for its socket, in bytes.
+pub const CONTROL_BYTES_MAX: usize = 512 * 1024;
+/// Sessions of one gateway.
+pub const SESSIONS_MAX: usize = 200_000;
+/// Milliseconds between heartbeats (a `mark`, and a ping) of a quiet session.
+pub const HEARTBEAT_MS: u64 = 15_000;
+/// Milliseconds a new connection has for its handshake and its `hello`.
+pub const HELLO_MS_MAX: u64 = 10_000;
+/// Events read from the log for one session's replay at a time.
+pub const REPLAY_EVENTS_MAX: usize = 512;

@@ -1,0 +1,113 @@
+//! Close codes: one table, used by servers and clients.
+
+/// What a client does after a close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// Reconnect now, with jitter.
+    Now,
+    /// Reconnect with growing pauses.
+    BackOff,
+    /// Do not come back: something must change first.
+    Never,
+}
+
+/// Why the server closes. The number's range fixes what the client does: 4000–4099 reconnect now,
+/// 4100–4199 back off, 4200–4299 do not come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CloseCode {
+    /// The gateway drains; another, or the next start, takes over.
+    Drain,
+    /// The client was silent, or its acks made no sense.
+    Unresponsive,
+    /// The session fell behind what can be replayed in order.
+    Lagging,
+    /// Too many sessions, or no room for this one now.
+    Overload,
+    /// The gateway has failed inside.
+    Internal,
+    /// No `hello` in time.
+    HelloTimeout,
+    /// The token is unknown, expired or revoked.
+    Unauthorized,
+    /// A message that the protocol does not allow.
+    ProtocolError,
+    /// A message over its limit.
+    TooLarge,
+    /// Messages faster than the session may send them.
+    RateLimited,
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct CloseEntry {
+    /// Which.
+    pub code: CloseCode,
+    /// The number on the wire.
+    pub number: u16,
+    /// The reason on the wire, unless there is a better one.
+    pub reason: &'static str,
+}
+
+/// All close codes. Append-only.
+pub const CLOSE_CODES: [CloseEntry; 10] = [
+    CloseEntry { code: CloseCode::Drain, number: 4000, reason: "draining" },
+    CloseEntry { code: CloseCode::Unresponsive, number: 4001, reason: "unresponsive" },
+    CloseEntry { code: CloseCode::Lagging, number: 4002, reason: "lagging" },
+    CloseEntry { code: CloseCode::Overload, number: 4100, reason: "overload" },
+    CloseEntry { code: CloseCode::Internal, number: 4101, reason: "internal error" },
+    CloseEntry { code: CloseCode::HelloTimeout, number: 4102, reason: "no hello in time" },
+    CloseEntry { code: CloseCode::RateLimited, number: 4103, reason: "rate limited" },
+    CloseEntry { code: CloseCode::Unauthorized, number: 4200, reason: "unauthorized" },
+    CloseEntry { code: CloseCode::ProtocolError, number: 4201, reason: "protocol error" },
+    CloseEntry { code: CloseCode::TooLarge, number: 4202, reason: "message too large" },
+];
+
+impl CloseCode {
+    /// Its row.
+    #[must_use]
+    pub fn entry(self) -> CloseEntry {
+        CLOSE_CODES.into_iter().find(|entry| entry.code == self).unwrap_or(CloseEntry {
+            code: self,
+            number: 4101,
+            reason: "internal error",
+        })
+    }
+
+    /// The number on the wire.
+    #[must_use]
+    pub fn number(self) -> u16 {
+        self.entry().number
+    }
+}
+
+impl Retry {
+    /// What a client does after a close with `number`: by range, so that codes of a newer server are
+    /// understood; anything outside the ranges (a proxy's 1001, a cut connection) backs off.
+    #[must_use]
+    pub fn for_number(number: u16) -> Self {
+        match number {
+            4000..=4099 => Self::Now,
+            4200..=4299 => Self::Never,
+            _ => Self::BackOff,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_one_row_in_range() {
+        for entry in CLOSE_CODES {
+            let rows =
+                CLOSE_CODES.iter().filter(|other| other.number == entry.number || other.code == entry.code);
+            assert_eq!(rows.count(), 1, "{entry:?}");
+            assert_eq!(entry.code.number(), entry.number);
+            assert!((4000..4300).contains(&entry.number));
+        }
+        assert_eq!(Retry::for_number(CloseCode::Unauthorized.number()), Retry::Never);
+        assert_eq!(Retry::for_number(1006), Retry::BackOff);
+        assert_eq!(Retry::for_number(4050), Retry::Now);
+    }
+}

@@ -1,0 +1,18 @@
+//! The push protocol: messages, views, close codes, and the machines at both ends.
+
+mod client_message;
+mod close;
+mod frame;
+mod server_message;
+mod view;
+
+pub use client_message::{ClientMessage, Hello, MessageError, PushCommand};
+pub use close::{CLOSE_CODES, CloseCode, CloseEntry, Retry};
+pub use frame::{close_frame, ping_frame, pong_frame, text_frame, text_frame_header};
+pub use server_message::{EventMessage, ResyncReason, ServerMessage, Welcome};
+pub use view::{View, ViewError};
+
+/// The WebSocket subprotocol of version 1.
+pub const SUBPROTOCOL: &str = "waggle.v1.json";
+/// The path of the push endpoint.
+pub const PATH: &str = "/v1/push";

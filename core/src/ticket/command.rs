@@ -1,0 +1,414 @@
+//! Commands as they arrive: parsed in place, fields borrowed from the received bytes.
+
+use serde::{Deserialize, Serialize};
+
+use super::lifecycle::{Lifecycle, Status};
+use super::{Intent, Refusal};
+use crate::id::{AgentId, Fence, QueueId, TicketId, Version};
+use crate::json::JsonText;
+use crate::limits::{COMMAND_BYTES_MAX, REQUESTER_BYTES_MAX, SUBJECT_BYTES_MAX, TEXT_BYTES_MAX};
+
+/// How urgent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Can wait.
+    Low,
+    /// As most.
+    #[default]
+    Normal,
+    /// Before most.
+    High,
+    /// Now.
+    Urgent,
+}
+
+impl Priority {
+    /// Its name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+            Self::Urgent => "urgent",
+        }
+    }
+
+    /// The priority called `name`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Low, Self::Normal, Self::High, Self::Urgent]
+            .into_iter()
+            .find(|priority| priority.name() == name)
+    }
+}
+
+/// Which version a command was decided on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// Whatever it is (`If-Match: *`).
+    Any,
+    /// This one only.
+    Version(Version),
+}
+
+/// What somebody wants. Texts are borrowed from the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command<'a> {
+    /// A new ticket.
+    Create {
+        /// Where it waits.
+        queue: QueueId,
+        /// At most [`SUBJECT_BYTES_MAX`].
+        subject: JsonText<'a>,
+        /// At most [`REQUESTER_BYTES_MAX`].
+        requester: JsonText<'a>,
+        /// The first message; at most [`TEXT_BYTES_MAX`].
+        text: JsonText<'a>,
+        /// Normal where not said.
+        priority: Priority,
+        /// The closed ticket that this one follows.
+        follow_up_of: Option<TicketId>,
+    },
+    /// A further message from the requester.
+    Message {
+        /// At most [`TEXT_BYTES_MAX`].
+        text: JsonText<'a>,
+    },
+    /// A public reply.
+    Reply {
+        /// At most [`TEXT_BYTES_MAX`].
+        text: JsonText<'a>,
+        /// The status that it leaves.
+        status: Option<Status>,
+    },
+    /// An internal note.
+    Note {
+        /// At most [`TEXT_BYTES_MAX`].
+        text: JsonText<'a>,
+    },
+    /// New values of fields; at least one.
+    Set {
+        /// New subject.
+        subject: Option<JsonText<'a>>,
+        /// New priority.
+        priority: Option<Priority>,
+        /// New queue.
+        queue: Option<QueueId>,
+    },
+    /// Along an edge of the lifecycle.
+    Move {
+        /// Where to.
+        to: Status,
+    },
+    /// For the agent who asks.
+    Claim,
+    /// Back to the queue.
+    Release,
+    /// For the agent named.
+    Assign {
+        /// Whom.
+        agent: AgentId,
+    },
+}
+
+/// A command with what its author knew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request<'a> {
+    /// What.
+    pub command: Command<'a>,
+    /// The version it was decided on, where said.
+    pub expect: Option<Expect>,
+    /// The claim's fence, where said.
+    pub fence: Option<Fence>,
+}
+
+/// Why the bytes are no command. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// Longer than [`COMMAND_BYTES_MAX`].
+    #[error("the command has {bytes} bytes; at most {COMMAND_BYTES_MAX} are taken")]
+    TooLong {
+        /// As received.
+        bytes: usize,
+    },
+    /// Not JSON, or not of a command's shape; the message says where and what was expected.
+    #[error("{0}")]
+    Malformed(String),
+    /// No such `type`.
+    #[error(
+        "unknown command type {0:?}; expected one of create, message, reply, note, set, move, claim, release, assign"
+    )]
+    UnknownType(String),
+    /// A field that the command needs.
+    #[error("a {command} command needs the field {field:?}")]
+    MissingField {
+        /// Its type.
+        command: &'static str,
+        /// The field.
+        field: &'static str,
+    },
+    /// A field that the command does not take.
+    #[error("a {command} command takes no field {field:?}; it takes {takes}")]
+    ExtraField {
+        /// Its type.
+        command: &'static str,
+        /// The field.
+        field: &'static str,
+        /// Those that it takes.
+        takes: &'static str,
+    },
+    /// A text over its limit.
+    #[error("{field:?} has {bytes} bytes; at most {limit} are taken")]
+    TextTooLong {
+        /// The field.
+        field: &'static str,
+        /// As given.
+        bytes: usize,
+        /// At most.
+        limit: usize,
+    },
+    /// A text of nothing.
+    #[error("{field:?} is blank; it needs at least one visible character")]
+    BlankText {
+        /// The field.
+        field: &'static str,
+    },
+    /// A status that the lifecycle does not have.
+    #[error("unknown status {name:?}; expected one of new, open, pending, on_hold, solved, closed")]
+    UnknownStatus {
+        /// As given.
+        name: String,
+    },
+    /// A set command that sets nothing.
+    #[error("a set command needs at least one of the fields \"subject\", \"priority\", \"queue\"")]
+    NothingToSet,
+}
+
+/// Every field of every command: flat, so that nothing is buffered or copied while it is parsed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: JsonText<'a>,
+    #[serde(borrow)]
+    subject: Option<JsonText<'a>>,
+    #[serde(borrow)]
+    requester: Option<JsonText<'a>>,
+    #[serde(borrow)]
+    text: Option<JsonText<'a>>,
+    #[serde(borrow)]
+    status: Option<JsonText<'a>>,
+    #[serde(borrow)]
+    to: Option<JsonText<'a>>,
+    priority: Option<Priority>,
+    queue: Option<QueueId>,
+    agent: Option<AgentId>,
+    follow_up_of: Option<TicketId>,
+    expect: Option<Version>,
+    fence: Option<Fence>,
+}
+
+impl<'a> Request<'a> {
+    /// Parses one command from JSON: an object with a `type`, that type's fields, and for all but
+    /// create the optional `expect` (version) and `fence`.
+    ///
+    /// Allocates nothing where it succeeds.
+    ///
+    /// # Errors
+    /// Says what is wrong and what would be right.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, CommandError> {
+        if bytes.len() > COMMAND_BYTES_MAX {
+            return Err(CommandError::TooLong { bytes: bytes.len() });
+        }
+        let fields: Fields<'a> =
+            serde_json::from_slice(bytes).map_err(|error| CommandError::Malformed(error.to_string()))?;
+        fields.into_request()
+    }
+}
+
+impl<'a> Fields<'a> {
+    fn into_request(self) -> Result<Request<'a>, CommandError> {
+        let kind = self.kind.decode();
+        let command = match kind.as_ref() {
+            "create" => self.create()?,
+            "message" => {
+                self.takes_only("message", "text, expect", &["text", "expect"])?;
+                Command::Message { text: self.text("message")? }
+            }
+            "reply" => {
+                self.takes_only(
+                    "reply",
+                    "text, status, expect, fence",
+                    &["text", "status", "expect", "fence"],
+                )?;
+                let status = self.status.map(|name| status(&name)).transpose()?;
+                Command::Reply { text: self.text("reply")?, status }
+            }
+            "note" => {
+                self.takes_only("note", "text, expect", &["text", "expect"])?;
+                Command::Note { text: self.text("note")? }
+            }
+            "set" => self.set()?,
+            "move" => {
+                self.takes_only("move", "to, expect, fence", &["to", "expect", "fence"])?;
+                let to = self.to.ok_or(CommandError::MissingField { command: "move", field: "to" })?;
+                Command::Move { to: status(&to)? }
+            }
+            "claim" => {
+                self.takes_only("claim", "expect, fence", &["expect", "fence"])?;
+                Command::Claim
+            }
+            "release" => {
+                self.takes_only("release", "expect, fence", &["expect", "fence"])?;
+                Command::Release
+            }
+            "assign" => {
+                self.takes_only("assign", "agent, expect, fence", &["agent", "expect", "fence"])?;
+                let agent =
+                    self.agent.ok_or(CommandError::MissingField { command: "assign", field: "agent" })?;
+                Command::Assign { agent }
+            }
+            other => return Err(CommandError::UnknownType(other.chars().take(40).collect())),
+        };
+        Ok(Request { command, expect: self.expect.map(Expect::Version), fence: self.fence })
+    }
+
+    fn create(&self) -> Result<Command<'a>, CommandError> {
+        const TAKES: &str = "queue, subject, requester, text, priority, follow_up_of";
+        self.takes_only(
+            "create",
+            TAKES,
+            &["queue", "subject", "requester", "text", "priority", "follow_up_of"],
+        )?;
+        let missing = |field| CommandError::MissingField { command: "create", field };
+        let subject = self.subject.ok_or_else(|| missing("subject"))?;
+        let requester = self.requester.ok_or_else(|| missing("requester"))?;
+        Ok(Command::Create {
+            queue: self.queue.ok_or_else(|| missing("queue"))?,
+            subject: within(subject, "subject", SUBJECT_BYTES_MAX)?,
+            requester: within(requester, "requester", REQUESTER_BYTES_MAX)?,
+            text: self.text("create")?,
+            priority: self.priority.unwrap_or_default(),
+            follow_up_of: self.follow_up_of,
+        })
+    }
+
+    fn set(&self) -> Result<Command<'a>, CommandError> {
+        const TAKES: &str = "subject, priority, queue, expect, fence";
+        self.takes_only("set", TAKES, &["subject", "priority", "queue", "expect", "fence"])?;
+        if self.subject.is_none() && self.priority.is_none() && self.queue.is_none() {
+            return Err(CommandError::NothingToSet);
+        }
+        let subject =
+            self.subject.map(|subject| within(subject, "subject", SUBJECT_BYTES_MAX)).transpose()?;
+        Ok(Command::Set { subject, priority: self.priority, queue: self.queue })
+    }
+
+    fn text(&self, command: &'static str) -> Result<JsonText<'a>, CommandError> {
+        let text = self.text.ok_or(CommandError::MissingField { command, field: "text" })?;
+        within(text, "text", TEXT_BYTES_MAX)
+    }
+
+    fn takes_only(
+        &self,
+        command: &'static str,
+        takes: &'static str,
+        allowed: &[&'static str],
+    ) -> Result<(), CommandError> {
+        let given = [
+            ("subject", self.subject.is_some()),
+            ("requester", self.requester.is_some()),
+            ("text", self.text.is_some()),
+            ("status", self.status.is_some()),
+            ("to", self.to.is_some()),
+            ("priority", self.priority.is_some()),
+            ("queue", self.queue.is_some()),
+            ("agent", self.agent.is_some()),
+            ("follow_up_of", self.follow_up_of.is_some()),
+            ("expect", self.expect.is_some()),
+            ("fence", self.fence.is_some()),
+        ];
+        match given.into_iter().find(|(field, is_given)| *is_given && !allowed.contains(field)) {
+            Some((field, _)) => Err(CommandError::ExtraField { command, field, takes }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Command<'_> {
+    /// Its `type` on the wire.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "create",
+            Self::Message { .. } => "message",
+            Self::Reply { .. } => "reply",
+            Self::Note { .. } => "note",
+            Self::Set { .. } => "set",
+            Self::Move { .. } => "move",
+            Self::Claim => "claim",
+            Self::Release => "release",
+            Self::Assign { .. } => "assign",
+        }
+    }
+
+    /// What admission needs to know of it; `None` for create, which has no ticket to be admitted on.
+    #[must_use]
+    pub fn intent(&self) -> Option<Intent> {
+        Some(match *self {
+            Self::Create { .. } => return None,
+            Self::Message { .. } => Intent::Message,
+            Self::Reply { status, .. } => Intent::Reply { status },
+            Self::Note { .. } => Intent::Note,
+            Self::Set { priority, queue, .. } => Intent::Set { priority, queue },
+            Self::Move { to } => Intent::Move { to },
+            Self::Claim => Intent::Claim,
+            Self::Release => Intent::Release,
+            Self::Assign { agent } => Intent::Assign { agent },
+        })
+    }
+
+    /// Whether it overwrites what somebody else may have changed, so that its author must say which
+    /// version he saw, or that he does not care.
+    #[must_use]
+    pub fn overwrites(&self) -> bool {
+        matches!(self, Self::Set { .. } | Self::Move { .. } | Self::Assign { .. })
+    }
+}
+
+fn status(name: &JsonText<'_>) -> Result<Status, CommandError> {
+    let name = name.decode();
+    Lifecycle::default_table()
+        .status(&name)
+        .ok_or_else(|| CommandError::UnknownStatus { name: name.chars().take(40).collect() })
+}
+
+fn within<'a>(text: JsonText<'a>, field: &'static str, limit: usize) -> Result<JsonText<'a>, CommandError> {
+    match text.decoded_bytes() {
+        bytes if bytes > limit => Err(CommandError::TextTooLong { field, bytes, limit }),
+        _ if text.is_blank() => Err(CommandError::BlankText { field }),
+        _ => Ok(text),
+    }
+}
+
+impl Refusal {
+    /// Stable code of the error, as in `docs/ERRORS.md`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::StaleVersion { .. } => "stale_version",
+            Self::StaleFence { .. } => "stale_fence",
+            Self::FenceRequired => "fence_required",
+            Self::NotHolder => "not_holder",
+            Self::AlreadyClaimed => "already_claimed",
+            Self::NotClaimed => "not_claimed",
+            Self::Closed => "ticket_closed",
+            Self::NoEdge { .. } => "forbidden_edge",
+            Self::NeedsAdmin => "needs_admin",
+            Self::NeedsAgent => "needs_agent",
+            Self::Exhausted { .. } => "ticket_exhausted",
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! The whole state that admission decides on, in one word, and the decision itself.
+
+use super::lifecycle::{Category, Lifecycle, Right, Status};
+use super::{Expect, Priority};
+use crate::id::{AgentId, Fence, QueueId, Version};
+
+/// Who acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Actor {
+    /// A person of the team.
+    Agent(AgentId),
+    /// Whoever asked; an incoming message.
+    Requester,
+    /// Waggle itself.
+    System,
+}
+
+/// Who acts, and with which right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Authority {
+    /// Who.
+    pub actor: Actor,
+    /// What the token behind it allows.
+    pub right: Right,
+}
+
+/// What a command wants of a ticket, as far as admission looks at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intent {
+    /// A message from the requester.
+    Message,
+    /// A public reply, and the status that it leaves.
+    Reply {
+        /// `None`: stays, but a new ticket becomes open.
+        status: Option<Status>,
+    },
+    /// An internal note.
+    Note,
+    /// Changes of fields.
+    Set {
+        /// New priority.
+        priority: Option<Priority>,
+        /// New queue.
+        queue: Option<QueueId>,
+    },
+    /// A move along an edge.
+    Move {
+        /// Where to.
+        to: Status,
+    },
+    /// Take the ticket for oneself.
+    Claim,
+    /// Give it back to its queue.
+    Release,
+    /// Give it to an agent.
+    Assign {
+        /// Whom to.
+        agent: AgentId,
+    },
+}
+
+/// Version, status, fence and whether the ticket is held, packed into 64 bits, so that one
+/// compare-and-swap decides every race for a ticket.
+///
+/// Bits 32–63 version, 26–31 status, 25 held, 0–24 fence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Word(pub u64);
+
+const FENCE_BITS: u32 = 25;
+const HELD_BIT: u64 = 1 << FENCE_BITS;
+const STATUS_SHIFT: u32 = FENCE_BITS + 1;
+
+impl Word {
+    /// The highest fence that fits.
+    pub const FENCE_MAX: u32 = (1 << FENCE_BITS) - 1;
+    /// The highest version that fits.
+    pub const VERSION_MAX: u32 = u32::MAX;
+
+    /// Packs the four parts; `fence` must be at most [`Word::FENCE_MAX`].
+    #[must_use]
+    pub fn pack(version: Version, status: Status, fence: Fence, hold: Hold) -> Self {
+        assert!(fence.0 <= Self::FENCE_MAX, "a fence fits 25 bits");
+        let held = if hold == Hold::Held { HELD_BIT } else { 0 };
+        Self(
+            u64::from(version.0) << 32
+                | u64::from(status.index()) << STATUS_SHIFT
+                | held
+                | u64::from(fence.0),
+        )
+    }
+
+    /// How many events the ticket has, reserved ones included.
+    #[must_use]
+    pub fn version(self) -> Version {
+        // The upper half of 64 bits fits 32.
+        Version((self.0 >> 32) as u32)
+    }
+
+    /// Its status.
+    #[must_use]
+    pub fn status(self) -> Status {
+        // Six bits.
+        Status::from_index((self.0 >> STATUS_SHIFT & 63) as u8)
+    }
+
+    /// The fence of its newest claim.
+    #[must_use]
+    pub fn fence(self) -> Fence {
+        // 25 bits.
+        Fence((self.0 & u64::from(Self::FENCE_MAX)) as u32)
+    }
+
+    /// Whether somebody holds it.
+    #[must_use]
+    pub fn hold(self) -> Hold {
+        if self.0 & HELD_BIT == 0 { Hold::Free } else { Hold::Held }
+    }
+}
+
+/// Whether somebody holds a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// Nobody does.
+    Free,
+    /// The agent of its newest claim does.
+    Held,
+}
+
+/// What an admitted command changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transition {
+    /// The version that it becomes.
+    pub version: Version,
+    /// Status before
+    pub status_from: Status,
+    /// and after.
+    pub status_to: Status,
+    /// Fence after; raised by claim and assign.
+    pub fence: Fence,
+    /// Who holds it from now on, where that changes: `Some(None)` is nobody.
+    pub holder: Option<Option<AgentId>>,
+}
+
+/// Why a command is not admitted. Nothing has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// `expect` names another version.
+    #[error("the ticket is at version {current}, not {expected}; read it again and decide anew")]
+    StaleVersion {
+        /// What the caller knew.
+        expected: Version,
+        /// What is.
+        current: Version,
+    },
+    /// `fence` is not the one that holds.
+    #[error("fence {given} does not hold this ticket any more; its newest fence is {current}")]
+    StaleFence {
+        /// What the caller gave.
+        given: Fence,
+        /// The newest.
+        current: Fence,
+    },
+    /// The ticket is held, and the command says no fence.
+    #[error("the ticket is held; only its holder may do this, and gives the claim's fence with it")]
+    FenceRequired,
+    /// The fence is right, but the claim is another agent's.
+    #[error("the ticket is held by another agent")]
+    NotHolder,
+    /// A claim of a ticket that is held.
+    #[error("the ticket is already claimed; its release, or a claim that names its fence, frees it")]
+    AlreadyClaimed,
+    /// A release of a ticket that nobody holds.
+    #[error("nobody holds this ticket")]
+    NotClaimed,
+    /// The ticket is closed.
+    #[error("the ticket is closed, which is final; create a follow-up ticket with follow_up_of")]
+    Closed,
+    /// The lifecycle has no such edge.
+    #[error("a ticket cannot go from {} to {}", Lifecycle::default_table().name(*from), Lifecycle::default_table().name(*to))]
+    NoEdge {
+        /// Where it is.
+        from: Status,
+        /// Where it was to go.
+        to: Status,
+    },
+    /// The edge is for others.
+    #[error("this needs an administrator's token")]
+    NeedsAdmin,
+    /// A requester, or Waggle itself, asked for what only agents do.
+    #[error("only an agent may do this")]
+    NeedsAgent,
+    /// Version or fence have no number left.
+    #[error("the ticket has reached its limit of {limit} {what}; create a follow-up ticket")]
+    Exhausted {
+        /// Events or claims.
+        what: &'static str,
+        /// How many there may be.
+        limit: u32,
+    },
+}
+
+/// Decides whether `intent` is admitted on a ticket at `word`, which `holder` holds.
+///
+/// `holder` is `None` also while a claim is so new that its holder is not known yet; nobody can know
+/// its fence then.
+///
+/// # Errors
+/// The reason, where it is not admitted.
+pub fn decide(
+    word: Word,
+    holder: Option<AgentId>,
+    authority: Authority,
+    expect: Expect,
+    fence: Option<Fence>,
+    intent: Intent,
+) -> Result<(Word, Transition), Refusal> {
+    let lifecycle = Lifecycle::default_table();
+    let status = word.status();
+    check_expectations(word, expect, fence)?;
+    if lifecycle.category(status) == Category::Closed {
+        return Err(Refusal::Closed);
+    }
+    check_hold(word, holder, authority, fence, intent)?;
+
+    let actor_agent = match authority.actor {
+        Actor::Agent(agent) => Some(agent),
+        Actor::Requester | Actor::System => None,
+    };
+    let status_to = match intent {
+        Intent::Message => lifecycle.after_requester(status).ok_or(Refusal::Closed)?,
+        Intent::Note | Intent::Set { .. } | Intent::Release => status,
+        Intent::Reply { status: Some(to) } if to != status => checked_edge(lifecycle, status, to, authority)?,
+        Intent::Reply { .. } | Intent::Claim | Intent::Assign { .. } => lifecycle.after_taken(status),
+        Intent::Move { to } => checked_edge(lifecycle, status, to, authority)?,
+    };
+    let holder = match intent {
+        Intent::Claim => Some(Some(actor_agent.ok_or(Refusal::NeedsAgent)?)),
+        Intent::Assign { agent } => Some(Some(agent)),
+        Intent::Release => Some(None),
+        _ => None,
+    };
+
+    if word.version().0 == Word::VERSION_MAX {
+        return Err(Refusal::Exhausted { what: "events", limit: Word::VERSION_MAX });
+    }
+    let version = word.version().next();
+    let fence = match holder {
+        Some(Some(_)) if word.fence().0 == Word::FENCE_MAX => {
+            return Err(Refusal::Exhausted { what: "claims", limit: Word::FENCE_MAX });
+        }
+        Some(Some(_)) => Fence(word.fence().0 + 1),
+        _ => word.fence(),
+    };
+    let hold = match holder {
+        Some(Some(_)) => Hold::Held,
+        Some(None) => Hold::Free,
+        None => word.hold(),
+    };
+    let next = Word::pack(version, status_to, fence, hold);
+    Ok((next, Transition { version, status_from: status, status_to, fence, holder }))
+}
+
+fn check_expectations(word: Word, expect: Expect, fence: Option<Fence>) -> Result<(), Refusal> {
+    if let Expect::Version(expected) = expect
+        && expected != word.version()
+    {
+        return Err(Refusal::StaleVersion { expected, current: word.version() });
+    }
+    match fence {
+        Some(given) if given != word.fence() || word.hold() == Hold::Free => {
+            Err(Refusal::StaleFence { given, current: word.fence() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The rules of claims: see the table in ARCHITECTURE.md.
+fn check_hold(
+    word: Word,
+    holder: Option<AgentId>,
+    authority: Authority,
+    fence: Option<Fence>,
+    intent: Intent,
+) -> Result<(), Refusal> {
+    let agent = match (authority.actor, intent) {
+        (_, Intent::Message) => return Ok(()),
+        (Actor::Agent(agent), _) => agent,
+        (Actor::Requester | Actor::System, _) => return Err(Refusal::NeedsAgent),
+    };
+    match (intent, word.hold()) {
+        (Intent::Note, _) => Ok(()),
+        (Intent::Release, Hold::Free) => Err(Refusal::NotClaimed),
+        (_, Hold::Free) => Ok(()),
+        // A fence that is known may be claimed over: checked above.
+        (Intent::Claim, Hold::Held) => fence.map(|_| ()).ok_or(Refusal::AlreadyClaimed),
+        (_, Hold::Held) if authority.right == Right::Admin => Ok(()),
+        (_, Hold::Held) if fence.is_none() => Err(Refusal::FenceRequired),
+        (_, Hold::Held) if holder != Some(agent) => Err(Refusal::NotHolder),
+        (_, Hold::Held) => Ok(()),
+    }
+}
+
+fn checked_edge(
+    lifecycle: &Lifecycle,
+    from: Status,
+    to: Status,
+    authority: Authority,
+) -> Result<Status, Refusal> {
+    let edge = lifecycle.edge(from, to).ok_or(Refusal::NoEdge { from, to })?;
+    match (edge.right, authority.right) {
+        (Right::Admin, Right::Agent) => Err(Refusal::NeedsAdmin),
+        _ => Ok(to),
+    }
+}

@@ -1,0 +1,385 @@
+//! Events: what a command becomes, as it is stored and as it is sent.
+
+use bytes::Bytes;
+
+use super::command::Command;
+use super::lifecycle::{Lifecycle, Status};
+use super::{Actor, Priority, Transition};
+use crate::id::{AgentId, Fence, Offset, QueueId, TicketId, Version};
+use crate::json::{push_literal, push_number};
+use crate::time::Timestamp;
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The ticket came to be, with its first message.
+    Created,
+    /// The requester wrote.
+    Message,
+    /// An agent answered in public.
+    Reply,
+    /// An agent left a note for agents.
+    Note,
+    /// Fields have new values.
+    Set,
+    /// The status moved.
+    Moved,
+    /// An agent took it.
+    Claimed,
+    /// Its holder gave it back.
+    Released,
+    /// It was given to an agent.
+    Assigned,
+}
+
+const KINDS: [(Kind, &str); 9] = [
+    (Kind::Created, "created"),
+    (Kind::Message, "message"),
+    (Kind::Reply, "reply"),
+    (Kind::Note, "note"),
+    (Kind::Set, "set"),
+    (Kind::Moved, "moved"),
+    (Kind::Claimed, "claimed"),
+    (Kind::Released, "released"),
+    (Kind::Assigned, "assigned"),
+];
+
+impl Kind {
+    /// Its name on the wire and in storage.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        KINDS.iter().find(|(kind, _)| *kind == self).map_or("?", |(_, name)| name)
+    }
+
+    /// The kind called `name`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        KINDS.iter().find(|(_, known)| *known == name).map(|(kind, _)| *kind)
+    }
+
+    /// Whether its data has a `text` that people read.
+    #[must_use]
+    pub fn has_text(self) -> bool {
+        matches!(self, Self::Created | Self::Message | Self::Reply | Self::Note)
+    }
+}
+
+impl Actor {
+    /// As on the wire and in storage: `agent:3`, `requester`, `system`.
+    pub fn write_to(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Agent(agent) => {
+                out.extend_from_slice(b"agent:");
+                push_number(out, u64::from(agent.0));
+            }
+            Self::Requester => out.extend_from_slice(b"requester"),
+            Self::System => out.extend_from_slice(b"system"),
+        }
+    }
+
+    /// The actor called `name`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "requester" => Some(Self::Requester),
+            "system" => Some(Self::System),
+            _ => name.strip_prefix("agent:")?.parse().ok().map(Self::Agent),
+        }
+    }
+}
+
+/// Whose views an event belongs to: where the ticket is, and where it was if it left there with this
+/// event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Route {
+    /// Its queue after the event.
+    pub queue: QueueId,
+    /// Its queue before, where that was another.
+    pub queue_from: Option<QueueId>,
+    /// Who holds it after the event.
+    pub agent: Option<AgentId>,
+    /// Who held it before, where that was somebody else.
+    pub agent_from: Option<AgentId>,
+}
+
+/// An admitted command on its way to storage: an event that has no offset yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// Of which ticket.
+    pub ticket: TicketId,
+    /// The version that it makes.
+    pub version: Version,
+    /// What happened.
+    pub kind: Kind,
+    /// By whom.
+    pub actor: Actor,
+    /// When it was admitted.
+    pub at: Timestamp,
+    /// Status after it.
+    pub status: Status,
+    /// Fence after it.
+    pub fence: Fence,
+    /// Who holds the ticket, where that changes.
+    pub holder: Option<Option<AgentId>>,
+    /// Its queue, where that changes.
+    pub queue: Option<QueueId>,
+    /// Its priority, where that changes.
+    pub priority: Option<Priority>,
+    /// The `data` object of the event, as JSON.
+    pub data: Vec<u8>,
+}
+
+impl NewEvent {
+    /// The first event of a new ticket. `command` must be a create.
+    #[must_use]
+    pub fn created(ticket: TicketId, command: &Command<'_>, actor: Actor, at: Timestamp) -> Option<Self> {
+        let Command::Create { queue, subject, requester, text, priority, follow_up_of } = command else {
+            return None;
+        };
+        let lifecycle = Lifecycle::default_table();
+        let status = lifecycle.initial();
+        let literals = subject.literal().len() + requester.literal().len() + text.literal().len();
+        let mut data = Data::with_capacity(literals + 128);
+        data.number("queue", u64::from(queue.0));
+        data.literal("subject", subject.literal());
+        data.literal("requester", requester.literal());
+        data.text("priority", priority.name());
+        data.text("status", lifecycle.name(status));
+        if let Some(closed) = follow_up_of {
+            data.number("follow_up_of", closed.0);
+        }
+        data.literal("text", text.literal());
+        Some(Self {
+            ticket,
+            version: Version(1),
+            kind: Kind::Created,
+            actor,
+            at,
+            status,
+            fence: Fence(0),
+            holder: None,
+            queue: Some(*queue),
+            priority: Some(*priority),
+            data: data.finish(),
+        })
+    }
+
+    /// The event that an admitted command becomes; `None` for create.
+    #[must_use]
+    pub fn admitted(
+        ticket: TicketId,
+        command: &Command<'_>,
+        transition: &Transition,
+        actor: Actor,
+        at: Timestamp,
+    ) -> Option<Self> {
+        let lifecycle = Lifecycle::default_table();
+        let mut data = Data::with_capacity(96);
+        let mut queue_to = None;
+        let mut priority_to = None;
+        let kind = match command {
+            Command::Create { .. } => return None,
+            Command::Message { .. } => Kind::Message,
+            Command::Reply { .. } => Kind::Reply,
+            Command::Note { .. } => Kind::Note,
+            Command::Set { subject, priority, queue } => {
+                if let Some(subject) = subject {
+                    data.literal("subject", subject.literal());
+                }
+                if let Some(priority) = priority {
+                    data.text("priority", priority.name());
+                }
+                if let Some(queue) = queue {
+                    data.number("queue", u64::from(queue.0));
+                }
+                (queue_to, priority_to) = (*queue, *priority);
+                Kind::Set
+            }
+            Command::Move { .. } => Kind::Moved,
+            Command::Claim => Kind::Claimed,
+            Command::Release => Kind::Released,
+            Command::Assign { .. } => Kind::Assigned,
+        };
+        if let Some(Some(agent)) = transition.holder {
+            data.number("agent", u64::from(agent.0));
+            data.number("fence", u64::from(transition.fence.0));
+        }
+        if transition.status_from != transition.status_to {
+            data.text("from", lifecycle.name(transition.status_from));
+            data.text("status", lifecycle.name(transition.status_to));
+        }
+        if let Command::Message { text } | Command::Reply { text, .. } | Command::Note { text } = command {
+            data.literal("text", text.literal());
+        }
+        Some(Self {
+            ticket,
+            version: transition.version,
+            kind,
+            actor,
+            at,
+            status: transition.status_to,
+            fence: transition.fence,
+            holder: transition.holder,
+            queue: queue_to,
+            priority: priority_to,
+            data: data.finish(),
+        })
+    }
+}
+
+/// Builds a JSON object, field by field.
+struct Data(Vec<u8>);
+
+impl Data {
+    fn with_capacity(bytes: usize) -> Self {
+        let mut out = Vec::with_capacity(bytes);
+        out.push(b'{');
+        Self(out)
+    }
+
+    fn name(&mut self, name: &str) {
+        if self.0.len() > 1 {
+            self.0.push(b',');
+        }
+        push_literal(&mut self.0, name);
+        self.0.push(b':');
+    }
+
+    fn number(&mut self, name: &str, number: u64) {
+        self.name(name);
+        push_number(&mut self.0, number);
+    }
+
+    fn text(&mut self, name: &str, text: &str) {
+        self.name(name);
+        push_literal(&mut self.0, text);
+    }
+
+    fn literal(&mut self, name: &str, literal: &str) {
+        self.name(name);
+        self.0.extend_from_slice(literal.as_bytes());
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.0.push(b'}');
+        self.0
+    }
+}
+
+/// An event as it is in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Its place in the tenant's log.
+    pub offset: Offset,
+    /// Of which ticket.
+    pub ticket: TicketId,
+    /// The version that it made.
+    pub version: Version,
+    /// What happened.
+    pub kind: Kind,
+    /// By whom.
+    pub actor: Actor,
+    /// When.
+    pub at: Timestamp,
+    /// Whose views it belongs to.
+    pub route: Route,
+    /// The `data` object, as JSON.
+    pub data: String,
+}
+
+/// A committed event, ready to be sent: one WebSocket frame, the same bytes for every recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its place in the tenant's log.
+    pub offset: Offset,
+    /// Of which ticket.
+    pub ticket: TicketId,
+    /// The version that it made.
+    pub version: Version,
+    /// Whose views it belongs to.
+    pub route: Route,
+    /// A whole unmasked text frame (RFC 6455 section 5.2).
+    pub frame: Bytes,
+    /// Length of the frame's header: 2, 4 or 10 bytes.
+    pub header_bytes: u8,
+}
+
+impl Entry {
+    /// Encodes a committed event once.
+    #[must_use]
+    pub fn encode(offset: Offset, event: &NewEvent, route: Route) -> Self {
+        let head = Head {
+            offset,
+            ticket: event.ticket,
+            version: event.version,
+            kind: event.kind,
+            actor: event.actor,
+            at: event.at,
+        };
+        head.encode(route, &event.data)
+    }
+
+    /// Encodes an event read back from the log: the same bytes as when it was committed.
+    #[must_use]
+    pub fn from_stored(event: &StoredEvent) -> Self {
+        let head = Head {
+            offset: event.offset,
+            ticket: event.ticket,
+            version: event.version,
+            kind: event.kind,
+            actor: event.actor,
+            at: event.at,
+        };
+        head.encode(event.route, event.data.as_bytes())
+    }
+
+    /// The JSON text of the event message: what a command's author gets as the answer, too.
+    #[must_use]
+    pub fn json(&self) -> Bytes {
+        self.frame.slice(usize::from(self.header_bytes).min(self.frame.len())..)
+    }
+}
+
+struct Head {
+    offset: Offset,
+    ticket: TicketId,
+    version: Version,
+    kind: Kind,
+    actor: Actor,
+    at: Timestamp,
+}
+
+impl Head {
+    fn encode(&self, route: Route, data: &[u8]) -> Entry {
+        // The header is written last, right before the JSON, when its length is known.
+        const HEADER_BYTES_MAX: usize = 10;
+        let mut out = Vec::with_capacity(HEADER_BYTES_MAX + 160 + data.len());
+        out.extend_from_slice(&[0; HEADER_BYTES_MAX]);
+        out.extend_from_slice(br#"{"type":"event","offset":"#);
+        push_number(&mut out, self.offset.0);
+        out.extend_from_slice(br#","ticket":"#);
+        push_number(&mut out, self.ticket.0);
+        out.extend_from_slice(br#","version":"#);
+        push_number(&mut out, u64::from(self.version.0));
+        out.extend_from_slice(br#","kind":""#);
+        out.extend_from_slice(self.kind.name().as_bytes());
+        out.extend_from_slice(br#"","at":"#);
+        push_number(&mut out, self.at.0);
+        out.extend_from_slice(br#","actor":""#);
+        self.actor.write_to(&mut out);
+        out.extend_from_slice(br#"","data":"#);
+        out.extend_from_slice(data);
+        out.push(b'}');
+        let (header, header_bytes) = crate::push::text_frame_header(out.len() - HEADER_BYTES_MAX);
+        let start = HEADER_BYTES_MAX - usize::from(header_bytes);
+        out[start..HEADER_BYTES_MAX].copy_from_slice(&header[..usize::from(header_bytes)]);
+        Entry {
+            offset: self.offset,
+            ticket: self.ticket,
+            version: self.version,
+            route,
+            frame: Bytes::from(out).slice(start..),
+            header_bytes,
+        }
+    }
+}

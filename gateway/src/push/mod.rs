@@ -1,0 +1,1 @@
+//! The push engine: shards, sessions on sockets, fan-out.

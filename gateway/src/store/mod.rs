@@ -1,0 +1,292 @@
+//! The Store port: what the gateway needs of a database.
+
+use async_trait::async_trait;
+use serde::Serialize;
+use waggle_core::id::{AgentId, Cursor, Epoch, Fence, Offset, QueueId, TenantId, TicketId, Version};
+use waggle_core::ticket::{Actor, NewEvent, Priority, Route, Status, StoredEvent};
+use waggle_core::time::Timestamp;
+
+/// A ticket as storage has it: the fold of its events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TicketRow {
+    /// Its number.
+    pub id: TicketId,
+    /// Where it waits.
+    pub queue: QueueId,
+    /// What it is about.
+    pub subject: String,
+    /// Who asked.
+    pub requester: String,
+    /// How urgent.
+    pub priority: Priority,
+    /// Its status.
+    pub status: Status,
+    /// How many events it has.
+    pub version: Version,
+    /// Who holds it.
+    pub assignee: Option<AgentId>,
+    /// Of its newest claim.
+    pub fence: Fence,
+    /// The closed ticket that it follows.
+    pub follow_up_of: Option<TicketId>,
+    /// Time of its first event.
+    pub created_at: Timestamp,
+    /// Time of its newest.
+    pub updated_at: Timestamp,
+}
+
+/// Which tickets a list shows; `None` is any.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TicketFilter {
+    /// In this queue.
+    pub queue: Option<QueueId>,
+    /// In this status.
+    pub status: Option<Status>,
+    /// Held by this agent (`Some(Some)`) or by nobody (`Some(None)`).
+    pub assignee: Option<Option<AgentId>>,
+}
+
+/// One event of a batch, with the place that it gets.
+#[derive(Debug, Clone)]
+pub struct CommitEvent {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Its place in the tenant's log.
+    pub offset: Offset,
+    /// What.
+    pub event: NewEvent,
+    /// Whose views it belongs to.
+    pub route: Route,
+    /// Subject, where the event changes it, escapes undone.
+    pub subject: Option<String>,
+    /// Requester, for a created ticket, escapes undone.
+    pub requester: Option<String>,
+    /// The closed ticket that a created one follows.
+    pub follow_up_of: Option<TicketId>,
+    /// The caller's key, where there was one.
+    pub key: Option<KeyRecord>,
+}
+
+/// An Idempotency-Key as it is stored beside its one effect.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct KeyRecord {
+    /// Whose key: callers do not share them.
+    pub caller: Actor,
+    /// The key.
+    pub key: String,
+    /// Hash of the request that it came with.
+    pub fingerprint: u64,
+}
+
+/// A tenant with the head of its log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantHead {
+    /// Which.
+    pub tenant: TenantId,
+    /// Its log's epoch, and the offset of its newest event.
+    pub cursor: Cursor,
+    /// The highest ticket number that it has given out.
+    pub ticket: TicketId,
+}
+
+/// The people, queues and tokens of all tenants, as one consistent read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DirectoryRows {
+    /// Raised by every change of what follows.
+    pub revision: u64,
+    /// Tenants.
+    pub tenants: Vec<TenantRow>,
+    /// Queues.
+    pub queues: Vec<QueueRow>,
+    /// Agents.
+    pub agents: Vec<AgentRow>,
+    /// Tokens that are not revoked.
+    pub tokens: Vec<TokenRow>,
+}
+
+/// A tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TenantRow {
+    /// Its number.
+    pub id: TenantId,
+    /// Its name, unique.
+    pub name: String,
+    /// Its log's epoch.
+    pub epoch: Epoch,
+}
+
+/// A queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct QueueRow {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Its number within the tenant.
+    pub id: QueueId,
+    /// Its name, unique within the tenant.
+    pub name: String,
+}
+
+/// An agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AgentRow {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Its number within the tenant.
+    pub id: AgentId,
+    /// Its name, unique within the tenant.
+    pub name: String,
+}
+
+/// What a token allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Work on tickets as its agent.
+    Agent,
+    /// That, and administration of its tenant.
+    Admin,
+}
+
+/// A token, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRow {
+    /// Its number, over all tenants.
+    pub id: u64,
+    /// Whose.
+    pub tenant: TenantId,
+    /// As whom it acts.
+    pub agent: AgentId,
+    /// What it allows.
+    pub scope: Scope,
+    /// SHA-256 of its text.
+    pub hash: [u8; 32],
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Why storage did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full.
+    #[error("the disk is full")]
+    Full(#[source] sqlx::Error),
+    /// Somebody else holds the database's lock.
+    #[error("the database is locked by another process")]
+    Locked(#[source] sqlx::Error),
+    /// The file is damaged, or no database.
+    #[error("the database is damaged, or is no Waggle database; restore a backup")]
+    Damaged(#[source] sqlx::Error),
+    /// A row was not at the version that the ledger had reserved.
+    #[error("{expected} tickets were to be written at their expected versions, {found} were there")]
+    VersionConflict {
+        /// Rows to be written.
+        expected: u64,
+        /// Rows that matched.
+        found: u64,
+    },
+    /// A name that exists already.
+    #[error("a {kind} named {name:?} exists already")]
+    NameTaken {
+        /// Tenant, queue or agent.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A parent that does not exist.
+    #[error("there is no {kind} {name}")]
+    Missing {
+        /// Tenant, queue, agent or token.
+        kind: &'static str,
+        /// As given.
+        name: String,
+    },
+    /// A stored value that this version of Waggle does not know.
+    #[error("stored {what} {value:?} is not known to this version")]
+    Unknown {
+        /// Which column.
+        what: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// Anything else.
+    #[error("the database failed")]
+    Database(#[source] sqlx::Error),
+}
+
+/// What the gateway needs of a database. One writer calls `commit`; all else may be called at once from
+/// anywhere.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Writes a batch as one transaction, durable on return: tickets guarded by their versions,
+    /// events, heads and keys. On error nothing of it is there, except where the database cannot
+    /// tell ([`StoreError::Database`] at commit): read the heads again then.
+    async fn commit(&self, batch: &[CommitEvent]) -> Result<(), StoreError>;
+
+    /// The heads of all tenants' logs.
+    async fn heads(&self) -> Result<Vec<TenantHead>, StoreError>;
+    /// One ticket.
+    async fn ticket(&self, tenant: TenantId, ticket: TicketId) -> Result<Option<TicketRow>, StoreError>;
+    /// Tickets with ids below `before`, newest first, at most `limit`.
+    async fn tickets(
+        &self,
+        tenant: TenantId,
+        filter: &TicketFilter,
+        before: Option<TicketId>,
+        limit: u32,
+    ) -> Result<Vec<TicketRow>, StoreError>;
+    /// A ticket's events with versions above `after`, oldest first, at most `limit`; where `texts_only`
+    /// those that people read.
+    async fn ticket_events(
+        &self,
+        tenant: TenantId,
+        ticket: TicketId,
+        after: Version,
+        limit: u32,
+        kinds: EventKinds,
+    ) -> Result<Vec<StoredEvent>, StoreError>;
+    /// A tenant's events with offsets above `after`, in order, at most `limit`.
+    async fn events_after(
+        &self,
+        tenant: TenantId,
+        after: Offset,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError>;
+    /// The event that a key's request became, and the request's fingerprint.
+    async fn event_by_key(
+        &self,
+        tenant: TenantId,
+        caller: Actor,
+        key: &str,
+    ) -> Result<Option<(StoredEvent, u64)>, StoreError>;
+
+    /// The directory's revision alone: cheap, to be asked often.
+    async fn directory_revision(&self) -> Result<u64, StoreError>;
+    /// The whole directory.
+    async fn directory(&self) -> Result<DirectoryRows, StoreError>;
+    /// Makes a tenant with a fresh epoch.
+    async fn create_tenant(&self, name: &str) -> Result<TenantRow, StoreError>;
+    /// Makes a queue.
+    async fn create_queue(&self, tenant: TenantId, name: &str) -> Result<QueueRow, StoreError>;
+    /// Makes an agent.
+    async fn create_agent(&self, tenant: TenantId, name: &str) -> Result<AgentRow, StoreError>;
+    /// Records a token's hash.
+    async fn create_token(
+        &self,
+        tenant: TenantId,
+        agent: AgentId,
+        scope: Scope,
+        hash: [u8; 32],
+        expires_at: Option<Timestamp>,
+    ) -> Result<TokenRow, StoreError>;
+    /// Revokes a token.
+    async fn revoke_token(&self, tenant: TenantId, token: u64) -> Result<(), StoreError>;
+}
+
+/// Which of a ticket's events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKinds {
+    /// All.
+    All,
+    /// Those with a text that people read.
+    Texts,
+}
