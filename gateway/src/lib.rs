@@ -1,6 +1,9 @@
 //! The Waggle gateway: the ticket ledger, the HTTP API and the push engine.
 
 pub mod directory;
+pub mod http;
 pub mod ledger;
+pub mod observe;
+pub mod problem;
 pub mod push;
 pub mod store;
