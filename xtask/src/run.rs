@@ -18,18 +18,7 @@ const DATA_OPTION: &str = "--data-dir";
 
 /// Starts a gateway with demo data.
 pub(crate) fn demo(args: &[OsString]) -> Result<()> {
-    let ready = setup::setup(Purpose::Run)?;
-    if setup::has_ebpf_programs()
-        && let Err(error) = setup::build_ebpf()
-    {
-        eprintln!("\n*** WITHOUT eBPF: {error:#}");
-        if ready.ebpf.is_some() {
-            eprintln!("*** `cargo xtask ebpf` shows the failure alone.");
-        }
-        eprintln!(
-            "*** Tickets are served all the same; lossy network paths stay as slow as the kernel makes them.\n"
-        );
-    }
+    prepare()?;
     let build = cargo(&[
         "build",
         "--release",
@@ -57,7 +46,7 @@ pub(crate) fn demo(args: &[OsString]) -> Result<()> {
 
 /// Runs the bench.
 pub(crate) fn bench(args: &[OsString]) -> Result<()> {
-    setup::setup(Purpose::Run)?;
+    prepare()?;
     let build = cargo(&[
         "build",
         "--release",
@@ -70,6 +59,20 @@ pub(crate) fn bench(args: &[OsString]) -> Result<()> {
     let mut bench = Command::new(process::target_dir()?.join("release/waggle-bench"));
     bench.args(args);
     become_program(bench)
+}
+
+/// Sets up and builds the eBPF objects, which the gateway embeds where they exist: their lack stops nothing.
+fn prepare() -> Result<()> {
+    setup::setup(Purpose::Run)?;
+    if setup::has_ebpf_programs()
+        && let Err(error) = setup::build_ebpf()
+    {
+        eprintln!("\n*** WITHOUT eBPF: {error:#}");
+        eprintln!(
+            "*** Tickets are served all the same; lossy paths stay as slow as the kernel makes them.\n"
+        );
+    }
+    Ok(())
 }
 
 /// Whether the caller chose the data's place.

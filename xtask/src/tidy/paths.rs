@@ -1,14 +1,14 @@
 //! Every path that masked code names, with `use` groups written out in full.
 
-use super::source::{line_of, words};
+use super::source::words;
 
 /// One path, such as `std::time::Instant`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Named {
     /// The path without a leading `::` or a rename; a glob keeps its `::*`.
     pub(crate) path: String,
-    /// Line, from 1.
-    pub(crate) line: usize,
+    /// The offset of the path, or of the `use` that it stands in.
+    pub(crate) at: usize,
     /// Whether a `use` brings it in.
     pub(crate) import: bool,
 }
@@ -21,7 +21,6 @@ pub(crate) fn named(code: &str) -> Vec<Named> {
         if at < done {
             continue;
         }
-        let line = line_of(code, at);
         if word == "use" {
             let tree = code[at + word.len()..]
                 .split(';')
@@ -34,7 +33,7 @@ pub(crate) fn named(code: &str) -> Vec<Named> {
                 expand("", tree, &mut expanded);
                 found.extend(expanded.into_iter().map(|path| Named {
                     path,
-                    line,
+                    at,
                     import: true,
                 }));
             } else {
@@ -45,7 +44,7 @@ pub(crate) fn named(code: &str) -> Vec<Named> {
             done = at + path.len();
             found.push(Named {
                 path: path.to_owned(),
-                line,
+                at,
                 import: false,
             });
         }
@@ -148,9 +147,7 @@ mod tests {
     #[test]
     fn says_what_is_an_import() {
         let all = named("use a::b;\n\nc::d();");
-        assert_eq!(
-            (all[0].import, all[0].line, all[1].import, all[1].line),
-            (true, 1, false, 3)
-        );
+        let shape: Vec<_> = all.iter().map(|n| (n.at, n.import)).collect();
+        assert_eq!(shape, [(0, true), (11, false)]);
     }
 }

@@ -67,7 +67,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
                 violations.push(Violation {
                     rule: RULE,
                     path: file.path.clone(),
-                    line: name.line,
+                    line: source::line_of(&code, name.at),
                     item: (*banned).to_owned(),
                     message: format!("core is pure and must not reach `{banned}`: {instead}"),
                 });
