@@ -16,11 +16,7 @@ use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(
-    bin_name = "cargo xtask",
-    about = "Sets up, builds, runs, tests and measures Waggle",
-    version
-)]
+#[command(bin_name = "cargo xtask", about = "Sets up, builds, runs, tests and measures Waggle", version)]
 struct Cli {
     #[command(subcommand)]
     command: Task,
@@ -69,11 +65,9 @@ fn dispatch(task: Task) -> Result<()> {
         Task::Setup => setup::setup(setup::Purpose::Test).map(|_| ()),
         Task::Ebpf => setup::build_ebpf(),
         Task::Run { args } => run::demo(&args),
-        Task::Test { release } => test::test(if release {
-            test::Extent::WithRelease
-        } else {
-            test::Extent::Plain
-        }),
+        Task::Test { release } => {
+            test::test(if release { test::Extent::WithRelease } else { test::Extent::Plain })
+        }
         Task::Bench { args } => run::bench(&args),
         Task::Tidy => tidy_or_fail(),
     }
@@ -86,10 +80,7 @@ fn tidy_or_fail() -> Result<()> {
         println!("{violation}");
     }
     if !violations.is_empty() {
-        bail!(
-            "{} places break the repository's rules; xtask/src/tidy.rs holds them",
-            violations.len()
-        );
+        bail!("{} places break the repository's rules; xtask/src/tidy.rs holds them", violations.len());
     }
     println!("tidy: no violations");
     Ok(())
@@ -97,10 +88,6 @@ fn tidy_or_fail() -> Result<()> {
 
 /// The repository's root.
 fn root() -> PathBuf {
-    let package =
-        std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-    Path::new(&package)
-        .parent()
-        .map(Path::to_owned)
-        .unwrap_or_default()
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&package).parent().map(Path::to_owned).unwrap_or_default()
 }

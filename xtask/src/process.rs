@@ -28,16 +28,8 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     command.args(args).current_dir(crate::root());
     // What cargo tells this process of the package xtask would make build scripts of others run again.
     for (name, _) in std::env::vars_os() {
-        let foreign = [
-            "CARGO_PKG_",
-            "CARGO_MANIFEST_",
-            "CARGO_BIN_",
-            "CARGO_CRATE_",
-        ];
-        if name
-            .to_str()
-            .is_some_and(|name| foreign.iter().any(|start| name.starts_with(start)))
-        {
+        let foreign = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+        if name.to_str().is_some_and(|name| foreign.iter().any(|start| name.starts_with(start))) {
             command.env_remove(&name);
         }
     }
@@ -66,10 +58,7 @@ pub(crate) fn run(mut command: Command, limit: Duration) -> Result<()> {
     match wait(&mut child, limit)? {
         Some(status) if status.success() => Ok(()),
         Some(status) => bail!("`{shown}` failed: {status}"),
-        None => bail!(
-            "`{shown}` ran longer than {} s and was ended",
-            limit.as_secs()
-        ),
+        None => bail!("`{shown}` ran longer than {} s and was ended", limit.as_secs()),
     }
 }
 
@@ -78,14 +67,8 @@ fn shown(command: &Command) -> String {
     let set = command.get_envs().filter_map(|(name, value)| {
         value.map(|value| format!("{}='{}' ", name.to_string_lossy(), value.to_string_lossy()))
     });
-    let program = std::path::Path::new(command.get_program())
-        .file_name()
-        .unwrap_or_default();
-    let words: Vec<_> = [program]
-        .into_iter()
-        .chain(command.get_args())
-        .map(OsStr::to_string_lossy)
-        .collect();
+    let program = std::path::Path::new(command.get_program()).file_name().unwrap_or_default();
+    let words: Vec<_> = [program].into_iter().chain(command.get_args()).map(OsStr::to_string_lossy).collect();
     set.collect::<String>() + &words.join(" ")
 }
 
@@ -93,10 +76,7 @@ fn shown(command: &Command) -> String {
 fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
     let start = Instant::now();
     loop {
-        if let Some(status) = child
-            .try_wait()
-            .context("cannot wait for a child process")?
-        {
+        if let Some(status) = child.try_wait().context("cannot wait for a child process")? {
             return Ok(Some(status));
         }
         if start.elapsed() > limit {
@@ -117,12 +97,7 @@ fn end_descendants(ancestor: u32) {
     let mut next = 0;
     while next < doomed.len() {
         let parent = doomed[next];
-        doomed.extend(
-            parents
-                .iter()
-                .filter(|(_, p)| *p == parent)
-                .map(|(pid, _)| *pid),
-        );
+        doomed.extend(parents.iter().filter(|(_, p)| *p == parent).map(|(pid, _)| *pid));
         next += 1;
     }
     for pid in doomed.into_iter().skip(1) {
@@ -141,13 +116,7 @@ fn parents() -> Vec<(u32, u32)> {
             let pid = entry.file_name().to_str()?.parse().ok()?;
             let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
             // "pid (name) state parent …", where the name may hold spaces and brackets.
-            let parent = stat
-                .rsplit_once(')')?
-                .1
-                .split_whitespace()
-                .nth(1)?
-                .parse()
-                .ok()?;
+            let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
             Some((pid, parent))
         })
         .collect()
@@ -169,17 +138,9 @@ mod tests {
     fn reports_success_and_failure() {
         let limit = Duration::from_secs(60);
         assert!(run(shell("exit 0"), limit).is_ok());
+        assert!(run(shell("exit 3"), limit).unwrap_err().to_string().contains("3"));
         assert!(
-            run(shell("exit 3"), limit)
-                .unwrap_err()
-                .to_string()
-                .contains("3")
-        );
-        assert!(
-            run(Command::new("no-such-program"), limit)
-                .unwrap_err()
-                .to_string()
-                .contains("no-such-program")
+            run(Command::new("no-such-program"), limit).unwrap_err().to_string().contains("no-such-program")
         );
     }
 
@@ -196,9 +157,6 @@ mod tests {
         assert_eq!(wait(&mut child, Duration::ZERO).unwrap(), None);
         // Both hold the pipe open, so its end is the end of both.
         output.read_to_string(&mut line).unwrap();
-        assert!(
-            start.elapsed() < Duration::from_secs(60),
-            "nobody ended the grandchild"
-        );
+        assert!(start.elapsed() < Duration::from_secs(60), "nobody ended the grandchild");
     }
 }

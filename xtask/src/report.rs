@@ -28,11 +28,7 @@ pub(crate) struct Report {
 
 impl Report {
     /// Runs one step; its failure is shown at once, kept, and does not end the run.
-    pub(crate) fn step(
-        &mut self,
-        name: &'static str,
-        body: impl FnOnce() -> Result<Outcome>,
-    ) -> Outcome {
+    pub(crate) fn step(&mut self, name: &'static str, body: impl FnOnce() -> Result<Outcome>) -> Outcome {
         eprintln!("\n==> {name}");
         let start = Instant::now();
         let outcome = body().unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
@@ -70,10 +66,7 @@ impl Report {
     }
 
     fn skipped_count(&self) -> usize {
-        let steps = self
-            .rows
-            .iter()
-            .filter(|(.., outcome)| matches!(outcome, Outcome::Skipped(_)));
+        let steps = self.rows.iter().filter(|(.., outcome)| matches!(outcome, Outcome::Skipped(_)));
         steps.count() + self.skips.len()
     }
 }
@@ -107,27 +100,16 @@ mod tests {
     fn goes_on_after_a_failure_and_fails_at_the_end() {
         let mut report = Report::default();
         report.step("first", || bail!("broken"));
-        assert_eq!(
-            report.step("second", || Ok(Outcome::Passed)),
-            Outcome::Passed
-        );
+        assert_eq!(report.step("second", || Ok(Outcome::Passed)), Outcome::Passed);
         let shown = report.to_string();
-        assert!(
-            shown.contains("FAILED: broken") && shown.contains("second"),
-            "{shown}"
-        );
-        assert_eq!(
-            report.finish().unwrap_err().to_string(),
-            "these steps did not pass: first"
-        );
+        assert!(shown.contains("FAILED: broken") && shown.contains("second"), "{shown}");
+        assert_eq!(report.finish().unwrap_err().to_string(), "these steps did not pass: first");
     }
 
     #[test]
     fn a_step_that_could_not_run_fails_the_run() {
         let mut report = Report::default();
-        report.step("tests", || {
-            Ok(Outcome::NotRun("nothing was built".to_owned()))
-        });
+        report.step("tests", || Ok(Outcome::NotRun("nothing was built".to_owned())));
         assert!(report.finish().is_err());
     }
 

@@ -19,14 +19,7 @@ const DATA_OPTION: &str = "--data-dir";
 /// Starts a gateway with demo data.
 pub(crate) fn demo(args: &[OsString]) -> Result<()> {
     prepare()?;
-    let build = cargo(&[
-        "build",
-        "--release",
-        "-p",
-        "waggle-gateway",
-        "-p",
-        "waggle-client",
-    ]);
+    let build = cargo(&["build", "--release", "-p", "waggle-gateway", "-p", "waggle-client"]);
     process::run(build, BUILD_MAX)?;
 
     let target = process::target_dir()?;
@@ -34,10 +27,7 @@ pub(crate) fn demo(args: &[OsString]) -> Result<()> {
     serve.args(["serve", "--demo"]);
     if !names_data(args) {
         let data = target.join("demo-data");
-        eprintln!(
-            "Demo data: {} (kept between runs; delete it to start afresh)",
-            shortened(&data).display()
-        );
+        eprintln!("Demo data: {} (kept between runs; delete it to start afresh)", shortened(&data).display());
         serve.arg(DATA_OPTION).arg(data);
     }
     serve.args(args);
@@ -47,14 +37,7 @@ pub(crate) fn demo(args: &[OsString]) -> Result<()> {
 /// Runs the bench.
 pub(crate) fn bench(args: &[OsString]) -> Result<()> {
     prepare()?;
-    let build = cargo(&[
-        "build",
-        "--release",
-        "-p",
-        "waggle-gateway",
-        "-p",
-        "waggle-bench",
-    ]);
+    let build = cargo(&["build", "--release", "-p", "waggle-gateway", "-p", "waggle-bench"]);
     process::run(build, BUILD_MAX)?;
     let mut bench = Command::new(process::target_dir()?.join("release/waggle-bench"));
     bench.args(args);
@@ -77,17 +60,12 @@ fn prepare() -> Result<()> {
 
 /// Whether the caller chose the data's place.
 fn names_data(args: &[OsString]) -> bool {
-    args.iter()
-        .filter_map(|arg| arg.to_str())
-        .any(|arg| arg.split('=').next() == Some(DATA_OPTION))
+    args.iter().filter_map(|arg| arg.to_str()).any(|arg| arg.split('=').next() == Some(DATA_OPTION))
 }
 
 /// `path` as seen from where the caller stands, if it lies below.
 fn shortened(path: &Path) -> &Path {
-    std::env::current_dir()
-        .ok()
-        .and_then(|here| path.strip_prefix(here).ok())
-        .unwrap_or(path)
+    std::env::current_dir().ok().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path)
 }
 
 /// Replaces this process, so that signals and the exit code are the program's own.
@@ -103,19 +81,12 @@ fn become_program(mut command: Command) -> Result<()> {
 fn become_program(mut command: Command) -> Result<()> {
     let program = command.get_program().to_owned();
     let status = command.status().with_context(|| cannot_start(&program))?;
-    anyhow::ensure!(
-        status.success(),
-        "{} failed: {status}",
-        program.to_string_lossy()
-    );
+    anyhow::ensure!(status.success(), "{} failed: {status}", program.to_string_lossy());
     Ok(())
 }
 
 fn cannot_start(program: &OsStr) -> String {
-    format!(
-        "cannot start {}, which was just built",
-        program.to_string_lossy()
-    )
+    format!("cannot start {}, which was just built", program.to_string_lossy())
 }
 
 #[cfg(test)]

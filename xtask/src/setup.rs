@@ -44,23 +44,13 @@ pub(crate) fn setup(purpose: Purpose) -> Result<Ready> {
         eprintln!("MISSING: {}, for {}", tool.name, tool.reason);
     }
     if let Some(tool) = still.iter().find(|t| t.weight == Weight::Required) {
-        bail!(
-            "{} is needed for {}: install it and try again",
-            tool.name,
-            tool.reason
-        );
+        bail!("{} is needed for {}: install it and try again", tool.name, tool.reason);
     }
     let missing = |tool: &&Tool| format!("{} is missing, for {}", tool.name, tool.reason);
-    let found: Vec<&str> = tools
-        .iter()
-        .filter(|t| !still.iter().any(|s| s.name == t.name))
-        .map(|t| t.name)
-        .collect();
+    let found: Vec<&str> =
+        tools.iter().filter(|t| !still.iter().any(|s| s.name == t.name)).map(|t| t.name).collect();
     eprintln!("setup: found {}", found.join(", "));
-    Ok(Ready {
-        missing: still.iter().map(missing).collect(),
-        ebpf: ready_ebpf(),
-    })
+    Ok(Ready { missing: still.iter().map(missing).collect(), ebpf: ready_ebpf() })
 }
 
 /// Says which eBPF toolchain was chosen, or loudly that there is none and what to do.
@@ -75,9 +65,7 @@ fn ready_ebpf() -> Option<String> {
         }
         Err(error) => {
             eprintln!("MISSING: eBPF toolchain: {error:#}");
-            eprintln!(
-                "setup: all else works without it; the gateway then serves without acceleration"
-            );
+            eprintln!("setup: all else works without it; the gateway then serves without acceleration");
             None
         }
     }
@@ -158,21 +146,15 @@ impl Tool {
     }
 
     fn found(&self) -> bool {
-        self.probe
-            .split_first()
-            .is_some_and(|(program, args)| process::answers(program, args))
+        self.probe.split_first().is_some_and(|(program, args)| process::answers(program, args))
     }
 }
 
 /// The one apt-get command for what these tools need of Debian; `None` if nothing.
 fn apt_command(tools: &[&Tool]) -> Option<String> {
     let packages: Vec<&str> = tools.iter().flat_map(|t| t.packages).copied().collect();
-    (!packages.is_empty()).then(|| {
-        format!(
-            "apt-get install -y --no-install-recommends {}",
-            packages.join(" ")
-        )
-    })
+    (!packages.is_empty())
+        .then(|| format!("apt-get install -y --no-install-recommends {}", packages.join(" ")))
 }
 
 /// Runs the commands as root on Debian and its kin; elsewhere prints them. A command that fails is reported,
@@ -181,13 +163,10 @@ fn install(commands: &[String]) -> Result<()> {
     if commands.is_empty() {
         return Ok(());
     }
-    let (apt, rest): (Vec<&String>, Vec<&String>) =
-        commands.iter().partition(|c| c.starts_with("apt-get "));
+    let (apt, rest): (Vec<&String>, Vec<&String>) = commands.iter().partition(|c| c.starts_with("apt-get "));
     let here = process::answers("apt-get", &["--version"]) && is_root();
     if !here && !apt.is_empty() {
-        eprintln!(
-            "setup: not root on Debian or Ubuntu, so nothing is installed. Run, or do the like of:"
-        );
+        eprintln!("setup: not root on Debian or Ubuntu, so nothing is installed. Run, or do the like of:");
         eprintln!("    apt-get update");
         for command in commands {
             eprintln!("    {command}");
@@ -198,10 +177,7 @@ fn install(commands: &[String]) -> Result<()> {
     let first = (!apt.is_empty()).then_some(&update);
     for command in first.into_iter().chain(apt).chain(rest) {
         let mut shell = Command::new("sh");
-        shell
-            .args(["-ec", command])
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .current_dir(crate::root());
+        shell.args(["-ec", command]).env("DEBIAN_FRONTEND", "noninteractive").current_dir(crate::root());
         if let Err(error) = process::run(shell, INSTALL_MAX) {
             eprintln!("setup: {error:#}");
         }
@@ -211,10 +187,7 @@ fn install(commands: &[String]) -> Result<()> {
 
 fn is_root() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ids = status
-        .lines()
-        .find_map(|line| line.strip_prefix("Uid:"))
-        .unwrap_or_default();
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
     ids.split_whitespace().nth(1) == Some("0")
 }
 

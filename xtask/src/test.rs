@@ -58,14 +58,7 @@ fn checks(report: &mut Report, ready: &Ready) {
     report.step("format", || passes(cargo(&["fmt", "--all", "--check"])));
     report.step("tidy", || crate::tidy_or_fail().map(|()| Outcome::Passed));
     report.step("clippy", || {
-        passes(cargo(&[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ]))
+        passes(cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
     });
     report.step("ebpf object", || {
         if !setup::has_ebpf_programs() {
@@ -84,18 +77,14 @@ fn tests(report: &mut Report, log: &SkipLog, extent: Extent) {
         command.env(skips::VARIABLE, log.path());
         passes(command)
     };
-    let built = report.step("build tests", || {
-        passes(cargo(&["test", "--workspace", "--no-run"]))
-    });
+    let built = report.step("build tests", || passes(cargo(&["test", "--workspace", "--no-run"])));
     report.step("tests", || match built {
         Outcome::Passed => logged(cargo(&["test", "--workspace", "--no-fail-fast"])),
         _ => Ok(Outcome::NotRun("they do not build".to_owned())),
     });
     report.step("loom", || {
         if !crate::root().join("core/tests/loom.rs").exists() {
-            return Ok(Outcome::Skipped(
-                "core/tests/loom.rs does not exist".to_owned(),
-            ));
+            return Ok(Outcome::Skipped("core/tests/loom.rs does not exist".to_owned()));
         }
         logged(loom()?)
     });
@@ -143,13 +132,7 @@ mod tests {
 
     #[test]
     fn a_skipped_ebpf_check_fails_where_ebpf_must_work() {
-        assert_eq!(
-            no_ebpf_skips(&["postgres: no server".to_owned()]),
-            Outcome::Passed
-        );
-        assert!(matches!(
-            no_ebpf_skips(&["profiles: no BPF object".to_owned()]),
-            Outcome::Failed(_)
-        ));
+        assert_eq!(no_ebpf_skips(&["postgres: no server".to_owned()]), Outcome::Passed);
+        assert!(matches!(no_ebpf_skips(&["profiles: no BPF object".to_owned()]), Outcome::Failed(_)));
     }
 }

@@ -76,11 +76,8 @@ impl fmt::Display for Violation {
 
 /// Drops the violations that an exception allows, and adds one for each exception that allows none.
 fn except(violations: Vec<Violation>, exceptions: &[Exception]) -> Vec<Violation> {
-    let mut kept: Vec<Violation> = violations
-        .iter()
-        .filter(|v| !exceptions.iter().any(|e| e.allows(v)))
-        .cloned()
-        .collect();
+    let mut kept: Vec<Violation> =
+        violations.iter().filter(|v| !exceptions.iter().any(|e| e.allows(v))).cloned().collect();
     for exception in exceptions {
         let problem = if exception.reason.is_empty() {
             "has no reason: say why it must stand"
@@ -111,71 +108,30 @@ mod tests {
     fn tidy() {
         let violations = check(&crate::root()).unwrap();
         let list: String = violations.iter().map(|v| format!("\n  {v}")).collect();
-        assert!(
-            violations.is_empty(),
-            "the repository breaks its own rules:{list}"
-        );
+        assert!(violations.is_empty(), "the repository breaks its own rules:{list}");
     }
 
     fn violation(rule: &'static str, path: &str, item: &str) -> Violation {
-        Violation {
-            rule,
-            path: path.to_owned(),
-            line: 3,
-            item: item.to_owned(),
-            message: "wrong".to_owned(),
-        }
+        Violation { rule, path: path.to_owned(), line: 3, item: item.to_owned(), message: "wrong".to_owned() }
     }
 
     #[test]
     fn an_exception_allows_exactly_what_it_names() {
-        let exceptions = [Exception {
-            rule: "size",
-            path: "a.rs",
-            item: "f",
-            reason: "a table",
-        }];
-        let left = except(
-            vec![
-                violation("size", "a.rs", "f"),
-                violation("size", "a.rs", "g"),
-            ],
-            &exceptions,
-        );
+        let exceptions = [Exception { rule: "size", path: "a.rs", item: "f", reason: "a table" }];
+        let left = except(vec![violation("size", "a.rs", "f"), violation("size", "a.rs", "g")], &exceptions);
         assert_eq!(left, vec![violation("size", "a.rs", "g")]);
     }
 
     #[test]
     fn an_exception_without_use_or_reason_is_a_violation() {
-        let unused = [Exception {
-            rule: "size",
-            path: "a.rs",
-            item: "",
-            reason: "a table",
-        }];
-        assert!(
-            except(vec![], &unused)[0]
-                .message
-                .contains("needed no longer")
-        );
-        let mute = [Exception {
-            rule: "size",
-            path: "a.rs",
-            item: "",
-            reason: "",
-        }];
-        assert!(
-            except(vec![violation("size", "a.rs", "")], &mute)[0]
-                .message
-                .contains("no reason")
-        );
+        let unused = [Exception { rule: "size", path: "a.rs", item: "", reason: "a table" }];
+        assert!(except(vec![], &unused)[0].message.contains("needed no longer"));
+        let mute = [Exception { rule: "size", path: "a.rs", item: "", reason: "" }];
+        assert!(except(vec![violation("size", "a.rs", "")], &mute)[0].message.contains("no reason"));
     }
 
     #[test]
     fn a_violation_shows_where_it_is() {
-        assert_eq!(
-            violation("size", "a.rs", "").to_string(),
-            "a.rs:3: wrong [size]"
-        );
+        assert_eq!(violation("size", "a.rs", "").to_string(), "a.rs:3: wrong [size]");
     }
 }

@@ -14,11 +14,7 @@ const DIRECTION: &[(&str, &[&str], &[&str])] = &[
     ("waggle-client", &["waggle-core"], &[]),
     ("waggle-core", &[], &[]),
     ("waggle-ebpf", &[], &[]),
-    (
-        "waggle-gateway",
-        &["waggle-core", "waggle-ebpf"],
-        &["waggle-client"],
-    ),
+    ("waggle-gateway", &["waggle-core", "waggle-ebpf"], &["waggle-client"]),
     ("xtask", &[], &[]),
 ];
 
@@ -76,14 +72,7 @@ pub(crate) fn load(root: &Path) -> Result<Vec<Package>> {
             .iter()
             .map(|d| {
                 let tests_only = d.kind == DependencyKind::Development;
-                (
-                    d.name.clone(),
-                    if tests_only {
-                        Use::TestsOnly
-                    } else {
-                        Use::Always
-                    },
-                )
+                (d.name.clone(), if tests_only { Use::TestsOnly } else { Use::Always })
             })
             .collect(),
     });
@@ -95,8 +84,7 @@ pub(crate) fn check(packages: &[Package]) -> Vec<Violation> {
     let mut violations = Vec::new();
     let ours = |name: &str| packages.iter().any(|p| p.name == name);
     for package in packages {
-        let Some((_, always, in_tests)) = DIRECTION.iter().find(|(name, ..)| *name == package.name)
-        else {
+        let Some((_, always, in_tests)) = DIRECTION.iter().find(|(name, ..)| *name == package.name) else {
             let message = format!(
                 "add `{}` to the table of directions in xtask/src/tidy/dependencies.rs",
                 package.name
@@ -108,10 +96,8 @@ pub(crate) fn check(packages: &[Package]) -> Vec<Violation> {
             let allowed = always.contains(&name.as_str())
                 || (*used == Use::TestsOnly && in_tests.contains(&name.as_str()));
             if !allowed {
-                let message = format!(
-                    "{} must not depend on {name}: dependencies point one way",
-                    package.name
-                );
+                let message =
+                    format!("{} must not depend on {name}: dependencies point one way", package.name);
                 violations.push(violation(package, name, message));
             }
         }
@@ -147,10 +133,7 @@ fn violation(package: &Package, item: &str, message: String) -> Violation {
 
 /// Checks that every locked package comes from the public registry.
 pub(crate) fn check_lockfile(tree: &Tree) -> Vec<Violation> {
-    let lock = tree
-        .file("Cargo.lock")
-        .map(|f| f.text.as_str())
-        .unwrap_or_default();
+    let lock = tree.file("Cargo.lock").map(|f| f.text.as_str()).unwrap_or_default();
     let mut violations = Vec::new();
     for (index, line) in lock.lines().enumerate() {
         let Some(source) = line.strip_prefix("source = ") else {
@@ -163,9 +146,7 @@ pub(crate) fn check_lockfile(tree: &Tree) -> Vec<Violation> {
                 path: "Cargo.lock".to_owned(),
                 line: index + 1,
                 item: source.to_owned(),
-                message: format!(
-                    "a package comes from {source}, where only {REGISTRY} is public to all"
-                ),
+                message: format!("a package comes from {source}, where only {REGISTRY} is public to all"),
             });
         }
     }

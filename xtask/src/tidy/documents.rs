@@ -27,21 +27,13 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
     };
     let Some(file) = tree.file(ARCHITECTURE) else {
         if tree.contains("README.md") {
-            report(
-                0,
-                "",
-                "does not exist, and README.md's readers need it".to_owned(),
-            );
+            report(0, "", "does not exist, and README.md's readers need it".to_owned());
         }
         return violations;
     };
     let lines = file.text.lines().count();
     if lines >= LINES_MAX {
-        report(
-            0,
-            "",
-            format!("{lines} lines, and it must stay under {LINES_MAX}"),
-        );
+        report(0, "", format!("{lines} lines, and it must stay under {LINES_MAX}"));
     }
     let mut fenced = false;
     for (index, line) in file.text.lines().enumerate() {
@@ -49,11 +41,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
         for quoted in line.split('`').skip(1).step_by(2).filter(|_| !fenced) {
             for path in alternatives(quoted) {
                 if looks_like_path(tree, &path) && !exists(tree, &path) {
-                    report(
-                        index + 1,
-                        &path,
-                        format!("names `{path}`, which does not exist"),
-                    );
+                    report(index + 1, &path, format!("names `{path}`, which does not exist"));
                 }
             }
         }
@@ -63,9 +51,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
 
 /// Writes `a/{b,c}.rs` out as `a/b.rs` and `a/c.rs`.
 fn alternatives(quoted: &str) -> Vec<String> {
-    let parts = quoted
-        .split_once('{')
-        .and_then(|(head, rest)| Some((head, rest.split_once('}')?)));
+    let parts = quoted.split_once('{').and_then(|(head, rest)| Some((head, rest.split_once('}')?)));
     match parts {
         Some((head, (group, tail))) => group
             .split(',')
@@ -77,15 +63,12 @@ fn alternatives(quoted: &str) -> Vec<String> {
 
 /// A path starts at the repository's root or ends like a file or folder; a URL's path or a media type does neither.
 fn looks_like_path(tree: &Tree, quoted: &str) -> bool {
-    let path_bytes = quoted
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b"/._-*".contains(&b));
+    let path_bytes = quoted.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-*".contains(&b));
     if !path_bytes || quoted.starts_with('/') || quoted.starts_with("target/") {
         return false;
     }
-    let has_extension = quoted
-        .rsplit_once('.')
-        .is_some_and(|(stem, end)| !stem.is_empty() && EXTENSIONS.contains(&end));
+    let has_extension =
+        quoted.rsplit_once('.').is_some_and(|(stem, end)| !stem.is_empty() && EXTENSIONS.contains(&end));
     match quoted.split_once('/') {
         Some((top, _)) => has_extension || quoted.ends_with('/') || tree.contains(top),
         None => has_extension,
@@ -98,11 +81,7 @@ fn exists(tree: &Tree, path: &str) -> bool {
         return tree.files.iter().any(|f| f.path.starts_with(folder));
     }
     tree.contains(path)
-        || (!path.contains('/')
-            && tree
-                .files
-                .iter()
-                .any(|f| f.path.rsplit('/').next() == Some(path)))
+        || (!path.contains('/') && tree.files.iter().any(|f| f.path.rsplit('/').next() == Some(path)))
 }
 
 #[cfg(test)]

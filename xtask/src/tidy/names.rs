@@ -5,17 +5,8 @@ use super::source::{line_of, words};
 use super::tree::Tree;
 
 /// No file, folder or module has one of these words in its name.
-const BANNED: &[&str] = &[
-    "common",
-    "helper",
-    "helpers",
-    "manager",
-    "managers",
-    "misc",
-    "util",
-    "utilities",
-    "utils",
-];
+const BANNED: &[&str] =
+    &["common", "helper", "helpers", "manager", "managers", "misc", "util", "utilities", "utils"];
 
 /// Checks paths and inline modules.
 pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
@@ -48,8 +39,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
 
 /// The banned word in `name`, which may be joined to others by `_`, `-` or `.`.
 fn banned(name: &str) -> Option<&'static str> {
-    name.split(['_', '-', '.'])
-        .find_map(|part| BANNED.iter().copied().find(|word| *word == part))
+    name.split(['_', '-', '.']).find_map(|part| BANNED.iter().copied().find(|word| *word == part))
 }
 
 #[cfg(test)]
@@ -72,10 +62,7 @@ mod tests {
 
     #[test]
     fn allows_words_that_only_contain_one() {
-        for (path, text) in [
-            ("core/src/commons.rs", ""),
-            ("core/src/a.rs", "// mod utils\nmod uncommon;"),
-        ] {
+        for (path, text) in [("core/src/commons.rs", ""), ("core/src/a.rs", "// mod utils\nmod uncommon;")] {
             assert!(check(&Tree::of(&[(path, text)])).is_empty(), "{path}");
         }
     }

@@ -22,31 +22,20 @@ pub(crate) fn named(code: &str) -> Vec<Named> {
             continue;
         }
         if word == "use" {
-            let tree = code[at + word.len()..]
-                .split(';')
-                .next()
-                .unwrap_or_default();
+            let tree = code[at + word.len()..].split(';').next().unwrap_or_default();
             done = at + word.len() + tree.len();
             // `use<'a>` in a return type captures lifetimes and imports nothing.
             if !tree.trim_start().starts_with('<') {
                 let mut expanded = Vec::new();
                 expand("", tree, &mut expanded);
-                found.extend(expanded.into_iter().map(|path| Named {
-                    path,
-                    at,
-                    import: true,
-                }));
+                found.extend(expanded.into_iter().map(|path| Named { path, at, import: true }));
             } else {
                 done = at + word.len();
             }
         } else {
             let path = inline(&code[at..]);
             done = at + path.len();
-            found.push(Named {
-                path: path.to_owned(),
-                at,
-                import: false,
-            });
+            found.push(Named { path: path.to_owned(), at, import: false });
         }
     }
     found
@@ -120,26 +109,15 @@ mod tests {
     fn writes_use_groups_out() {
         assert_eq!(
             paths("use std::{fs, io::{self, Read}, time::*};\nuse ::a::b as c;"),
-            [
-                "std::fs",
-                "std::io",
-                "std::io::Read",
-                "std::time::*",
-                "a::b"
-            ]
+            ["std::fs", "std::io", "std::io::Read", "std::time::*", "a::b"]
         );
     }
 
     #[test]
     fn finds_inline_paths() {
+        assert_eq!(paths("let x = std::env::var(y);"), ["let", "x", "std::env::var", "y"]);
         assert_eq!(
-            paths("let x = std::env::var(y);"),
-            ["let", "x", "std::env::var", "y"]
-        );
-        assert_eq!(
-            paths("fn f() -> impl Iterator + use<'a, T> { std::fs::read() }")
-                .last()
-                .unwrap(),
+            paths("fn f() -> impl Iterator + use<'a, T> { std::fs::read() }").last().unwrap(),
             "std::fs::read"
         );
     }

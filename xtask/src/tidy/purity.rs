@@ -22,35 +22,20 @@ const BANNED: &[(&str, &str)] = &[
         "std::collections::HashSet",
         "its order differs from run to run: use BTreeSet, or FxHashSet whose order is never seen",
     ),
-    (
-        "std::collections::hash_map",
-        "use BTreeMap, or FxHashMap whose order is never seen",
-    ),
-    (
-        "std::collections::hash_set",
-        "use BTreeSet, or FxHashSet whose order is never seen",
-    ),
+    ("std::collections::hash_map", "use BTreeMap, or FxHashMap whose order is never seen"),
+    ("std::collections::hash_set", "use BTreeSet, or FxHashSet whose order is never seen"),
     ("std::env", "take the setting as an argument"),
     ("std::fs", "take bytes, return effects"),
     ("std::hash::RandomState", "use a fixed hasher"),
     ("std::io", "take bytes, return effects"),
-    (
-        "std::net",
-        "take bytes, return effects; addresses are in `core::net`",
-    ),
-    (
-        "std::os",
-        "what differs between systems belongs to the gateway",
-    ),
+    ("std::net", "take bytes, return effects; addresses are in `core::net`"),
+    ("std::os", "what differs between systems belongs to the gateway"),
     ("std::process", "return the failure"),
     ("std::sync::mpsc", "return effects; the gateway queues them"),
     ("std::thread", "the gateway decides where work runs"),
     ("std::time::Instant", "take `now` as an argument"),
     ("std::time::SystemTime", "take `now` as an argument"),
-    (
-        "tokio",
-        "the gateway and the client wait; core is told what happened",
-    ),
+    ("tokio", "the gateway and the client wait; core is told what happened"),
     ("tracing", "return what happened; the caller logs it"),
 ];
 
@@ -81,9 +66,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
                     path: file.path.clone(),
                     line: source::line_of(&code, at),
                     item: word.to_owned(),
-                    message: format!(
-                        "core is pure and must not write by `{word}!`: return what happened"
-                    ),
+                    message: format!("core is pure and must not write by `{word}!`: return what happened"),
                 });
             }
         }
@@ -95,14 +78,11 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
 fn reaches(name: &Named, banned: &str) -> bool {
     let path = name.path.strip_suffix("::*").unwrap_or(&name.path);
     let within = |outer: &str, inner: &str| {
-        inner
-            .strip_prefix(outer)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
     };
     // A lone word is a crate only in an import: `rand` may well be a variable.
     let qualified = name.import || path.contains("::");
-    qualified
-        && (within(banned, path) || (name.import && path.contains("std") && within(path, banned)))
+    qualified && (within(banned, path) || (name.import && path.contains("std") && within(path, banned)))
 }
 
 #[cfg(test)]
@@ -110,10 +90,7 @@ mod tests {
     use super::*;
 
     fn items(text: &str) -> Vec<String> {
-        check(&Tree::of(&[("core/src/a.rs", text)]))
-            .into_iter()
-            .map(|v| v.item)
-            .collect()
+        check(&Tree::of(&[("core/src/a.rs", text)])).into_iter().map(|v| v.item).collect()
     }
 
     #[test]
@@ -122,16 +99,10 @@ mod tests {
             ("use std::net::TcpStream;", "std::net"),
             ("use std::{fmt, fs};", "std::fs"),
             ("use std::time::{Duration, Instant};", "std::time::Instant"),
-            (
-                "fn f() { std::time::SystemTime::now(); }",
-                "std::time::SystemTime",
-            ),
+            ("fn f() { std::time::SystemTime::now(); }", "std::time::SystemTime"),
             ("use std::time;", "std::time::Instant"),
             ("use std::collections::*;", "std::collections::HashMap"),
-            (
-                "use std::collections::{BTreeMap, HashMap};",
-                "std::collections::HashMap",
-            ),
+            ("use std::collections::{BTreeMap, HashMap};", "std::collections::HashMap"),
             ("fn f() { std::env::var(\"X\"); }", "std::env"),
             ("fn f() { std::thread::sleep(d); }", "std::thread"),
             ("use tokio::sync::mpsc;", "tokio"),
@@ -139,11 +110,7 @@ mod tests {
             ("fn f() { println!(\"x\"); }", "println"),
         ];
         for (text, item) in cases {
-            assert!(
-                items(text).iter().any(|i| i == item),
-                "{text}: {:?}",
-                items(text)
-            );
+            assert!(items(text).iter().any(|i| i == item), "{text}: {:?}", items(text));
         }
     }
 
@@ -166,12 +133,6 @@ mod tests {
 
     #[test]
     fn looks_at_core_only() {
-        assert!(
-            check(&Tree::of(&[(
-                "gateway/src/a.rs",
-                "use std::net::TcpStream;"
-            )]))
-            .is_empty()
-        );
+        assert!(check(&Tree::of(&[("gateway/src/a.rs", "use std::net::TcpStream;")])).is_empty());
     }
 }

@@ -21,7 +21,9 @@ pub(crate) fn check_files(tree: &Tree) -> Vec<Violation> {
                 path: file.path.clone(),
                 line: 0,
                 item: String::new(),
-                message: format!("{lines} lines, of at most {FILE_LINES_MAX}: it holds more than one idea, split it"),
+                message: format!(
+                    "{lines} lines, of at most {FILE_LINES_MAX}: it holds more than one idea, split it"
+                ),
             });
         }
     }
@@ -62,18 +64,12 @@ fn functions(code: &str) -> Vec<Function<'_>> {
     let mut all = words(code).peekable();
     while let Some((at, word)) = all.next() {
         // A function pointer's type, `fn(u8)`, has no name right behind it.
-        let named = all
-            .peek()
-            .filter(|(next, _)| word == "fn" && code[at + 2..*next].trim().is_empty());
+        let named = all.peek().filter(|(next, _)| word == "fn" && code[at + 2..*next].trim().is_empty());
         if let Some((_, name)) = named
             && body_start(code, at).is_some()
         {
             let line = line_of(code, at);
-            found.push(Function {
-                name,
-                line,
-                lines: line_of(code, item_end(code, at)) - line + 1,
-            });
+            found.push(Function { name, line, lines: line_of(code, item_end(code, at)) - line + 1 });
         }
     }
     found
@@ -84,10 +80,7 @@ mod tests {
     use super::*;
 
     fn function_of(lines: usize) -> String {
-        format!(
-            "fn long(x: [u8; 4]) {{\n{}}}\n",
-            "    call();\n".repeat(lines - 2)
-        )
+        format!("fn long(x: [u8; 4]) {{\n{}}}\n", "    call();\n".repeat(lines - 2))
     }
 
     #[test]
@@ -101,24 +94,15 @@ mod tests {
 
     #[test]
     fn fires_one_line_past_the_function_limit() {
-        assert!(
-            check_functions(&Tree::of(&[("a.rs", &function_of(FUNCTION_LINES_MAX))])).is_empty()
-        );
+        assert!(check_functions(&Tree::of(&[("a.rs", &function_of(FUNCTION_LINES_MAX))])).is_empty());
         let past = check_functions(&Tree::of(&[("a.rs", &function_of(FUNCTION_LINES_MAX + 1))]));
-        assert_eq!(
-            (past.len(), past[0].item.as_str(), past[0].line),
-            (1, "long", 1)
-        );
+        assert_eq!((past.len(), past[0].item.as_str(), past[0].line), (1, "long", 1));
     }
 
     #[test]
     fn finds_functions_with_bodies() {
-        let code =
-            "trait T { fn a(&self); fn b(&self) {} }\ntype F = fn(u8);\nfn c() {\n  fn d() {}\n}";
-        let found: Vec<_> = functions(code)
-            .into_iter()
-            .map(|f| (f.name, f.line, f.lines))
-            .collect();
+        let code = "trait T { fn a(&self); fn b(&self) {} }\ntype F = fn(u8);\nfn c() {\n  fn d() {}\n}";
+        let found: Vec<_> = functions(code).into_iter().map(|f| (f.name, f.line, f.lines)).collect();
         assert_eq!(found, [("b", 1, 1), ("c", 3, 3), ("d", 4, 1)]);
     }
 }

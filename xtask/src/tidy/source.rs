@@ -39,16 +39,9 @@ fn literal_or_comment_end(bytes: &[u8], at: usize) -> usize {
     if rest.starts_with(b"/*") {
         return block_comment_end(bytes, at);
     }
-    let prefix = rest
-        .iter()
-        .take_while(|b| matches!(b, b'b' | b'c' | b'r'))
-        .count();
+    let prefix = rest.iter().take_while(|b| matches!(b, b'b' | b'c' | b'r')).count();
     let raw = prefix > 0 && rest[prefix - 1] == b'r';
-    let hashes = if raw {
-        rest[prefix..].iter().take_while(|b| **b == b'#').count()
-    } else {
-        0
-    };
+    let hashes = if raw { rest[prefix..].iter().take_while(|b| **b == b'#').count() } else { 0 };
     match rest.get(prefix + hashes) {
         Some(b'"') if raw => raw_string_end(bytes, at + prefix + hashes + 1, hashes),
         Some(b'"') => quoted_end(bytes, at + prefix + 1, b'"'),
@@ -79,12 +72,7 @@ fn block_comment_end(bytes: &[u8], start: usize) -> usize {
 fn raw_string_end(bytes: &[u8], from: usize, hashes: usize) -> usize {
     let mut at = from;
     while at < bytes.len() {
-        let closing = bytes[at + 1..]
-            .iter()
-            .take(hashes)
-            .filter(|b| **b == b'#')
-            .count()
-            == hashes;
+        let closing = bytes[at + 1..].iter().take(hashes).filter(|b| **b == b'#').count() == hashes;
         if bytes[at] == b'"' && closing {
             return at + 1 + hashes;
         }
@@ -112,11 +100,7 @@ fn char_end(bytes: &[u8], start: usize, from: usize) -> usize {
                 0xc0.. => 2,
                 _ => 1,
             };
-            if bytes.get(from + width) == Some(&b'\'') {
-                from + width + 1
-            } else {
-                start
-            }
+            if bytes.get(from + width) == Some(&b'\'') { from + width + 1 } else { start }
         }
         None => start,
     }
@@ -143,9 +127,7 @@ pub(crate) fn without_tests(code: &str) -> String {
 pub(crate) fn item_end(code: &str, from: usize) -> usize {
     match body_start(code, from) {
         Some(open) => closing_brace(code, open),
-        None => code[from..]
-            .find(';')
-            .map_or(code.len(), |end| from + end + 1),
+        None => code[from..].find(';').map_or(code.len(), |end| from + end + 1),
     }
 }
 
@@ -198,11 +180,7 @@ pub(crate) fn words(code: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// The line, from 1, of a byte offset.
 pub(crate) fn line_of(code: &str, at: usize) -> usize {
-    code.as_bytes()[..at]
-        .iter()
-        .filter(|b| **b == b'\n')
-        .count()
-        + 1
+    code.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1
 }
 
 #[cfg(test)]
@@ -238,10 +216,7 @@ mod tests {
     fn blanks_test_items() {
         let code = "use a;\n#[cfg(test)]\nmod tests { fn f() {} }\nfn g() {}\n#[cfg(test)]\nuse b;\nuse c;";
         let left = without_tests(code);
-        assert!(
-            left.contains("use a;") && left.contains("fn g() {}") && left.contains("use c;"),
-            "{left}"
-        );
+        assert!(left.contains("use a;") && left.contains("fn g() {}") && left.contains("use c;"), "{left}");
         assert!(!left.contains("fn f") && !left.contains("use b"), "{left}");
         assert_eq!(left.lines().count(), code.lines().count());
     }
@@ -249,12 +224,7 @@ mod tests {
     #[test]
     fn finds_words_and_lines() {
         let code = "fn a\n unsafe_code unsafe";
-        let found: Vec<_> = words(code)
-            .map(|(at, word)| (line_of(code, at), word))
-            .collect();
-        assert_eq!(
-            found,
-            [(1, "fn"), (1, "a"), (2, "unsafe_code"), (2, "unsafe")]
-        );
+        let found: Vec<_> = words(code).map(|(at, word)| (line_of(code, at), word)).collect();
+        assert_eq!(found, [(1, "fn"), (1, "a"), (2, "unsafe_code"), (2, "unsafe")]);
     }
 }

@@ -7,12 +7,8 @@ use super::tree::Tree;
 const DATA: &[&str] = &[".bin", ".csv", ".jsonl", ".lock", ".svg", ".txt"];
 
 /// Homes and workplaces; absolute, so `docs/work/` is fine. Split, so that this file does not name them.
-const MACHINE_PATHS: &[&str] = &[
-    concat!("/wo", "rk/"),
-    concat!("/ro", "ot/"),
-    concat!("/ho", "me/"),
-    concat!("/Us", "ers/"),
-];
+const MACHINE_PATHS: &[&str] =
+    &[concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/Us", "ers/")];
 
 /// Registries are the reader's choice: their addresses belong in the reader's own configuration.
 const REGISTRY_HOSTS: &[&str] = &[
@@ -48,28 +44,13 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
                 report(index + 1, "space", "space at the end of the line");
             }
             if file.path.ends_with(".rs") && line.contains('\t') {
-                report(
-                    index + 1,
-                    "tab",
-                    "a tab: indent with spaces, write \\t in literals",
-                );
+                report(index + 1, "tab", "a tab: indent with spaces, write \\t in literals");
             }
-            for place in MACHINE_PATHS
-                .iter()
-                .filter(|place| names_absolute(line, place))
-            {
-                report(
-                    index + 1,
-                    place,
-                    "a path of one machine: make it relative or configurable",
-                );
+            for place in MACHINE_PATHS.iter().filter(|place| names_absolute(line, place)) {
+                report(index + 1, place, "a path of one machine: make it relative or configurable");
             }
             for host in REGISTRY_HOSTS.iter().filter(|host| line.contains(**host)) {
-                report(
-                    index + 1,
-                    host,
-                    "a registry's address: leave it to the reader's own configuration",
-                );
+                report(index + 1, host, "a registry's address: leave it to the reader's own configuration");
             }
         }
     }
@@ -89,10 +70,7 @@ mod tests {
     use super::*;
 
     fn items(path: &str, text: &str) -> Vec<String> {
-        check(&Tree::of(&[(path, text)]))
-            .into_iter()
-            .map(|v| v.item)
-            .collect()
+        check(&Tree::of(&[(path, text)])).into_iter().map(|v| v.item).collect()
     }
 
     #[test]
@@ -120,13 +98,7 @@ mod tests {
 
     #[test]
     fn allows_relative_paths_and_data() {
-        assert!(
-            items(
-                "a.md",
-                concat!("see docs/wo", "rk/x and target/ro", "ot/\n")
-            )
-            .is_empty()
-        );
+        assert!(items("a.md", concat!("see docs/wo", "rk/x and target/ro", "ot/\n")).is_empty());
         assert!(items("a.svg", "<svg/> ").is_empty());
         assert!(items("Cargo.lock", REGISTRY_HOSTS[0]).is_empty());
         assert!(items("Makefile", "\tx\n").is_empty());

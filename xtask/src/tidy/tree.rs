@@ -40,12 +40,8 @@ impl Tree {
             let full = root.join(&path);
             // What git lists may have been deleted or be a link; neither has a text of its own.
             if full.symlink_metadata().is_ok_and(|m| m.is_file()) {
-                let bytes =
-                    fs::read(&full).with_context(|| format!("cannot read {}", full.display()))?;
-                files.push(File::new(
-                    path,
-                    String::from_utf8(bytes).unwrap_or_default(),
-                ));
+                let bytes = fs::read(&full).with_context(|| format!("cannot read {}", full.display()))?;
+                files.push(File::new(path, String::from_utf8(bytes).unwrap_or_default()));
             }
         }
         files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -55,12 +51,9 @@ impl Tree {
     /// Whether the tree has this file, or (with or without a closing `/`) this folder.
     pub(crate) fn contains(&self, path: &str) -> bool {
         let path = path.trim_end_matches('/');
-        self.files.iter().any(|f| {
-            f.path == path
-                || f.path
-                    .strip_prefix(path)
-                    .is_some_and(|rest| rest.starts_with('/'))
-        })
+        self.files
+            .iter()
+            .any(|f| f.path == path || f.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')))
     }
 
     /// The file at `path`.
@@ -87,11 +80,7 @@ impl Tree {
 
 impl File {
     fn new(path: String, text: String) -> File {
-        let code = if path.ends_with(".rs") {
-            source::mask(&text)
-        } else {
-            String::new()
-        };
+        let code = if path.ends_with(".rs") { source::mask(&text) } else { String::new() };
         File { path, text, code }
     }
 }
@@ -100,13 +89,7 @@ impl File {
 fn listed_by_git(root: &Path) -> Option<Vec<String>> {
     let output = Command::new("git")
         .current_dir(root)
-        .args([
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ])
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .output()
@@ -124,14 +107,8 @@ fn walk(root: &Path, folder: &str, paths: &mut Vec<String>) -> Result<()> {
     for entry in fs::read_dir(&full).with_context(|| format!("cannot list {}", full.display()))? {
         let entry = entry.with_context(|| format!("cannot list {}", full.display()))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let path = if folder.is_empty() {
-            name.clone()
-        } else {
-            format!("{folder}/{name}")
-        };
-        let kind = entry
-            .file_type()
-            .with_context(|| format!("cannot inspect {path}"))?;
+        let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
+        let kind = entry.file_type().with_context(|| format!("cannot inspect {path}"))?;
         if kind.is_dir() && name != ".git" && name != "target" {
             walk(root, &path, paths)?;
         } else if kind.is_file() {

@@ -5,19 +5,12 @@ use super::source::{line_of, words};
 use super::tree::Tree;
 
 /// Where `unsafe` may stand.
-const ALLOWED: &[&str] = &[
-    "gateway-ebpf/",
-    "gateway/src/accel/",
-    "gateway/src/accel.rs",
-];
+const ALLOWED: &[&str] = &["gateway-ebpf/", "gateway/src/accel/", "gateway/src/accel.rs"];
 
 /// Checks every Rust source.
 pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
     let mut violations = Vec::new();
-    for file in tree
-        .rust()
-        .filter(|f| !ALLOWED.iter().any(|place| f.path.starts_with(place)))
-    {
+    for file in tree.rust().filter(|f| !ALLOWED.iter().any(|place| f.path.starts_with(place))) {
         for (at, _) in words(&file.code).filter(|(_, word)| *word == "unsafe") {
             violations.push(Violation {
                 rule: "unsafe",
@@ -43,19 +36,9 @@ mod tests {
         let text = "fn f() {\n    unsafe { g() }\n}";
         let found = check(&Tree::of(&[("bench/src/main.rs", text)]));
         assert_eq!((found.len(), found[0].line), (1, 2));
-        for path in [
-            "gateway-ebpf/src/bin/guard.rs",
-            "gateway/src/accel/load.rs",
-            "gateway/src/accel.rs",
-        ] {
+        for path in ["gateway-ebpf/src/bin/guard.rs", "gateway/src/accel/load.rs", "gateway/src/accel.rs"] {
             assert!(check(&Tree::of(&[(path, text)])).is_empty(), "{path}");
         }
-        assert!(
-            check(&Tree::of(&[(
-                "core/src/lib.rs",
-                "#![forbid(unsafe_code)] // unsafe"
-            )]))
-            .is_empty()
-        );
+        assert!(check(&Tree::of(&[("core/src/lib.rs", "#![forbid(unsafe_code)] // unsafe")])).is_empty());
     }
 }
