@@ -5,6 +5,7 @@
 
 pub mod id;
 pub mod json;
+pub mod ledger;
 
 pub mod limits;
 pub mod push;

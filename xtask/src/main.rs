@@ -1,1 +1,93 @@
-fn main() {}
+//! `cargo xtask`: everything that is done to this repository besides writing it.
+
+mod process;
+mod report;
+mod run;
+mod setup;
+mod skips;
+mod test;
+mod tidy;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "Sets up, builds, runs, tests and measures Waggle", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Find what building and testing need, and install what is missing (or say how)
+    Setup,
+    /// Build the eBPF object; print its programs and their sizes
+    Ebpf,
+    /// Set up, build and start a gateway with demo data
+    Run {
+        /// Further arguments of `waggle serve`
+        #[arg(last = true)]
+        args: Vec<OsString>,
+    },
+    /// Set up and run every check: format, lints, tidy, eBPF, tests, loom
+    Test {
+        /// Also run the crash and simulation tests in the release profile
+        #[arg(long)]
+        release: bool,
+    },
+    /// Build gateway and bench for release, and run the bench
+    Bench {
+        /// Arguments of `waggle-bench`
+        #[arg(last = true)]
+        args: Vec<OsString>,
+    },
+    /// Check the repository's own rules: dependencies, purity, sizes, names, texts
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    match dispatch(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(task: Task) -> Result<()> {
+    match task {
+        Task::Setup => setup::setup(setup::Purpose::Test).map(|_| ()),
+        Task::Ebpf => setup::build_ebpf(),
+        Task::Run { args } => run::demo(&args),
+        Task::Test { release } => {
+            test::test(if release { test::Extent::WithRelease } else { test::Extent::Plain })
+        }
+        Task::Bench { args } => run::bench(&args),
+        Task::Tidy => tidy_or_fail(),
+    }
+}
+
+/// Prints every violation, and fails if there is one.
+fn tidy_or_fail() -> Result<()> {
+    let violations = tidy::check(&root())?;
+    for violation in &violations {
+        println!("{violation}");
+    }
+    if !violations.is_empty() {
+        bail!("{} places break the repository's rules; xtask/src/tidy.rs holds them", violations.len());
+    }
+    println!("tidy: no violations");
+    Ok(())
+}
+
+/// The repository's root.
+fn root() -> PathBuf {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&package).parent().map(Path::to_owned).unwrap_or_default()
+}

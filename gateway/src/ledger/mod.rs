@@ -1,16 +1,53 @@
 //! The ledger: admission, group commit, publish.
 
-use std::sync::Arc;
+mod admission;
+mod cells;
+mod keys;
+mod log;
+mod stats;
+mod writer;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, RwLock};
+use rustc_hash::FxHashMap;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use waggle_core::id::{AgentId, Cursor, Offset, QueueId, TenantId, TicketId};
+use waggle_core::limits::COMMANDS_IN_FLIGHT_MAX;
 use waggle_core::ticket::{Authority, Entry, Refusal, Request};
 
+use crate::directory::Directory;
 use crate::store::{Store, StoreError};
+
+use cells::Generation;
+use keys::Keys;
+use log::TenantLog;
+pub use stats::{BATCH_SIZE_BOUNDS, LedgerStats};
+use writer::{Item, Writer};
 
 /// The ledger of one gateway. Clones share it.
 #[derive(Clone)]
 pub struct Ledger {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
     store: Arc<dyn Store>,
+    directory: Directory,
+    publisher: Arc<dyn Publisher>,
+    /// Replaced whole when a commit has failed: reservations made in an older one are void.
+    generation: ArcSwap<Generation>,
+    tenants: RwLock<FxHashMap<TenantId, Arc<TenantLog>>>,
+    keys: Keys,
+    permits: Arc<Semaphore>,
+    items: mpsc::Sender<Item>,
+    stopping: AtomicBool,
+    /// The writer's thread, until somebody waits for its end.
+    writer: Mutex<Option<oneshot::Receiver<()>>>,
+    stop: Mutex<Option<oneshot::Sender<()>>>,
+    stats: LedgerStats,
 }
 
 /// A command with everything that admission needs to know.
@@ -88,27 +125,64 @@ pub trait Publisher: Send + Sync + 'static {
 }
 
 impl Ledger {
-    /// Carries a command out; returns when it is durable and published, or has failed.
+    /// Opens the ledger on a store: heads and recent events are read, the writer starts. All else is
+    /// read when it is asked for; nothing but the store is needed to recover.
+    ///
+    /// # Errors
+    /// As storage tells them.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        directory: Directory,
+        publisher: Arc<dyn Publisher>,
+    ) -> Result<Self, StoreError> {
+        let mut tenants = FxHashMap::default();
+        for head in store.heads().await? {
+            tenants.insert(head.tenant, Arc::new(TenantLog::open(&*store, head).await?));
+        }
+        // The permits bound what is under way; the channel has room for all of it.
+        let (items, received) = mpsc::channel(COMMANDS_IN_FLIGHT_MAX);
+        let (stop, stopped) = oneshot::channel();
+        let (ended, writer_ended) = oneshot::channel();
+        let inner = Arc::new(Inner {
+            store,
+            directory,
+            publisher,
+            generation: ArcSwap::from_pointee(Generation::first()),
+            tenants: RwLock::new(tenants),
+            keys: Keys::default(),
+            permits: Arc::new(Semaphore::new(COMMANDS_IN_FLIGHT_MAX)),
+            items,
+            stopping: AtomicBool::new(false),
+            writer: Mutex::new(Some(writer_ended)),
+            stop: Mutex::new(Some(stop)),
+            stats: LedgerStats::default(),
+        });
+        Writer::spawn(Arc::clone(&inner), received, stopped, ended)?;
+        Ok(Self { inner })
+    }
+
+    /// Carries a command out; returns when it is durable and published, or has failed. A caller that
+    /// goes away does not take a command back that was admitted.
     ///
     /// # Errors
     /// See [`SubmitError`]; the command has had no effect then, except that after
     /// [`SubmitError::Storage`] its author should ask again with the same key.
     pub async fn submit(&self, submission: Submission<'_>) -> Result<Outcome, SubmitError> {
-        let _ = submission;
-        Err(SubmitError::Stopping)
+        self.inner.submit(submission).await
     }
 
     /// The log's epoch and newest offset; `None` for an unknown tenant.
+    #[must_use]
     pub fn head(&self, tenant: TenantId) -> Option<Cursor> {
-        let _ = tenant;
-        None
+        self.inner.tenants.read().get(&tenant).map(|log| log.cursor())
     }
 
     /// Events after `after` from memory, in order, at most `limit`; `None` where memory does not reach
     /// back so far, an empty list where there are none.
+    #[must_use]
     pub fn recent_after(&self, tenant: TenantId, after: Offset, limit: usize) -> Option<Vec<Arc<Entry>>> {
-        let _ = (tenant, after, limit);
-        None
+        let log = self.inner.tenants.read().get(&tenant).cloned()?;
+        log.recent_after(after, limit)
     }
 
     /// Events after `after`, in order, at most `limit`, from memory or else from storage.
@@ -121,12 +195,52 @@ impl Ledger {
         after: Offset,
         limit: usize,
     ) -> Result<Vec<Arc<Entry>>, StoreError> {
-        let _ = (tenant, after, limit);
-        Ok(Vec::new())
+        if let Some(found) = self.recent_after(tenant, after, limit) {
+            return Ok(found);
+        }
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let mut stored = self.inner.store.events_after(tenant, after, limit).await?;
+        // What is committed but not yet published will come by itself: do not overtake it.
+        let head = self.head(tenant).unwrap_or_default().offset;
+        stored.retain(|event| event.offset <= head);
+        Ok(stored.iter().map(|event| Arc::new(Entry::from_stored(event))).collect())
+    }
+
+    /// Learns of tenants that were made since the start.
+    ///
+    /// # Errors
+    /// As storage tells them.
+    pub async fn refresh_tenants(&self) -> Result<(), StoreError> {
+        self.inner.refresh_tenants().await
     }
 
     /// Storage, for reading.
+    #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
-        &self.store
+        &self.inner.store
+    }
+
+    /// What it has done so far, and what is under way.
+    #[must_use]
+    pub fn stats(&self) -> &LedgerStats {
+        &self.inner.stats
+    }
+
+    /// Commands admitted and not yet answered.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        COMMANDS_IN_FLIGHT_MAX.saturating_sub(self.inner.permits.available_permits())
+    }
+
+    /// Takes no more commands, finishes those that are under way, and ends the writer.
+    pub async fn stop(&self) {
+        self.inner.stopping.store(true, Ordering::Release);
+        let stop = self.inner.stop.lock().take();
+        drop(stop);
+        let writer = self.inner.writer.lock().take();
+        if let Some(writer) = writer {
+            // An error means that the writer is gone: what was to be waited for.
+            let _ = writer.await;
+        }
     }
 }

@@ -1,5 +1,9 @@
 //! The Store port: what the gateway needs of a database.
 
+mod sqlite;
+
+pub use sqlite::SqliteStore;
+
 use async_trait::async_trait;
 use serde::Serialize;
 use waggle_core::id::{AgentId, Cursor, Epoch, Fence, Offset, QueueId, TenantId, TicketId, Version};
@@ -208,6 +212,9 @@ pub enum StoreError {
         /// Its value.
         value: String,
     },
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    Random(String),
     /// Anything else.
     #[error("the database failed")]
     Database(#[source] sqlx::Error),

@@ -1,0 +1,58 @@
+//! One ticket in memory: the cell that admission races on, and what the writer has made of it so far.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::id::{AgentId, QueueId, Version};
+use crate::ticket::{Cell, NewEvent, Route};
+
+/// A ticket's cell, and the writer's own notes beside it.
+#[derive(Debug)]
+pub struct Slot {
+    /// Where admission decides.
+    pub cell: Cell,
+    /// Touched by the one writer alone; a lock only because the slot is shared.
+    written: Mutex<Written>,
+}
+
+/// A ticket after the newest of its events that has a place in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// That event's version; 0 before the first.
+    pub version: Version,
+    /// Where it waits.
+    pub queue: QueueId,
+    /// Who holds it.
+    pub agent: Option<AgentId>,
+}
+
+impl Slot {
+    /// A slot for a ticket whose events up to `written.version` are in the log.
+    #[must_use]
+    pub fn new(cell: Cell, written: Written) -> Self {
+        Self { cell, written: Mutex::new(written) }
+    }
+
+    /// What the writer knows.
+    pub fn written(&self) -> Written {
+        *self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the next event in: returns whose views it belongs to. `None` where another version is due.
+    pub(super) fn write(&self, event: &NewEvent) -> Option<Route> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if event.version != written.version.next() {
+            return None;
+        }
+        let before = *written;
+        written.version = event.version;
+        written.queue = event.queue.unwrap_or(before.queue);
+        written.agent = event.holder.unwrap_or(before.agent);
+        let is_first = before.version == Version(0);
+        Some(Route {
+            queue: written.queue,
+            queue_from: (before.queue != written.queue && !is_first).then_some(before.queue),
+            agent: written.agent,
+            agent_from: before.agent.filter(|_| before.agent != written.agent),
+        })
+    }
+}

@@ -1,0 +1,262 @@
+//! Admission: the decision about a command, before storage is touched.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use waggle_core::id::{QueueId, TenantId, TicketId, Version};
+use waggle_core::ledger::{Admitted, Slot, Written};
+use waggle_core::ticket::{Category, Cell, Command, Entry, Expect, Lifecycle, NewEvent};
+use waggle_core::time::Timestamp;
+
+use super::cells::Generation;
+use super::keys::{KeyLease, Turn};
+use super::log::TenantLog;
+use super::writer::{Answer, Caller, Item};
+use super::{Inner, Outcome, Submission, SubmitError};
+use crate::store::{KeyRecord, StoreError, TicketRow};
+
+/// A key that this request may use, with what is stored of it.
+struct HeldKey {
+    lease: KeyLease,
+    record: KeyRecord,
+}
+
+impl Inner {
+    pub(super) async fn submit(&self, submission: Submission<'_>) -> Result<Outcome, SubmitError> {
+        let outcome = self.run(submission).await;
+        match &outcome {
+            Ok(outcome) if outcome.replayed => &self.stats.replayed,
+            Ok(_) => return outcome,
+            Err(SubmitError::Overload) => &self.stats.overloaded,
+            Err(_) => &self.stats.refused,
+        }
+        .fetch_add(1, Ordering::Relaxed);
+        outcome
+    }
+
+    async fn run(&self, submission: Submission<'_>) -> Result<Outcome, SubmitError> {
+        if self.stopping.load(Ordering::Acquire) {
+            return Err(SubmitError::Stopping);
+        }
+        let log = self.log(submission.tenant).await?;
+        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| SubmitError::Overload)?;
+        let key = match submission.key {
+            None => None,
+            Some((key, fingerprint)) => match self.take_key(&submission, key, fingerprint).await? {
+                Ok(held) => Some(held),
+                Err(earlier) => return Ok(earlier),
+            },
+        };
+        let answer = self.admit(&log, submission, permit, key).await?;
+        let entry = answer.await.map_err(|_| SubmitError::Stopping)??;
+        Ok(Outcome { entry, replayed: false })
+    }
+
+    /// Gets the key for this request, or the outcome that an earlier request with it had.
+    async fn take_key(
+        &self,
+        submission: &Submission<'_>,
+        key: &str,
+        fingerprint: u64,
+    ) -> Result<Result<HeldKey, Outcome>, SubmitError> {
+        let caller = submission.authority.actor;
+        let lease = loop {
+            match self.keys.turn(submission.tenant, caller, key, fingerprint) {
+                Turn::Lease(lease) => break lease,
+                Turn::Other => return Err(SubmitError::KeyReused),
+                // The error says that the lease has ended: that is the news.
+                Turn::Wait(mut over) => while over.changed().await.is_ok() {},
+            }
+        };
+        let earlier = self.store.event_by_key(submission.tenant, caller, key).await.map_err(storage)?;
+        match earlier {
+            Some((_, other)) if other != fingerprint => Err(SubmitError::KeyReused),
+            Some((event, _)) => {
+                Ok(Err(Outcome { entry: Arc::new(Entry::from_stored(&event)), replayed: true }))
+            }
+            None => Ok(Ok(HeldKey { lease, record: KeyRecord { caller, key: key.to_owned(), fingerprint } })),
+        }
+    }
+
+    async fn admit(
+        &self,
+        log: &TenantLog,
+        submission: Submission<'_>,
+        permit: OwnedSemaphorePermit,
+        key: Option<HeldKey>,
+    ) -> Result<oneshot::Receiver<Answer>, SubmitError> {
+        let generation = self.generation.load_full();
+        self.check_references(&submission)?;
+        let at = now();
+        let (slot, event) = match (submission.ticket, submission.request.command) {
+            (None, Command::Create { follow_up_of, .. }) => {
+                if let Some(closed) = follow_up_of {
+                    self.check_closed(&generation, log.tenant, closed).await?;
+                }
+                create(&generation, log, &submission, at)?
+            }
+            (Some(ticket), _) => {
+                let slot = self.slot(&generation, log.tenant, ticket).await?;
+                let event = reserve(&slot, ticket, &submission, at)?;
+                (slot, event)
+            }
+            (None, _) => return Err(SubmitError::WrongTarget),
+        };
+        // From here to the channel nothing waits, so a version that is taken always arrives.
+        let (lease, record) = key.map_or((None, None), |held| (Some(held.lease), Some(held.record)));
+        let (answer, answered) = oneshot::channel();
+        let texts = Texts::of(&submission.request.command);
+        let caller = Caller {
+            generation: generation.number,
+            subject: texts.subject,
+            requester: texts.requester,
+            follow_up_of: texts.follow_up_of,
+            key: record,
+            answer,
+            _lease: lease,
+            _permit: permit,
+        };
+        let item: Item = Admitted { tenant: log.tenant, slot, event, caller };
+        self.items.try_send(item).map_err(|_| SubmitError::Stopping)?;
+        Ok(answered)
+    }
+
+    /// What a command names must exist in its tenant.
+    fn check_references(&self, submission: &Submission<'_>) -> Result<(), SubmitError> {
+        let tenant = submission.tenant;
+        let queue = |queue: QueueId| match self.directory.has_queue(tenant, queue) {
+            true => Ok(()),
+            false => Err(SubmitError::NoSuchQueue(queue)),
+        };
+        match submission.request.command {
+            Command::Create { .. } if submission.ticket.is_some() => Err(SubmitError::WrongTarget),
+            Command::Create { queue: named, .. } | Command::Set { queue: Some(named), .. } => queue(named),
+            Command::Assign { agent } if !self.directory.has_agent(tenant, agent) => {
+                Err(SubmitError::NoSuchAgent(agent))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn check_closed(
+        &self,
+        generation: &Generation,
+        tenant: TenantId,
+        ticket: TicketId,
+    ) -> Result<(), SubmitError> {
+        let slot = self.slot(generation, tenant, ticket).await?;
+        match Lifecycle::default_table().category(slot.cell.load().status()) {
+            Category::Closed => Ok(()),
+            _ => Err(SubmitError::NotClosed(ticket)),
+        }
+    }
+
+    async fn slot(
+        &self,
+        generation: &Generation,
+        tenant: TenantId,
+        ticket: TicketId,
+    ) -> Result<Arc<Slot>, SubmitError> {
+        if let Some(slot) = generation.get(tenant, ticket) {
+            return Ok(slot);
+        }
+        // A ticket without a cell has no command under way, so its row cannot change between here
+        // and the insertion, unless somebody else has inserted the cell meanwhile: that one stays.
+        let row = self.store.ticket(tenant, ticket).await.map_err(storage)?;
+        let row = row.ok_or(SubmitError::NoSuchTicket(ticket))?;
+        Ok(generation.insert(tenant, ticket, slot_of(&row)))
+    }
+
+    /// The tenant's log; one of a tenant that was made a moment ago is opened now.
+    async fn log(&self, tenant: TenantId) -> Result<Arc<TenantLog>, SubmitError> {
+        if let Some(log) = self.tenants.read().get(&tenant) {
+            return Ok(Arc::clone(log));
+        }
+        self.refresh_tenants().await.map_err(storage)?;
+        // The directory knew the tenant, and nobody can delete one.
+        self.tenants.read().get(&tenant).cloned().ok_or(SubmitError::Stopping)
+    }
+
+    pub(super) async fn refresh_tenants(&self) -> Result<(), StoreError> {
+        for head in self.store.heads().await? {
+            if self.tenants.read().contains_key(&head.tenant) {
+                continue;
+            }
+            let tenant = head.tenant;
+            let log = TenantLog::open(&*self.store, head).await?;
+            self.tenants.write().entry(tenant).or_insert_with(|| Arc::new(log));
+        }
+        Ok(())
+    }
+}
+
+fn create(
+    generation: &Generation,
+    log: &TenantLog,
+    submission: &Submission<'_>,
+    at: Timestamp,
+) -> Result<(Arc<Slot>, NewEvent), SubmitError> {
+    let ticket = log.next_ticket();
+    let actor = submission.authority.actor;
+    let event =
+        NewEvent::created(ticket, &submission.request.command, actor, at).ok_or(SubmitError::WrongTarget)?;
+    let queue = event.queue.unwrap_or_default();
+    let cell = Cell::new(event.version, event.status, event.fence, None);
+    let slot = Slot::new(cell, Written { version: Version(0), queue, agent: None });
+    Ok((generation.insert(log.tenant, ticket, slot), event))
+}
+
+fn reserve(
+    slot: &Slot,
+    ticket: TicketId,
+    submission: &Submission<'_>,
+    at: Timestamp,
+) -> Result<NewEvent, SubmitError> {
+    let Submission { authority, request, .. } = submission;
+    let intent = request.command.intent().ok_or(SubmitError::WrongTarget)?;
+    let expect = request.expect.unwrap_or(Expect::Any);
+    let reserved = slot.cell.reserve(*authority, expect, request.fence, intent)?;
+    let event = NewEvent::admitted(ticket, &request.command, &reserved.transition, authority.actor, at);
+    // Only create has no such event, and no intent: that was answered above.
+    event.ok_or(SubmitError::WrongTarget)
+}
+
+fn slot_of(row: &TicketRow) -> Slot {
+    let cell = Cell::new(row.version, row.status, row.fence, row.assignee);
+    Slot::new(cell, Written { version: row.version, queue: row.queue, agent: row.assignee })
+}
+
+/// Texts that the ticket's row takes from a command, escapes undone.
+#[derive(Default)]
+struct Texts {
+    subject: Option<String>,
+    requester: Option<String>,
+    follow_up_of: Option<TicketId>,
+}
+
+impl Texts {
+    fn of(command: &Command<'_>) -> Self {
+        match command {
+            Command::Create { subject, requester, follow_up_of, .. } => Self {
+                subject: Some(subject.decode().into_owned()),
+                requester: Some(requester.decode().into_owned()),
+                follow_up_of: *follow_up_of,
+            },
+            Command::Set { subject: Some(subject), .. } => {
+                Self { subject: Some(subject.decode().into_owned()), ..Self::default() }
+            }
+            _ => Self::default(),
+        }
+    }
+}
+
+pub(super) fn storage(error: StoreError) -> SubmitError {
+    SubmitError::Storage(Arc::new(error))
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,225 @@
+//! The one writer: takes what has queued, commits it, publishes it, answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use waggle_core::id::{Offset, TenantId, TicketId};
+use waggle_core::ledger::{Admitted, Assembler, Placed};
+use waggle_core::limits::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, REPLAY_EVENTS_MAX};
+use waggle_core::ticket::Entry;
+
+use super::keys::KeyLease;
+use super::{Inner, PublishedBatch, SubmitError};
+use crate::store::{CommitEvent, KeyRecord, StoreError};
+
+/// Pause between attempts to read the heads after a failed commit.
+const RECOVERY_PAUSE: Duration = Duration::from_millis(200);
+
+pub(super) type Answer = Result<Arc<Entry>, SubmitError>;
+
+/// What travels with a command to its answer.
+pub(super) struct Caller {
+    pub(super) generation: u64,
+    pub(super) subject: Option<String>,
+    pub(super) requester: Option<String>,
+    pub(super) follow_up_of: Option<TicketId>,
+    pub(super) key: Option<KeyRecord>,
+    pub(super) answer: oneshot::Sender<Answer>,
+    pub(super) _lease: Option<KeyLease>,
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+pub(super) type Item = Admitted<Caller>;
+
+pub(super) struct Writer {
+    inner: Arc<Inner>,
+    items: mpsc::Receiver<Item>,
+    assembler: Assembler<Caller>,
+    generation: u64,
+}
+
+impl Writer {
+    /// Starts the writer on a thread of its own. It ends when `stop` is dropped and nothing is left,
+    /// and says so by `ended`.
+    pub(super) fn spawn(
+        inner: Arc<Inner>,
+        items: mpsc::Receiver<Item>,
+        stop: oneshot::Receiver<()>,
+        ended: oneshot::Sender<()>,
+    ) -> Result<(), StoreError> {
+        let failed = |error: std::io::Error| StoreError::Database(sqlx::Error::Io(error));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let heads =
+            inner.tenants.read().values().map(|log| (log.tenant, log.cursor().offset)).collect::<Vec<_>>();
+        let generation = inner.generation.load().number;
+        let writer = Self { inner, items, assembler: Assembler::new(heads), generation };
+        let run = move || {
+            runtime.block_on(writer.run(stop));
+            // Nobody may be waiting for it.
+            let _ = ended.send(());
+        };
+        std::thread::Builder::new().name("waggle-ledger".into()).spawn(run).map_err(failed)?;
+        Ok(())
+    }
+
+    async fn run(mut self, mut stop: oneshot::Receiver<()>) {
+        let mut received = Vec::with_capacity(BATCH_COMMANDS_MAX);
+        loop {
+            tokio::select! {
+                biased;
+                count = self.items.recv_many(&mut received, BATCH_COMMANDS_MAX) => {
+                    if count == 0 {
+                        return;
+                    }
+                }
+                // No more comes in after this; what is in the channel still does.
+                _ = &mut stop, if !self.items.is_closed() => self.items.close(),
+            }
+            for item in received.drain(..) {
+                self.take(item);
+            }
+            while self.assembler.len() < BATCH_COMMANDS_MAX && self.assembler.bytes() < BATCH_BYTES_MAX {
+                let Ok(item) = self.items.try_recv() else { break };
+                self.take(item);
+            }
+            if !self.assembler.is_empty() {
+                self.commit().await;
+            }
+        }
+    }
+
+    fn take(&mut self, item: Item) {
+        if item.caller.generation != self.generation {
+            // Reserved on cells that a failed commit has made void.
+            answer(item.caller, Err(SubmitError::Overload));
+            return;
+        }
+        if !self.assembler.knows(item.tenant)
+            && let Some(log) = self.inner.tenants.read().get(&item.tenant)
+        {
+            self.assembler.add_tenant(item.tenant, log.cursor().offset);
+        }
+        self.assembler.offer(item);
+    }
+
+    async fn commit(&mut self) {
+        let mut placed = self.assembler.take();
+        let batch: Vec<CommitEvent> = placed.iter_mut().map(commit_event).collect();
+        let started = Instant::now();
+        match self.inner.store.commit(&batch).await {
+            Ok(()) => {
+                let commit_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+                self.inner.stats.committed(batch.len(), commit_us);
+                self.publish(&placed);
+                for Placed { admitted, entry } in placed {
+                    answer(admitted.caller, Ok(entry));
+                }
+            }
+            Err(error) => self.recover(error, placed).await,
+        }
+    }
+
+    fn publish(&self, placed: &[Placed<Caller>]) {
+        let mut by_tenant: BTreeMap<TenantId, Vec<Arc<Entry>>> = BTreeMap::new();
+        for Placed { admitted, entry } in placed {
+            by_tenant.entry(admitted.tenant).or_default().push(Arc::clone(entry));
+        }
+        for (tenant, entries) in by_tenant {
+            self.publish_entries(tenant, entries);
+        }
+    }
+
+    fn publish_entries(&self, tenant: TenantId, entries: Vec<Arc<Entry>>) {
+        let log = self.inner.tenants.read().get(&tenant).cloned();
+        if let Some(log) = log {
+            log.append(&entries);
+            self.inner.publisher.publish(&Arc::new(PublishedBatch { tenant, entries }));
+        }
+    }
+
+    /// After a failed commit: every reservation that is not in storage is void, its caller is told,
+    /// and admission goes on with cells read anew. If the batch is in storage after all (only the
+    /// answer to COMMIT was lost), it is published like any other.
+    async fn recover(&mut self, error: StoreError, placed: Vec<Placed<Caller>>) {
+        tracing::error!(error = &error as &dyn std::error::Error, commands = placed.len(), "a commit failed");
+        self.inner.stats.failed_commits.fetch_add(1, Ordering::Relaxed);
+        let error = Arc::new(error);
+        // From here on commands of the old generation are refused. Admission gets the new one only
+        // when the heads are known: a command refused after it had reserved on a new cell would
+        // leave that cell with a version that never comes.
+        let next = self.inner.generation.load().next();
+        self.generation = next.number;
+        for Placed { admitted, .. } in placed {
+            answer(admitted.caller, Err(SubmitError::Storage(Arc::clone(&error))));
+        }
+        let heads = self.read_heads(&error).await;
+        for admitted in self.assembler.reset(heads.iter().copied()) {
+            answer(admitted.caller, Err(SubmitError::Storage(Arc::clone(&error))));
+        }
+        for (tenant, head) in heads {
+            self.catch_up(tenant, head).await;
+        }
+        self.inner.generation.store(Arc::new(next));
+    }
+
+    /// Reads the heads, for as long as it takes; commands that arrive meanwhile are refused.
+    async fn read_heads(&mut self, reason: &Arc<StoreError>) -> Vec<(TenantId, Offset)> {
+        loop {
+            match self.inner.store.heads().await {
+                Ok(heads) => {
+                    return heads.into_iter().map(|head| (head.tenant, head.cursor.offset)).collect();
+                }
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "storage cannot be read");
+                    while let Ok(item) = self.items.try_recv() {
+                        answer(item.caller, Err(SubmitError::Storage(Arc::clone(reason))));
+                    }
+                    tokio::time::sleep(RECOVERY_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Publishes what storage has beyond what was published.
+    async fn catch_up(&self, tenant: TenantId, head: Offset) {
+        loop {
+            let published = self.inner.tenants.read().get(&tenant).map(|log| log.cursor().offset);
+            let Some(published) = published.filter(|published| *published < head) else { return };
+            let limit = u32::try_from(REPLAY_EVENTS_MAX).unwrap_or(u32::MAX);
+            match self.inner.store.events_after(tenant, published, limit).await {
+                Ok(events) if events.is_empty() => return,
+                Ok(events) => {
+                    let entries = events.iter().map(|event| Arc::new(Entry::from_stored(event))).collect();
+                    self.publish_entries(tenant, entries);
+                }
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "storage cannot be read");
+                    tokio::time::sleep(RECOVERY_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+fn commit_event(placed: &mut Placed<Caller>) -> CommitEvent {
+    let Placed { admitted, entry } = placed;
+    let caller = &mut admitted.caller;
+    CommitEvent {
+        tenant: admitted.tenant,
+        offset: entry.offset,
+        event: admitted.event.clone(),
+        route: entry.route,
+        subject: caller.subject.take(),
+        requester: caller.requester.take(),
+        follow_up_of: caller.follow_up_of,
+        key: caller.key.take(),
+    }
+}
+
+fn answer(caller: Caller, answer: Answer) {
+    // The caller may have gone away: the command counts all the same.
+    let _ = caller.answer.send(answer);
+}

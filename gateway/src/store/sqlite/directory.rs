@@ -1,0 +1,192 @@
+//! Tenants, queues, agents and tokens.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqlitePool;
+use waggle_core::id::{AgentId, Epoch, QueueId, TenantId};
+use waggle_core::time::Timestamp;
+
+use super::read::collect;
+use super::row;
+use crate::store::{AgentRow, DirectoryRows, QueueRow, Scope, StoreError, TenantRow, TokenRow};
+
+pub(super) async fn revision(pool: &SqlitePool) -> Result<u64, StoreError> {
+    let revision: i64 = sqlx::query_scalar("SELECT revision FROM directory")
+        .fetch_one(pool)
+        .await
+        .map_err(StoreError::from_sqlx)?;
+    Ok(revision.cast_unsigned())
+}
+
+pub(super) async fn read(pool: &SqlitePool) -> Result<DirectoryRows, StoreError> {
+    // One transaction: one state.
+    let mut reading = pool.begin().await.map_err(StoreError::from_sqlx)?;
+    let revision: i64 = sqlx::query_scalar("SELECT revision FROM directory")
+        .fetch_one(&mut *reading)
+        .await
+        .map_err(StoreError::from_sqlx)?;
+    let tenants =
+        sqlx::query("SELECT id, name, epoch FROM tenant ORDER BY id").fetch_all(&mut *reading).await;
+    let queues =
+        sqlx::query("SELECT tenant, id, name FROM queue ORDER BY tenant, id").fetch_all(&mut *reading).await;
+    let agents =
+        sqlx::query("SELECT tenant, id, name FROM agent ORDER BY tenant, id").fetch_all(&mut *reading).await;
+    let tokens = sqlx::query(
+        "SELECT id, tenant, agent, scope, hash, expires_at FROM token WHERE revoked_at IS NULL ORDER BY id",
+    )
+    .fetch_all(&mut *reading)
+    .await;
+    Ok(DirectoryRows {
+        revision: revision.cast_unsigned(),
+        tenants: collect(tenants, |columns| {
+            Ok(TenantRow { id: row::tenant(columns)?, name: columns.text()?, epoch: Epoch(columns.bits()?) })
+        })?,
+        queues: collect(queues, |columns| {
+            Ok(QueueRow {
+                tenant: row::tenant(columns)?,
+                id: QueueId(columns.small("queue")?),
+                name: columns.text()?,
+            })
+        })?,
+        agents: collect(agents, |columns| {
+            Ok(AgentRow {
+                tenant: row::tenant(columns)?,
+                id: AgentId(columns.small("agent")?),
+                name: columns.text()?,
+            })
+        })?,
+        tokens: collect(tokens, |columns| {
+            Ok(TokenRow {
+                id: columns.number("token")?,
+                tenant: row::tenant(columns)?,
+                agent: AgentId(columns.small("agent")?),
+                scope: columns.named("scope", Scope::from_name)?,
+                hash: columns.hash()?,
+                expires_at: columns.optional("time")?.map(Timestamp),
+            })
+        })?,
+    })
+}
+
+pub(super) async fn create_tenant(
+    writer: &mut SqliteConnection,
+    name: &str,
+) -> Result<TenantRow, StoreError> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|error| StoreError::Random(error.to_string()))?;
+    let epoch = Epoch(u64::from_ne_bytes(random));
+    let query = sqlx::query_scalar("INSERT INTO tenant (name, epoch) VALUES (?1, ?2) RETURNING id");
+    let id: i64 = query
+        .bind(name)
+        .bind(epoch.0.cast_signed())
+        .fetch_one(writer)
+        .await
+        .map_err(|error| name_taken(error, "tenant", name))?;
+    Ok(TenantRow { id: TenantId(narrow("tenant", id)?), name: name.to_owned(), epoch })
+}
+
+pub(super) async fn create_queue(
+    writer: &mut SqliteConnection,
+    tenant: TenantId,
+    name: &str,
+) -> Result<QueueRow, StoreError> {
+    const SQL: &str = "
+        INSERT INTO queue (tenant, id, name)
+        SELECT ?1, 1 + coalesce(max(id), 0), ?2 FROM queue WHERE tenant = ?1 RETURNING id";
+    let id = insert_named(writer, SQL, tenant, "queue", name).await?;
+    Ok(QueueRow { tenant, id: QueueId(id), name: name.to_owned() })
+}
+
+pub(super) async fn create_agent(
+    writer: &mut SqliteConnection,
+    tenant: TenantId,
+    name: &str,
+) -> Result<AgentRow, StoreError> {
+    const SQL: &str = "
+        INSERT INTO agent (tenant, id, name)
+        SELECT ?1, 1 + coalesce(max(id), 0), ?2 FROM agent WHERE tenant = ?1 RETURNING id";
+    let id = insert_named(writer, SQL, tenant, "agent", name).await?;
+    Ok(AgentRow { tenant, id: AgentId(id), name: name.to_owned() })
+}
+
+async fn insert_named(
+    writer: &mut SqliteConnection,
+    sql: &'static str,
+    tenant: TenantId,
+    kind: &'static str,
+    name: &str,
+) -> Result<u32, StoreError> {
+    let query = sqlx::query_scalar(sql).bind(tenant.0).bind(name);
+    let id: i64 = query.fetch_one(writer).await.map_err(|error| match violation(&error) {
+        Some(sqlx::error::ErrorKind::ForeignKeyViolation) => {
+            StoreError::Missing { kind: "tenant", name: tenant.to_string() }
+        }
+        _ => name_taken(error, kind, name),
+    })?;
+    narrow(kind, id)
+}
+
+pub(super) async fn create_token(
+    writer: &mut SqliteConnection,
+    tenant: TenantId,
+    agent: AgentId,
+    scope: Scope,
+    hash: [u8; 32],
+    expires_at: Option<Timestamp>,
+) -> Result<TokenRow, StoreError> {
+    const SQL: &str = "
+        INSERT INTO token (tenant, agent, scope, hash, created_at, expires_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING id";
+    let query = sqlx::query_scalar(SQL)
+        .bind(tenant.0)
+        .bind(agent.0)
+        .bind(scope.name())
+        .bind(hash.as_slice())
+        .bind(now_ms())
+        .bind(expires_at.map(|at| i64::try_from(at.0).unwrap_or(i64::MAX)));
+    let id: i64 = query.fetch_one(writer).await.map_err(|error| match violation(&error) {
+        Some(sqlx::error::ErrorKind::ForeignKeyViolation) => {
+            StoreError::Missing { kind: "agent", name: agent.to_string() }
+        }
+        _ => StoreError::from_sqlx(error),
+    })?;
+    Ok(TokenRow { id: id.cast_unsigned(), tenant, agent, scope, hash, expires_at })
+}
+
+pub(super) async fn revoke_token(
+    writer: &mut SqliteConnection,
+    tenant: TenantId,
+    token: u64,
+) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE token SET revoked_at = ?3 WHERE tenant = ?1 AND id = ?2 AND revoked_at IS NULL";
+    let id = i64::try_from(token).unwrap_or(i64::MAX);
+    let query = sqlx::query(SQL).bind(tenant.0).bind(id).bind(now_ms());
+    let done = query.execute(writer).await.map_err(StoreError::from_sqlx)?;
+    match done.rows_affected() {
+        0 => Err(StoreError::Missing { kind: "token in force with number", name: token.to_string() }),
+        _ => Ok(()),
+    }
+}
+
+fn violation(error: &sqlx::Error) -> Option<sqlx::error::ErrorKind> {
+    error.as_database_error().map(sqlx::error::DatabaseError::kind)
+}
+
+fn name_taken(error: sqlx::Error, kind: &'static str, name: &str) -> StoreError {
+    match violation(&error) {
+        Some(sqlx::error::ErrorKind::UniqueViolation) => {
+            StoreError::NameTaken { kind, name: name.to_owned() }
+        }
+        _ => StoreError::from_sqlx(error),
+    }
+}
+
+fn narrow(what: &'static str, id: i64) -> Result<u32, StoreError> {
+    u32::try_from(id).map_err(|_| StoreError::Unknown { what, value: id.to_string() })
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,253 @@
+//! The embedded store: SQLite in WAL mode, every commit synced to disk, one writer, several readers.
+
+mod commit;
+mod directory;
+mod read;
+mod row;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::pool::PoolOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use tokio::sync::Mutex;
+use waggle_core::id::{AgentId, Offset, TenantId, TicketId, Version};
+use waggle_core::ticket::{Actor, StoredEvent};
+use waggle_core::time::Timestamp;
+
+use super::{
+    AgentRow, CommitEvent, DirectoryRows, EventKinds, QueueRow, Scope, Store, StoreError, TenantHead,
+    TenantRow, TicketFilter, TicketRow, TokenRow,
+};
+
+/// How long a statement waits for another process's lock, in milliseconds.
+const BUSY_MS_MAX: u64 = 5_000;
+const READERS: u32 = 4;
+/// Page cache of the writer, in KiB.
+const WRITER_CACHE_KIB: u32 = 64 * 1024;
+/// With this many frames (of a page each) the write-ahead log is copied back into the database.
+const WAL_FRAMES_WANTED: i64 = 4_096;
+const CHECKPOINT_EVERY: Duration = Duration::from_millis(200);
+
+/// The embedded store.
+pub struct SqliteStore {
+    writer: Arc<Mutex<SqliteConnection>>,
+    readers: SqlitePool,
+    checkpointer: tokio::task::JoinHandle<()>,
+    checkpoints: Arc<AtomicU64>,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, makes it where there is none, and brings it to this version's
+    /// shape.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened, is locked, damaged, or of a newer version.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_millis(BUSY_MS_MAX))
+            .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
+            .pragma("temp_store", "memory")
+            // Checkpoints run beside the writer, below: one in the middle of a commit would stall it.
+            .pragma("wal_autocheckpoint", "0")
+            .disable_statement_logging();
+        let mut writer = options.connect().await.map_err(StoreError::from_sqlx)?;
+        sqlx::migrate!("migrations/sqlite").run(&mut writer).await.map_err(StoreError::from_migration)?;
+        let reading = options.clone().create_if_missing(false).read_only(true);
+        let readers = PoolOptions::new()
+            .max_connections(READERS)
+            .min_connections(1)
+            .acquire_timeout(Duration::from_millis(BUSY_MS_MAX))
+            .connect_with(reading)
+            .await
+            .map_err(StoreError::from_sqlx)?;
+        let writer = Arc::new(Mutex::new(writer));
+        let checkpoints = Arc::new(AtomicU64::new(0));
+        let copying = options.connect().await.map_err(StoreError::from_sqlx)?;
+        let task = checkpoint_forever(copying, Arc::clone(&writer), Arc::clone(&checkpoints));
+        Ok(Self { writer, readers, checkpointer: tokio::spawn(task), checkpoints })
+    }
+
+    /// How often the write-ahead log was copied back since the start.
+    #[must_use]
+    pub fn checkpoints(&self) -> u64 {
+        self.checkpoints.load(Ordering::Relaxed)
+    }
+
+    /// Finishes what is under way and closes the file.
+    pub async fn close(self) {
+        self.checkpointer.abort();
+        // The task is over, or was cancelled: nothing to learn from it.
+        let _ = self.checkpointer.await;
+        self.readers.close().await;
+        if let Some(writer) = Arc::into_inner(self.writer) {
+            let closed = writer.into_inner().close().await;
+            if let Err(error) = closed {
+                tracing::warn!(%error, "closing the database failed; what was acknowledged is in its log");
+            }
+        }
+    }
+}
+
+/// Copies the write-ahead log back whenever it is long. Most of it is copied beside the running
+/// writer; the rest in a moment when the writer waits, so that nothing is left to copy then and the
+/// next commit starts the log over (SQLite does that by itself).
+async fn checkpoint_forever(
+    mut copying: SqliteConnection,
+    writer: Arc<Mutex<SqliteConnection>>,
+    checkpoints: Arc<AtomicU64>,
+) {
+    let mut ticks = tokio::time::interval(CHECKPOINT_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = checkpoint_if_long(&mut copying, &writer, &checkpoints).await {
+            tracing::warn!(%error, "the write-ahead log could not be copied back; it grows until it can");
+        }
+    }
+}
+
+async fn checkpoint_if_long(
+    copying: &mut SqliteConnection,
+    writer: &Mutex<SqliteConnection>,
+    checkpoints: &AtomicU64,
+) -> Result<(), sqlx::Error> {
+    // The numbers are frames in the log and frames copied back.
+    const LOOK: &str = "PRAGMA wal_checkpoint(NOOP)";
+    const COPY: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+    let (_, frames, copied): (i64, i64, i64) = sqlx::query_as(LOOK).fetch_one(&mut *copying).await?;
+    if frames - copied < WAL_FRAMES_WANTED {
+        return Ok(());
+    }
+    sqlx::query(COPY).execute(&mut *copying).await?;
+    let paused = writer.lock().await;
+    sqlx::query(COPY).execute(&mut *copying).await?;
+    drop(paused);
+    checkpoints.fetch_add(1, Ordering::Relaxed);
+    Ok(())
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn commit(&self, batch: &[CommitEvent]) -> Result<(), StoreError> {
+        commit::commit(&mut *self.writer.lock().await, batch).await
+    }
+
+    async fn heads(&self) -> Result<Vec<TenantHead>, StoreError> {
+        read::heads(&self.readers).await
+    }
+
+    async fn ticket(&self, tenant: TenantId, ticket: TicketId) -> Result<Option<TicketRow>, StoreError> {
+        read::ticket(&self.readers, tenant, ticket).await
+    }
+
+    async fn tickets(
+        &self,
+        tenant: TenantId,
+        filter: &TicketFilter,
+        before: Option<TicketId>,
+        limit: u32,
+    ) -> Result<Vec<TicketRow>, StoreError> {
+        read::tickets(&self.readers, tenant, filter, before, limit).await
+    }
+
+    async fn ticket_events(
+        &self,
+        tenant: TenantId,
+        ticket: TicketId,
+        after: Version,
+        limit: u32,
+        kinds: EventKinds,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        read::ticket_events(&self.readers, tenant, ticket, after, limit, kinds).await
+    }
+
+    async fn events_after(
+        &self,
+        tenant: TenantId,
+        after: Offset,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        read::events_after(&self.readers, tenant, after, limit).await
+    }
+
+    async fn event_by_key(
+        &self,
+        tenant: TenantId,
+        caller: Actor,
+        key: &str,
+    ) -> Result<Option<(StoredEvent, u64)>, StoreError> {
+        read::event_by_key(&self.readers, tenant, caller, key).await
+    }
+
+    async fn directory_revision(&self) -> Result<u64, StoreError> {
+        directory::revision(&self.readers).await
+    }
+
+    async fn directory(&self) -> Result<DirectoryRows, StoreError> {
+        directory::read(&self.readers).await
+    }
+
+    async fn create_tenant(&self, name: &str) -> Result<TenantRow, StoreError> {
+        directory::create_tenant(&mut *self.writer.lock().await, name).await
+    }
+
+    async fn create_queue(&self, tenant: TenantId, name: &str) -> Result<QueueRow, StoreError> {
+        directory::create_queue(&mut *self.writer.lock().await, tenant, name).await
+    }
+
+    async fn create_agent(&self, tenant: TenantId, name: &str) -> Result<AgentRow, StoreError> {
+        directory::create_agent(&mut *self.writer.lock().await, tenant, name).await
+    }
+
+    async fn create_token(
+        &self,
+        tenant: TenantId,
+        agent: AgentId,
+        scope: Scope,
+        hash: [u8; 32],
+        expires_at: Option<Timestamp>,
+    ) -> Result<TokenRow, StoreError> {
+        directory::create_token(&mut *self.writer.lock().await, tenant, agent, scope, hash, expires_at).await
+    }
+
+    async fn revoke_token(&self, tenant: TenantId, token: u64) -> Result<(), StoreError> {
+        directory::revoke_token(&mut *self.writer.lock().await, tenant, token).await
+    }
+}
+
+impl StoreError {
+    /// Sorts a database error by what an operator can do about it.
+    pub(crate) fn from_sqlx(error: sqlx::Error) -> Self {
+        // Primary result codes of SQLite: https://www.sqlite.org/rescode.html
+        const BUSY: i64 = 5;
+        const LOCKED: i64 = 6;
+        const CORRUPT: i64 = 11;
+        const FULL: i64 = 13;
+        const NOT_A_DATABASE: i64 = 26;
+        let code = error.as_database_error().and_then(|database| database.code()?.parse::<i64>().ok());
+        match code.map(|extended| extended & 0xff) {
+            Some(BUSY | LOCKED) => Self::Locked(error),
+            Some(CORRUPT | NOT_A_DATABASE) => Self::Damaged(error),
+            Some(FULL) => Self::Full(error),
+            _ => Self::Database(error),
+        }
+    }
+
+    fn from_migration(error: sqlx::migrate::MigrateError) -> Self {
+        use sqlx::migrate::MigrateError;
+        match error {
+            MigrateError::Execute(error) => Self::from_sqlx(error),
+            other => Self::from_sqlx(sqlx::Error::Migrate(Box::new(other))),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Rows as the rest of the gateway knows them.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use waggle_core::id::{AgentId, Fence, Offset, QueueId, TenantId, TicketId, Version};
+use waggle_core::ticket::{Actor, Kind, Lifecycle, Priority, Route, StoredEvent};
+use waggle_core::time::Timestamp;
+
+use crate::store::{Scope, StoreError, TicketRow};
+
+/// Reads the columns of a row, one after the other.
+pub(super) struct Columns<'a> {
+    row: &'a SqliteRow,
+    next: usize,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn of(row: &'a SqliteRow) -> Self {
+        Self { row, next: 0 }
+    }
+
+    fn take<T>(&mut self) -> Result<T, StoreError>
+    where
+        T: sqlx::Decode<'a, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+    {
+        let index = self.next;
+        self.next += 1;
+        self.row.try_get(index).map_err(StoreError::from_sqlx)
+    }
+
+    pub(super) fn number(&mut self, what: &'static str) -> Result<u64, StoreError> {
+        let number: i64 = self.take()?;
+        u64::try_from(number).map_err(|_| unknown(what, &number.to_string()))
+    }
+
+    pub(super) fn optional(&mut self, what: &'static str) -> Result<Option<u64>, StoreError> {
+        let number: Option<i64> = self.take()?;
+        number.map(|number| u64::try_from(number).map_err(|_| unknown(what, &number.to_string()))).transpose()
+    }
+
+    pub(super) fn small(&mut self, what: &'static str) -> Result<u32, StoreError> {
+        let number = self.number(what)?;
+        u32::try_from(number).map_err(|_| unknown(what, &number.to_string()))
+    }
+
+    pub(super) fn optional_small(&mut self, what: &'static str) -> Result<Option<u32>, StoreError> {
+        let number = self.optional(what)?;
+        number.map(|number| u32::try_from(number).map_err(|_| unknown(what, &number.to_string()))).transpose()
+    }
+
+    /// A number that uses all 64 bits.
+    pub(super) fn bits(&mut self) -> Result<u64, StoreError> {
+        self.take::<i64>().map(i64::cast_unsigned)
+    }
+
+    pub(super) fn text(&mut self) -> Result<String, StoreError> {
+        self.take()
+    }
+
+    pub(super) fn hash(&mut self) -> Result<[u8; 32], StoreError> {
+        let bytes: Vec<u8> = self.take()?;
+        <[u8; 32]>::try_from(bytes.as_slice())
+            .map_err(|_| unknown("token hash", &format!("{} bytes", bytes.len())))
+    }
+
+    /// A text that one of a few names must be.
+    pub(super) fn named<T>(
+        &mut self,
+        what: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, StoreError> {
+        let name: &str = self.take()?;
+        parse(name).ok_or_else(|| unknown(what, name))
+    }
+}
+
+fn unknown(what: &'static str, value: &str) -> StoreError {
+    StoreError::Unknown { what, value: value.to_owned() }
+}
+
+/// The columns of [`event`], in its order.
+macro_rules! event_columns {
+    () => {
+        "offset, ticket, version, kind, actor, at, queue, queue_from, agent, agent_from, data"
+    };
+}
+pub(super) use event_columns;
+
+/// Reads [`event_columns`].
+pub(super) fn event(columns: &mut Columns<'_>) -> Result<StoredEvent, StoreError> {
+    Ok(StoredEvent {
+        offset: Offset(columns.number("offset")?),
+        ticket: TicketId(columns.number("ticket")?),
+        version: Version(columns.small("version")?),
+        kind: columns.named("event kind", Kind::from_name)?,
+        actor: columns.named("actor", Actor::from_name)?,
+        at: Timestamp(columns.number("time")?),
+        route: Route {
+            queue: QueueId(columns.small("queue")?),
+            queue_from: columns.optional_small("queue")?.map(QueueId),
+            agent: columns.optional_small("agent")?.map(AgentId),
+            agent_from: columns.optional_small("agent")?.map(AgentId),
+        },
+        data: columns.text()?,
+    })
+}
+
+/// The columns of [`ticket`], in its order.
+macro_rules! ticket_columns {
+    () => {
+        "id, queue, subject, requester, priority, status, version, assignee, fence, follow_up_of, \
+         created_at, updated_at"
+    };
+}
+pub(super) use ticket_columns;
+
+/// Reads [`ticket_columns`].
+pub(super) fn ticket(columns: &mut Columns<'_>) -> Result<TicketRow, StoreError> {
+    Ok(TicketRow {
+        id: TicketId(columns.number("ticket")?),
+        queue: QueueId(columns.small("queue")?),
+        subject: columns.text()?,
+        requester: columns.text()?,
+        priority: columns.named("priority", Priority::from_name)?,
+        status: columns.named("status", |name| Lifecycle::default_table().status(name))?,
+        version: Version(columns.small("version")?),
+        assignee: columns.optional_small("assignee")?.map(AgentId),
+        fence: Fence(columns.small("fence")?),
+        follow_up_of: columns.optional("ticket")?.map(TicketId),
+        created_at: Timestamp(columns.number("time")?),
+        updated_at: Timestamp(columns.number("time")?),
+    })
+}
+
+/// A tenant's number.
+pub(super) fn tenant(columns: &mut Columns<'_>) -> Result<TenantId, StoreError> {
+    columns.small("tenant").map(TenantId)
+}
+
+impl Scope {
+    /// Its name in storage and on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The scope called `name`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Agent, Self::Admin].into_iter().find(|scope| scope.name() == name)
+    }
+}

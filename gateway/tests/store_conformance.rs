@@ -1,0 +1,278 @@
+//! What every store must do, run against each adapter.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use waggle_core::id::{AgentId, Fence, Offset, QueueId, TenantId, TicketId, Version};
+use waggle_core::ledger::{Admitted, Assembler, Slot, Written};
+use waggle_core::ticket::{Actor, Authority, Cell, Command, Expect, NewEvent, Request, Right};
+use waggle_core::time::Timestamp;
+use waggle_gateway::store::{
+    CommitEvent, EventKinds, KeyRecord, Scope, SqliteStore, Store, StoreError, TenantRow, TicketFilter,
+};
+
+async fn sqlite(folder: &Path) -> SqliteStore {
+    SqliteStore::open(&folder.join("waggle.db")).await.unwrap()
+}
+
+/// Turns commands into commits, as the ledger does.
+struct Book {
+    tenant: TenantId,
+    assembler: Assembler<Option<KeyRecord>>,
+    slots: Vec<(TicketId, Arc<Slot>)>,
+    pending: Vec<(Option<String>, Option<String>, Option<TicketId>)>,
+}
+
+const ANA: Authority = Authority { actor: Actor::Agent(AgentId(1)), right: Right::Agent };
+
+impl Book {
+    fn new(tenant: &TenantRow) -> Self {
+        let assembler = Assembler::new([(tenant.id, Offset(0))]);
+        Self { tenant: tenant.id, assembler, slots: Vec::new(), pending: Vec::new() }
+    }
+
+    fn submit(&mut self, ticket: u64, json: &str, key: Option<&str>) {
+        let request = Request::parse(json.as_bytes()).unwrap();
+        let ticket = TicketId(ticket);
+        let at = Timestamp(1_000 + self.assembler.len() as u64);
+        let (slot, event) = match request.command {
+            Command::Create { .. } => {
+                let event = NewEvent::created(ticket, &request.command, ANA.actor, at).unwrap();
+                let cell = Cell::new(event.version, event.status, event.fence, None);
+                let queue = event.queue.unwrap();
+                let written = Written { version: Version(0), queue, agent: None };
+                self.slots.push((ticket, Arc::new(Slot::new(cell, written))));
+                (Arc::clone(&self.slots.last().unwrap().1), event)
+            }
+            command => {
+                let slot = Arc::clone(&self.slots.iter().find(|(id, _)| *id == ticket).unwrap().1);
+                let intent = command.intent().unwrap();
+                let reserved = slot.cell.reserve(ANA, Expect::Any, request.fence, intent).unwrap();
+                let event =
+                    NewEvent::admitted(ticket, &command, &reserved.transition, ANA.actor, at).unwrap();
+                (slot, event)
+            }
+        };
+        let (subject, requester, follow_up_of) = match request.command {
+            Command::Create { subject, requester, follow_up_of, .. } => {
+                (Some(subject.decode().into_owned()), Some(requester.decode().into_owned()), follow_up_of)
+            }
+            Command::Set { subject, .. } => {
+                (subject.map(|subject| subject.decode().into_owned()), None, None)
+            }
+            _ => (None, None, None),
+        };
+        let key =
+            key.map(|key| KeyRecord { caller: ANA.actor, key: key.to_owned(), fingerprint: u64::MAX - 7 });
+        self.pending.push((subject, requester, follow_up_of));
+        self.assembler.offer(Admitted { tenant: self.tenant, slot, event, caller: key });
+    }
+
+    fn batch(&mut self) -> Vec<CommitEvent> {
+        let texts = std::mem::take(&mut self.pending);
+        let placed = self.assembler.take();
+        placed
+            .into_iter()
+            .zip(texts)
+            .map(|(placed, (subject, requester, follow_up_of))| CommitEvent {
+                tenant: placed.admitted.tenant,
+                offset: placed.entry.offset,
+                event: placed.admitted.event,
+                route: placed.entry.route,
+                subject,
+                requester,
+                follow_up_of,
+                key: placed.admitted.caller,
+            })
+            .collect()
+    }
+}
+
+fn create(queue: u32, subject: &str) -> String {
+    format!(
+        r#"{{"type":"create","queue":{queue},"subject":{},"requester":"r@example.com","text":"help\n\u00e9"}}"#,
+        serde_json::to_string(subject).unwrap()
+    )
+}
+
+async fn furnished(store: &dyn Store) -> TenantRow {
+    let tenant = store.create_tenant("acme").await.unwrap();
+    for name in ["support", "billing"] {
+        store.create_queue(tenant.id, name).await.unwrap();
+    }
+    store.create_agent(tenant.id, "ana").await.unwrap();
+    tenant
+}
+
+async fn a_batch_is_there_whole(store: &dyn Store) {
+    let tenant = furnished(store).await;
+    let mut book = Book::new(&tenant);
+    book.submit(1, &create(1, "card \"lost\" \u{1f41d}"), Some("k1"));
+    book.submit(1, r#"{"type":"claim"}"#, None);
+    book.submit(2, &create(2, "other"), None);
+    book.submit(1, r#"{"type":"set","queue":2,"priority":"urgent","subject":"Card lost","fence":1}"#, None);
+    let first = book.batch();
+    store.commit(&first).await.unwrap();
+    book.submit(2, r#"{"type":"move","to":"solved"}"#, Some("k2"));
+    book.submit(1, r#"{"type":"reply","text":"done","status":"pending","fence":1}"#, None);
+    book.submit(1, r#"{"type":"release","fence":1}"#, None);
+    let second = book.batch();
+    store.commit(&second).await.unwrap();
+
+    let row = store.ticket(tenant.id, TicketId(1)).await.unwrap().unwrap();
+    assert_eq!((row.subject.as_str(), row.requester.as_str()), ("Card lost", "r@example.com"));
+    assert_eq!((row.queue, row.assignee, row.version, row.fence), (QueueId(2), None, Version(5), Fence(1)));
+    assert_eq!(
+        (row.priority.name(), row.created_at, row.updated_at),
+        ("urgent", Timestamp(1_000), Timestamp(1_002))
+    );
+
+    let head = store.heads().await.unwrap().into_iter().find(|head| head.tenant == tenant.id).unwrap();
+    assert_eq!((head.cursor.offset, head.cursor.epoch, head.ticket), (Offset(7), tenant.epoch, TicketId(2)));
+
+    let log = store.events_after(tenant.id, Offset(0), 100).await.unwrap();
+    let committed: Vec<&CommitEvent> = first.iter().chain(&second).collect();
+    assert_eq!(log.len(), committed.len());
+    for (stored, event) in log.iter().zip(committed) {
+        assert_eq!(
+            (stored.offset, stored.ticket, stored.version),
+            (event.offset, event.event.ticket, event.event.version)
+        );
+        assert_eq!(
+            (stored.kind, stored.actor, stored.at, stored.route),
+            (event.event.kind, ANA.actor, event.event.at, event.route)
+        );
+        assert_eq!(stored.data.as_bytes(), event.event.data, "data comes back byte for byte");
+    }
+    let texts = store.ticket_events(tenant.id, TicketId(1), Version(1), 9, EventKinds::Texts).await.unwrap();
+    assert_eq!(texts.iter().map(|event| event.version.0).collect::<Vec<_>>(), [4]);
+    let all = store.ticket_events(tenant.id, TicketId(1), Version(1), 2, EventKinds::All).await.unwrap();
+    assert_eq!(all.iter().map(|event| event.version.0).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(store.events_after(tenant.id, Offset(5), 1).await.unwrap().len(), 1);
+
+    let (event, fingerprint) = store.event_by_key(tenant.id, ANA.actor, "k2").await.unwrap().unwrap();
+    assert_eq!((event.offset, fingerprint), (Offset(5), u64::MAX - 7));
+    assert!(store.event_by_key(tenant.id, Actor::Agent(AgentId(2)), "k2").await.unwrap().is_none());
+    assert!(store.event_by_key(TenantId(99), ANA.actor, "k2").await.unwrap().is_none());
+}
+
+async fn a_conflict_leaves_nothing(store: &dyn Store) {
+    let tenant = furnished(store).await;
+    let mut book = Book::new(&tenant);
+    book.submit(1, &create(1, "one"), None);
+    store.commit(&book.batch()).await.unwrap();
+    book.submit(2, &create(1, "two"), Some("k"));
+    book.submit(1, r#"{"type":"note","text":"n"}"#, None);
+    let good = book.batch();
+
+    let mut stale = good.clone();
+    stale[1].event.version = Version(7);
+    assert!(matches!(store.commit(&stale).await, Err(StoreError::VersionConflict { expected: 1, found: 0 })));
+    let mut gap = good.clone();
+    gap.iter_mut().for_each(|event| event.offset = event.offset.next());
+    assert!(matches!(store.commit(&gap).await, Err(StoreError::VersionConflict { .. })));
+    assert_eq!(store.events_after(tenant.id, Offset(0), 9).await.unwrap().len(), 1);
+    assert!(store.ticket(tenant.id, TicketId(2)).await.unwrap().is_none());
+
+    store.commit(&good).await.unwrap();
+    assert!(store.commit(&good).await.is_err(), "the same batch twice");
+    book.submit(1, r#"{"type":"note","text":"again"}"#, Some("k"));
+    assert!(store.commit(&book.batch()).await.is_err(), "a key twice");
+    assert_eq!(store.events_after(tenant.id, Offset(0), 9).await.unwrap().len(), 3);
+}
+
+async fn lists_filter_and_page(store: &dyn Store) {
+    let tenant = furnished(store).await;
+    let other = store.create_tenant("other").await.unwrap();
+    let mut book = Book::new(&tenant);
+    for ticket in 1..=9 {
+        book.submit(ticket, &create(1 + (ticket % 2) as u32, "s"), None);
+    }
+    book.submit(4, r#"{"type":"claim"}"#, None);
+    book.submit(6, r#"{"type":"move","to":"pending"}"#, None);
+    store.commit(&book.batch()).await.unwrap();
+    let ids = async |filter: TicketFilter, before: Option<u64>, limit: u32| {
+        let rows = store.tickets(tenant.id, &filter, before.map(TicketId), limit).await.unwrap();
+        rows.into_iter().map(|row| row.id.0).collect::<Vec<_>>()
+    };
+    let status = waggle_core::ticket::Lifecycle::default_table().status("pending");
+    assert_eq!(ids(TicketFilter::default(), None, 3).await, [9, 8, 7]);
+    assert_eq!(ids(TicketFilter::default(), Some(3), 9).await, [2, 1]);
+    let queue = Some(QueueId(1));
+    assert_eq!(ids(TicketFilter { queue, ..Default::default() }, None, 9).await, [8, 6, 4, 2]);
+    assert_eq!(ids(TicketFilter { status, ..Default::default() }, None, 9).await, [6]);
+    let mine = Some(Some(AgentId(1)));
+    assert_eq!(ids(TicketFilter { assignee: mine, ..Default::default() }, None, 9).await, [4]);
+    assert_eq!(ids(TicketFilter { assignee: Some(None), queue, status }, None, 9).await, [6]);
+    assert!(store.tickets(other.id, &TicketFilter::default(), None, 9).await.unwrap().is_empty());
+    assert!(store.ticket(other.id, TicketId(1)).await.unwrap().is_none());
+}
+
+async fn the_directory_counts_its_changes(store: &dyn Store) {
+    let before = store.directory_revision().await.unwrap();
+    let tenant = furnished(store).await;
+    let token =
+        store.create_token(tenant.id, AgentId(1), Scope::Admin, [7; 32], Some(Timestamp(9))).await.unwrap();
+    let rows = store.directory().await.unwrap();
+    assert!(rows.revision > before);
+    assert_eq!((rows.tenants.len(), rows.queues.len(), rows.agents.len()), (1, 2, 1));
+    assert_eq!(rows.tokens, [token.clone()]);
+    store.revoke_token(tenant.id, token.id).await.unwrap();
+    assert!(store.directory_revision().await.unwrap() > rows.revision);
+    assert!(store.directory().await.unwrap().tokens.is_empty());
+    assert!(matches!(store.revoke_token(tenant.id, token.id).await, Err(StoreError::Missing { .. })));
+    let taken = store.create_queue(tenant.id, "support").await.unwrap_err().to_string();
+    assert_eq!(taken, r#"a queue named "support" exists already"#);
+    assert!(matches!(store.create_tenant("acme").await, Err(StoreError::NameTaken { .. })));
+    assert!(matches!(store.create_agent(TenantId(99), "x").await, Err(StoreError::Missing { .. })));
+    let nobody = store.create_token(tenant.id, AgentId(99), Scope::Agent, [8; 32], None).await;
+    assert!(matches!(nobody, Err(StoreError::Missing { .. })));
+}
+
+macro_rules! conformance {
+    ($($case:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    let folder = tempfile::tempdir().unwrap();
+                    super::$case(&super::sqlite(folder.path()).await).await;
+                }
+            )+
+        }
+    };
+}
+
+conformance!(
+    a_batch_is_there_whole,
+    a_conflict_leaves_nothing,
+    lists_filter_and_page,
+    the_directory_counts_its_changes
+);
+
+#[tokio::test]
+async fn a_file_that_is_no_database_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("waggle.db");
+    std::fs::write(&path, "something else entirely, long enough to be looked at as a header").unwrap();
+    let error = SqliteStore::open(&path).await.err().unwrap();
+    assert!(matches!(error, StoreError::Damaged(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_lock_held_elsewhere_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    let tenant = furnished(&store).await;
+    let mut book = Book::new(&tenant);
+    book.submit(1, &create(1, "one"), None);
+    let batch = book.batch();
+    let url = format!("sqlite:{}", folder.path().join("waggle.db").display());
+    let other = sqlx::SqlitePool::connect(&url).await.unwrap();
+    let mut held = other.acquire().await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *held).await.unwrap();
+    let error = store.commit(&batch).await.unwrap_err();
+    assert!(matches!(error, StoreError::Locked(_)), "{error:?}");
+    sqlx::query("ROLLBACK").execute(&mut *held).await.unwrap();
+    store.commit(&batch).await.unwrap();
+}
