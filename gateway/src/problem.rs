@@ -295,6 +295,12 @@ impl Problem {
         }
         Value::Object(object)
     }
+
+    /// The same as JSON text, without a request's id: as push connections send it.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        self.to_value(None).to_string()
+    }
 }
 
 fn find(name: &str) -> Option<&'static Code> {
