@@ -54,7 +54,7 @@ pub(super) fn add_to(metrics: &Metrics, ledger: &Ledger) {
 }
 
 fn batch_sizes(stats: &LedgerStats) -> Value {
-    let bounds = BATCH_SIZE_BOUNDS.iter().map(|bound| *bound as f64).chain([f64::MAX]);
+    let bounds = BATCH_SIZE_BOUNDS.iter().map(|bound| *bound as f64).chain([f64::INFINITY]);
     let counts = stats.batch_sizes.iter().map(|count| count.load(Ordering::Relaxed));
     let commands = stats.commands.load(Ordering::Relaxed) as f64;
     let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();

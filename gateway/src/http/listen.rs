@@ -129,7 +129,6 @@ async fn serve(
         .header_read_timeout(Duration::from_millis(HTTP_HEADER_MS_MAX))
         .max_buf_size(HTTP_BUFFER_BYTES_MAX)
         .max_headers(HTTP_HEADERS_MAX)
-        .pipeline_flush(true)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);

@@ -31,7 +31,7 @@ impl Histogram {
     /// Sum in seconds, count, and counts per bucket by upper bound in seconds (the last is infinite).
     #[must_use]
     pub fn read(&self) -> (f64, u64, Vec<(f64, u64)>) {
-        let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::MAX]);
+        let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::INFINITY]);
         let counts = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
         let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
         let count = buckets.iter().map(|(_, count)| count).sum();

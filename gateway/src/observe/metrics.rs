@@ -40,7 +40,7 @@ pub struct Metric {
 pub enum Value {
     /// Of a counter or gauge.
     Number(u64),
-    /// Of a histogram: sum, count, and counts per bucket by upper bound (the last is `f64::MAX`).
+    /// Of a histogram: sum, count, and counts per bucket by upper bound (the last is infinite).
     Histogram(f64, u64, Vec<(f64, u64)>),
 }
 
