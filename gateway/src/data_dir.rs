@@ -50,6 +50,12 @@ impl DataDir {
         Ok(Self(path.to_owned()))
     }
 
+    /// A directory that another process has made, or not.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
     /// The database.
     #[must_use]
     pub fn database(&self) -> PathBuf {

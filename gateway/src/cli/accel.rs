@@ -9,7 +9,7 @@ use crate::http::ask_control;
 /// Asks the running gateway.
 pub(super) fn status(data_dir: &Path, output: Output) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let socket = DataDir::open(data_dir)?.control_socket();
+    let socket = DataDir::at(data_dir).control_socket();
     let status = runtime.block_on(ask_control(&socket, "/accel"))?;
     match output {
         Output::Json => print_json(&status),

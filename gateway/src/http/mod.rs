@@ -27,7 +27,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use hyper::body::Body;
 use waggle_core::id::{Cursor, TenantId};
 use waggle_core::limits::HTTP_HEADER_BYTES_MAX;
@@ -183,18 +183,18 @@ impl Api {
 /// A problem, and the headers that go with it.
 struct Refused {
     problem: Problem,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Refused {
     fn method(method: &Method, route: Route) -> Self {
         let detail = format!("{method} is not for this path; it takes {}", route.allow());
         Self::from(Problem::new("method_not_allowed", detail))
-            .with(http::header::ALLOW, http::HeaderValue::from_static(route.allow()))
+            .with(http::header::ALLOW, HeaderValue::from_static(route.allow()))
     }
 
-    fn with(mut self, name: http::HeaderName, value: http::HeaderValue) -> Self {
-        self.headers.insert(name, value);
+    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
         self
     }
 
@@ -207,7 +207,7 @@ impl Refused {
 
 impl From<Problem> for Refused {
     fn from(problem: Problem) -> Self {
-        Self { problem, headers: HeaderMap::new() }
+        Self { problem, headers: Vec::new() }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The API over a real ledger and store, in memory of a temporary directory.
+//! The API over a real ledger and store, in a temporary directory.
 
 mod commands;
 mod identity;
