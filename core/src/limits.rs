@@ -55,3 +55,20 @@ pub const HEARTBEAT_MS: u64 = 15_000;
 pub const HELLO_MS_MAX: u64 = 10_000;
 /// Events read from the log for one session's replay at a time.
 pub const REPLAY_EVENTS_MAX: usize = 512;
+
+/// A message from the server, in bytes: an event made of the longest command, in its envelope.
+pub const SERVER_MESSAGE_BYTES_MAX: usize = 2 * COMMAND_BYTES_MAX;
+/// Runs of neighbouring offsets that a push client remembers between two marks.
+pub const UNVERIFIED_RUNS_MAX: usize = 4_096;
+/// Milliseconds a push client waits at most before it comes back at once (close codes 4000 to 4099).
+pub const RECONNECT_JITTER_MS_MAX: u64 = 500;
+/// A push client's first pause after a failure, in milliseconds; it doubles with each further one.
+pub const BACKOFF_MS_MIN: u64 = 500;
+/// A push client's longest pause between two attempts, in milliseconds.
+pub const BACKOFF_MS_MAX: u64 = 30_000;
+/// Milliseconds a push client gives an attempt to connect, and again the server to welcome it.
+pub const CONNECT_MS_MAX: u64 = 10_000;
+/// Items that a push client hands to its application ahead of its reading them.
+pub const CLIENT_ITEMS_MAX: usize = 64;
+/// Milliseconds that a replaced push connection stays open for the answers to its commands.
+pub const RETIRED_MS_MAX: u64 = 5_000;
