@@ -72,3 +72,21 @@ pub const CONNECT_MS_MAX: u64 = 10_000;
 pub const CLIENT_ITEMS_MAX: usize = 64;
 /// Milliseconds that a replaced push connection stays open for the answers to its commands.
 pub const RETIRED_MS_MAX: u64 = 5_000;
+/// Batches of committed events that wait for one shard; beyond it the shard reads the log.
+pub const SHARD_BATCHES_MAX: usize = 1_024;
+/// Connections handed over, and orders of the engine, that wait for one shard.
+pub const SHARD_ORDERS_MAX: usize = 1_024;
+/// Reads of storage for replays that one shard has under way.
+pub const SHARD_READS_MAX: usize = 16;
+/// Pages of the log that one session is given before others have their turn.
+pub const REPLAY_PAGES_PER_TURN_MAX: usize = 16;
+/// Connections that one listener accepts before others have their turn.
+pub const ACCEPTS_PER_TURN_MAX: usize = 16;
+/// Milliseconds that a closed connection has to take what was sent and to close its end.
+pub const CLOSE_MS_MAX: u64 = 5_000;
+/// Threads of the push engine.
+pub const SHARDS_MAX: usize = 256;
+/// Buffer for reading from one push connection, in bytes: as much is there per connection, always.
+pub const READ_BUFFER_BYTES: usize = 1_024;
+/// Slices that one vectored write takes.
+pub const WRITE_SLICES_MAX: usize = 64;
