@@ -71,45 +71,79 @@ pub struct Profile {
     pub delack_max_us: u32,
     /// 1 switches Nagle's algorithm off.
     pub nodelay: u32,
-    /// A [`Leg`] as its number: where the program counts what it did.
-    pub leg: u32,
+    /// An [`Account`] as its number.
+    pub account: u32,
+}
+
+/// Under whose name the program counts what it did for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Account {
+    /// A connection of this leg.
+    Leg(Leg),
+    /// A connection that the gateway made only to see what its program does.
+    Probe,
+}
+
+impl Account {
+    /// All accounts, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Leg(Leg::Agent), Self::Leg(Leg::Mesh), Self::Probe];
+
+    /// The account as it stands in [`Profile::account`].
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::Leg(leg) => leg as u32,
+            Self::Probe => Leg::ALL.len() as u32,
+        }
+    }
+
+    /// The account with this number.
+    #[must_use]
+    pub const fn from_number(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Leg(Leg::Agent)),
+            1 => Some(Self::Leg(Leg::Mesh)),
+            2 => Some(Self::Probe),
+            _ => None,
+        }
+    }
 }
 
 /// One cell of the counter array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
-    /// Connections of the leg that the program saw being established.
-    Connections(Leg),
+    /// Connections that the program saw being established.
+    Connections(Account),
     /// Settings that the kernel took as asked.
-    Applied(Leg, Feature),
+    Applied(Account, Feature),
     /// Settings that the kernel took at a larger value than asked: below its floor of two jiffies.
-    Raised(Leg, Feature),
+    Raised(Account, Feature),
     /// Settings that the kernel refused at every value tried.
-    Refused(Leg, Feature),
+    Refused(Account, Feature),
 }
 
-const CELLS_PER_LEG: u32 = 1 + 3 * Feature::ALL.len() as u32;
+const CELLS_PER_ACCOUNT: u32 = 1 + 3 * Feature::ALL.len() as u32;
 
 /// Cells in the counter array.
-pub const COUNTERS_LEN: u32 = CELLS_PER_LEG * Leg::ALL.len() as u32;
+pub const COUNTERS_LEN: u32 = CELLS_PER_ACCOUNT * Account::ALL.len() as u32;
 
 impl Counter {
     /// Place of this counter in the array, below [`COUNTERS_LEN`].
     #[must_use]
     pub const fn index(self) -> u32 {
-        let (leg, cell) = match self {
-            Self::Connections(leg) => (leg, 0),
-            Self::Applied(leg, feature) => (leg, 1 + 3 * feature as u32),
-            Self::Raised(leg, feature) => (leg, 2 + 3 * feature as u32),
-            Self::Refused(leg, feature) => (leg, 3 + 3 * feature as u32),
+        let (account, cell) = match self {
+            Self::Connections(account) => (account, 0),
+            Self::Applied(account, feature) => (account, 1 + 3 * feature as u32),
+            Self::Raised(account, feature) => (account, 2 + 3 * feature as u32),
+            Self::Refused(account, feature) => (account, 3 + 3 * feature as u32),
         };
-        leg as u32 * CELLS_PER_LEG + cell
+        account.number() * CELLS_PER_ACCOUNT + cell
     }
 }
 
 const _: () = assert!(size_of::<PortKey>() == 4 && align_of::<PortKey>() == 2);
 const _: () = assert!(size_of::<Profile>() == 16 && align_of::<Profile>() == 4);
-const _: () = assert!(COUNTERS_LEN == 20);
+const _: () = assert!(COUNTERS_LEN == 30);
 
 #[cfg(test)]
 mod tests {
@@ -123,15 +157,23 @@ mod tests {
             assert!(!*cell, "{counter:?} shares its cell");
             *cell = true;
         };
-        for leg in Leg::ALL {
-            mark(Counter::Connections(leg));
+        for account in Account::ALL {
+            mark(Counter::Connections(account));
             for feature in Feature::ALL {
-                mark(Counter::Applied(leg, feature));
-                mark(Counter::Raised(leg, feature));
-                mark(Counter::Refused(leg, feature));
+                mark(Counter::Applied(account, feature));
+                mark(Counter::Raised(account, feature));
+                mark(Counter::Refused(account, feature));
             }
         }
         assert!(seen.iter().all(|&cell| cell));
+    }
+
+    #[test]
+    fn numbers_name_their_account() {
+        for account in Account::ALL {
+            assert_eq!(Account::from_number(account.number()), Some(account));
+        }
+        assert_eq!(Account::from_number(Account::ALL.len() as u32), None);
     }
 
     #[test]

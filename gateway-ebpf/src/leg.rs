@@ -1,6 +1,6 @@
 //! Legs of the network, and the TCP profile of each.
 
-use crate::abi::Profile;
+use crate::abi::{Account, Profile};
 
 /// A class of network path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,16 +26,6 @@ impl Leg {
         }
     }
 
-    /// The leg with this number, as in [`Profile::leg`].
-    #[must_use]
-    pub const fn from_number(number: u32) -> Option<Self> {
-        match number {
-            0 => Some(Self::Agent),
-            1 => Some(Self::Mesh),
-            _ => None,
-        }
-    }
-
     /// The profile that this leg gets.
     ///
     /// `agent`: the client's kernel is not ours and may delay its acknowledgements by 40 ms and more, so
@@ -48,13 +38,13 @@ impl Leg {
                 rto_min_us: 50_000,
                 delack_max_us: 0,
                 nodelay: 1,
-                leg: Self::Agent as u32,
+                account: Account::Leg(Self::Agent).number(),
             },
             Self::Mesh => Profile {
                 rto_min_us: 8_000,
                 delack_max_us: 4_000,
                 nodelay: 1,
-                leg: Self::Mesh as u32,
+                account: Account::Leg(Self::Mesh).number(),
             },
         }
     }
@@ -122,15 +112,6 @@ impl Feature {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_name_their_leg() {
-        for leg in Leg::ALL {
-            assert_eq!(Leg::from_number(leg as u32), Some(leg));
-            assert_eq!(leg.profile().leg, leg as u32);
-        }
-        assert_eq!(Leg::from_number(Leg::ALL.len() as u32), None);
-    }
 
     #[test]
     fn timeouts_stay_above_the_delay_of_an_acknowledgement() {

@@ -12,6 +12,6 @@ pub mod abi;
 pub mod decision;
 pub mod leg;
 
-pub use abi::{ABI_VERSION, Counter, PortKey, Profile, Side};
+pub use abi::{ABI_VERSION, Account, Counter, PortKey, Profile, Side};
 pub use decision::{attempts_us, lookup_key, map_keys};
 pub use leg::{Feature, Leg};

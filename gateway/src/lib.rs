@@ -1,1 +1,3 @@
-//! (in progress)
+//! The Waggle gateway: everything that touches the world.
+
+pub mod accel;

@@ -15,7 +15,7 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::{debug, warn};
 use waggle_ebpf::{
-    Counter, Feature, Leg, PortKey, Profile,
+    Account, Counter, Feature, PortKey, Profile,
     abi::{ABI_VERSION, COUNTERS_LEN, PROFILES_MAX},
     attempts_us, lookup_key,
 };
@@ -74,40 +74,40 @@ fn profile_of(ctx: &SockOpsContext) -> Option<(PortKey, Profile)> {
 
 #[inline(always)]
 fn apply(ctx: &SockOpsContext, key: PortKey, profile: &Profile) {
-    let Some(leg) = Leg::from_number(profile.leg) else {
+    let Some(account) = Account::from_number(profile.account) else {
         return;
     };
-    count(Counter::Connections(leg));
+    count(Counter::Connections(account));
     debug!(
         ctx,
-        "established: leg {} port {} side {}", profile.leg, key.port, key.side
+        "established: account {} port {} side {}", profile.account, key.port, key.side
     );
-    set(ctx, leg, Feature::Nodelay, profile);
-    set(ctx, leg, Feature::RtoMin, profile);
-    set(ctx, leg, Feature::DelackMax, profile);
+    set(ctx, account, Feature::Nodelay, profile);
+    set(ctx, account, Feature::RtoMin, profile);
+    set(ctx, account, Feature::DelackMax, profile);
 }
 
 #[inline(always)]
-fn set(ctx: &SockOpsContext, leg: Leg, feature: Feature, profile: &Profile) {
+fn set(ctx: &SockOpsContext, account: Account, feature: Feature, profile: &Profile) {
     let Some(wanted) = feature.wanted(profile) else {
         return;
     };
     let attempts = attempts_us(feature, wanted);
     let mut error = set_option(ctx, feature, attempts[0]);
     if error == 0 {
-        return count(Counter::Applied(leg, feature));
+        return count(Counter::Applied(account, feature));
     }
     for value in &attempts[1..] {
         error = set_option(ctx, feature, *value);
         if error == 0 {
-            return count(Counter::Raised(leg, feature));
+            return count(Counter::Raised(account, feature));
         }
     }
-    count(Counter::Refused(leg, feature));
+    count(Counter::Refused(account, feature));
     warn!(
         ctx,
-        "refused: leg {} option {} value {} error {}",
-        profile.leg,
+        "refused: account {} option {} value {} error {}",
+        profile.account,
         feature.bpf_option(),
         wanted,
         error
