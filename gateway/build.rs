@@ -15,7 +15,11 @@ fn main() -> io::Result<()> {
     println!("cargo::rerun-if-env-changed={OVERRIDE}");
     let object = match env::var_os(OVERRIDE) {
         // A path that was asked for must be there: anything else would embed nothing in silence.
-        Some(path) => Some(fs::read(&path).map_err(|error| named(Path::new(&path), &error))?),
+        Some(path) => {
+            let path = Path::new(&path);
+            println!("cargo::rerun-if-changed={}", path.display());
+            Some(fs::read(path).map_err(|error| named(path, &error))?)
+        }
         None => fs::read(built_object()).ok(),
     };
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);

@@ -29,8 +29,9 @@ impl Leg {
     /// The profile that this leg gets.
     ///
     /// `agent`: the client's kernel is not ours and may delay its acknowledgements by 40 ms and more, so
-    /// the timeout stays above that. `mesh`: both ends are ours, so both timers come down together, and
-    /// the timeout stays above the delay of an acknowledgement.
+    /// the timeout stays above that. `mesh`: both ends are ours, so both timers come down together. Where
+    /// a jiffy is 4 ms the kernel raises the second to 8 ms; the timeout comes on top of the round-trip
+    /// time, so it still fires later, and a quiet peer was seen to cause no needless retransmission.
     #[must_use]
     pub const fn profile(self) -> Profile {
         match self {
