@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tracing::{debug, info, warn};
-use waggle_ebpf::{Account, Counter, Feature, Leg, PortKey, Profile, Side, map_keys};
+use waggle_ebpf::{Account, Counter, Feature, Leg, Profile, map_keys};
 
 use super::ebpf::Attached;
 use super::error::chain;
-use super::probe::{Pair, Probe};
 use super::rung::{Choice, choose};
+use super::self_test;
 use super::sockopt::{self, Outcome};
 use super::status::{FeatureStatus, LegStatus, ReadBack, Rung, SocketValues, Status};
 use super::{AccelConfig, AccelError, Mode};
@@ -70,7 +70,7 @@ impl Accel {
         };
         let legs = Leg::ALL.map(|leg| {
             let tried = match &mut ebpf {
-                Some(attached) => self_test(attached, leg),
+                Some(attached) => self_test::run(attached, leg),
                 None => Feature::ALL.map(|_| Err(why_not.clone())),
             };
             LegState::new(leg, config.mode, tried)
@@ -219,7 +219,8 @@ impl Accel {
         // Before the program's lock, in the order of `set_port`.
         let ports = state.ports.lock().clone();
         let mut attached = self.ebpf.as_ref().map(Mutex::lock);
-        let pair = probe(attached.as_deref_mut(), state.profile).map_err(|error| error.to_string());
+        let pair = self_test::connection(attached.as_deref_mut(), state.profile)
+            .map_err(|error| error.to_string());
         if let Ok(pair) = &pair {
             for feature in state.by_setsockopt() {
                 // Not counted, for it is not a connection of the leg; the value read back tells.
@@ -321,63 +322,6 @@ impl FeatureState {
             Outcome::Refused(_) => &self.refused,
         };
         counter.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// A loopback connection that the program, if there is one, gives this profile.
-fn probe(attached: Option<&mut Attached>, profile: Profile) -> io::Result<Pair> {
-    let probe = Probe::listen()?;
-    let Some(attached) = attached else {
-        return probe.connect();
-    };
-    let key = PortKey::new(probe.port(), Side::Local);
-    let counted_apart = Profile {
-        account: Account::Probe.number(),
-        ..profile
-    };
-    attached.put(key, counted_apart).map_err(io::Error::other)?;
-    let pair = probe.connect();
-    attached.remove(key).map_err(io::Error::other)?;
-    pair
-}
-
-/// For each feature, in the order of [`Feature::ALL`], whether the program sets it on a real connection of
-/// this process: by the program's own count, so that it holds on kernels whose `getsockopt` does not know
-/// the option.
-fn self_test(attached: &mut Attached, leg: Leg) -> [Result<String, String>; Feature::ALL.len()] {
-    let before = Feature::ALL.map(|feature| probe_counts(attached, feature));
-    let tried = probe(Some(attached), leg.profile());
-    Feature::ALL.map(|feature| {
-        let after = probe_counts(attached, feature);
-        // In bounds: a feature's number is its place in `ALL`.
-        let before = before[feature as usize];
-        match &tried {
-            Err(error) => Ok(format!("sock_ops program, not self-tested: {error}")),
-            Ok(_) if after.applied > before.applied => Ok("sock_ops program".to_owned()),
-            Ok(_) if after.raised > before.raised => {
-                Ok("sock_ops program; below the kernel's floor of 2 jiffies, so raised".to_owned())
-            }
-            Ok(_) if after.refused > before.refused => {
-                Err("the kernel refuses the option to the sock_ops program".to_owned())
-            }
-            Ok(_) => Err("the sock_ops program does not see this process's connections".to_owned()),
-        }
-    })
-}
-
-#[derive(Clone, Copy)]
-struct Counts {
-    applied: u64,
-    raised: u64,
-    refused: u64,
-}
-
-fn probe_counts(attached: &Attached, feature: Feature) -> Counts {
-    let count = |counter| attached.counter(counter).unwrap_or(0);
-    Counts {
-        applied: count(Counter::Applied(Account::Probe, feature)),
-        raised: count(Counter::Raised(Account::Probe, feature)),
-        refused: count(Counter::Refused(Account::Probe, feature)),
     }
 }
 

@@ -28,6 +28,8 @@ mod probe;
 #[cfg(target_os = "linux")]
 mod rung;
 #[cfg(target_os = "linux")]
+mod self_test;
+#[cfg(target_os = "linux")]
 mod sockopt;
 // Built for tests on Linux too, so that it keeps the loader's signatures.
 #[cfg(any(test, not(target_os = "linux")))]
@@ -73,4 +75,18 @@ pub struct AccelConfig {
     pub cgroup: Option<PathBuf>,
     /// An eBPF object file in place of the embedded one.
     pub object: Option<PathBuf>,
+}
+
+/// Says that a test checked nothing here, and adds a line to the file that `WAGGLE_SKIP_LOG` names.
+#[cfg(test)]
+fn skip(test: &str, reason: &str) {
+    use std::io::Write as _;
+    println!("SKIPPED: {test}: {reason}");
+    if let Some(log) = std::env::var_os("WAGGLE_SKIP_LOG") {
+        let log = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(log);
+        writeln!(log.expect("WAGGLE_SKIP_LOG"), "{test}: {reason}").expect("WAGGLE_SKIP_LOG");
+    }
 }

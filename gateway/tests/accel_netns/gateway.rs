@@ -32,8 +32,20 @@ pub(crate) struct Order {
     pub(crate) namespace: String,
     pub(crate) mode: Mode,
     pub(crate) capabilities: Capabilities,
+    /// For the accelerator's settings.
     pub(crate) cgroup: Option<PathBuf>,
+    /// Run as in a container: in this cgroup, with cgroups mounted read-only.
+    pub(crate) container: Option<PathBuf>,
 }
+
+/// Moves itself into the cgroup `$1`, makes all beside and below it read-only, and becomes `$2`.
+const CONTAINER: &str = r#"
+    echo $$ > "$1/cgroup.procs" &&
+    parent=$(dirname "$1") &&
+    mount --bind "$parent" "$parent" &&
+    mount -o remount,bind,ro "$parent" &&
+    exec "$2"
+"#;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Capabilities {
@@ -77,7 +89,19 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) fn run(order: &Order) -> Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
+        let this = std::env::current_exe()?;
+        let mut command = match &order.container {
+            None => Command::new(this),
+            Some(cgroup) => {
+                let mut command = Command::new("unshare");
+                command
+                    .args(["--mount", "sh", "-e", "-c", CONTAINER, "sh"])
+                    .arg(cgroup)
+                    .arg(this);
+                command
+            }
+        };
+        let mut child = command
             .env(ORDER, serde_json::to_string(order)?)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
