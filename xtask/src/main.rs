@@ -29,8 +29,7 @@ fn main() -> Result<()> {
             Ok(found) => println!("eBPF toolchain: {found}"),
             Err(error) => {
                 // The gateway serves without eBPF, so set-up goes on.
-                println!("eBPF toolchain: none. {error:#}");
-                println!("The gateway builds and serves without it.");
+                println!("{error:#}\nThe gateway builds and serves without it.");
             }
         },
         Command::Ebpf => {
