@@ -1,5 +1,6 @@
 //! The Waggle gateway: the ticket ledger, the HTTP API and the push engine.
 
+pub mod accel;
 pub mod directory;
 pub mod ledger;
 pub mod push;
