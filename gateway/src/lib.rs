@@ -2,5 +2,6 @@
 
 pub mod directory;
 pub mod ledger;
+pub mod problem;
 pub mod push;
 pub mod store;
