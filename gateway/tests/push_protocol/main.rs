@@ -1,0 +1,6 @@
+//! The push protocol over real sockets, against an in-memory log.
+
+mod harness;
+mod hostile;
+mod lifecycle;
+mod sessions;
