@@ -12,28 +12,27 @@ use crate::ledger::PublishedBatch;
 
 impl Shard {
     /// Offers a batch to the sessions that watch, and writes to their sockets: for a single event straight
-    /// away, for several after all are queued, so that each socket is written to once.
-    pub(super) fn deliver(self: &Rc<Self>, batch: &PublishedBatch) {
+    /// away, for several after all are queued, so that each socket is written to once. Returns how many
+    /// were sent, once per session.
+    pub(super) fn deliver(self: &Rc<Self>, batch: &PublishedBatch) -> u64 {
         self.stats.batches.add(1);
         let sessions = &mut *self.sessions.borrow_mut();
-        let Some(tenant) = sessions.tenants.get(&batch.tenant) else { return };
-        let Some(first) = batch.entries.first() else { return };
+        let Some(tenant) = sessions.tenants.get(&batch.tenant) else { return 0 };
+        let Some(first) = batch.entries.first() else { return 0 };
         let mut unsettled = Vec::new();
         if first.offset > tenant.feed.next() {
             // Offsets start at 1.
             unsettled = self.miss(sessions, batch.tenant, Offset(first.offset.0 - 1));
         }
-        match batch.entries.as_slice() {
-            [entry] => self.fan_out(sessions, batch.tenant, entry, Writing::AtOnce, &mut unsettled),
-            entries => {
-                for entry in entries {
-                    self.fan_out(sessions, batch.tenant, entry, Writing::Later, &mut unsettled);
-                }
-            }
+        let writing = if batch.entries.len() == 1 { Writing::AtOnce } else { Writing::Later };
+        let mut sent = 0;
+        for entry in &batch.entries {
+            sent += self.fan_out(sessions, batch.tenant, entry, writing, &mut unsettled);
         }
         for (key, effects) in unsettled {
             self.carry_out(sessions, key, effects, &Bytes::new());
         }
+        sent
     }
 
     /// Batches of these tenants, up to these offsets, found no room in the shard's inbox.
@@ -64,6 +63,7 @@ impl Shard {
         unsettled
     }
 
+    /// Offers one event to those who may want it; returns how many took it.
     fn fan_out(
         &self,
         sessions: &mut Sessions,
@@ -71,11 +71,11 @@ impl Shard {
         entry: &Entry,
         writing: Writing,
         unsettled: &mut Vec<(Key, Effects<'static>)>,
-    ) {
+    ) -> u64 {
         let Sessions { slots, tenants } = sessions;
-        let Some(tenant) = tenants.get_mut(&id) else { return };
+        let Some(tenant) = tenants.get_mut(&id) else { return 0 };
         if entry.offset <= tenant.feed {
-            return;
+            return 0;
         }
         let mut sent = 0;
         for number in tenant.interests.of(entry) {
@@ -106,6 +106,7 @@ impl Shard {
         }
         tenant.feed = entry.offset;
         self.count_sent(sent, entry.frame.len() * sent as usize);
+        sent
     }
 }
 

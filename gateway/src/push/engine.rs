@@ -146,6 +146,13 @@ impl PushEngine {
         self.hub.stats()
     }
 
+    /// Whether all shards run: false after a drain, and where one has failed.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        let threads = self.threads.lock();
+        !threads.is_empty() && !threads.iter().any(JoinHandle::is_finished)
+    }
+
     /// Takes no new connections, tells every client that its connection will close, waits `after_ms`,
     /// closes the sessions evenly over `spread_ms`, waits a bounded time for their ends, and stops.
     pub async fn drain(&self, after_ms: u64, spread_ms: u64) {

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, sleep_until, timeout};
-use waggle_core::limits::CLOSE_MS_MAX;
+use waggle_core::limits::{CLOSE_MS_MAX, WRITES_PER_TURN_MAX};
 use waggle_core::push::CloseCode;
 
 use super::connection::{self, Origin};
@@ -29,9 +29,16 @@ pub(super) async fn run(
     spawn_local(tick(Rc::clone(&shard)));
     spawn_local(watch_directory(Rc::clone(&shard)));
     let drained = Rc::new(Notify::new());
+    let mut writes = 0;
     loop {
         tokio::select! {
-            Some(batch) = outlet.batches.recv() => shard.deliver(&batch),
+            Some(batch) = outlet.batches.recv() => {
+                writes += shard.deliver(&batch);
+                if writes >= WRITES_PER_TURN_MAX {
+                    writes = 0;
+                    tokio::task::yield_now().await;
+                }
+            }
             () = outlet.lost.happened.notified() => shard.lose(outlet.lost.take()),
             Some(order) = outlet.orders.recv() => match order {
                 Order::Adopt { stream, leftover } => adopt(&shard, stream, leftover, hook.as_ref()),

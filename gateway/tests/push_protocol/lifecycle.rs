@@ -1,6 +1,8 @@
 //! Where connections come from, and how they end.
 
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -42,6 +44,19 @@ fn a_token_closes_its_session_when_it_expires() {
     client.say(r#"{"type":"hello","token":"short","views":[]}"#);
     client.expect("welcome");
     client.expect_close(4200, "expired");
+}
+
+#[test]
+fn the_hook_sees_every_socket() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&seen);
+    let gateway = Gateway::start(2, |config| {
+        config.on_accept = Some(Arc::new(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+        }));
+    });
+    let clients: Vec<_> = (0..5).map(|_| gateway.session("")).collect();
+    assert_eq!((clients.len(), seen.load(Ordering::SeqCst)), (5, 5));
 }
 
 #[test]
@@ -97,6 +112,7 @@ fn an_upgraded_connection_is_taken_over_with_what_was_read() {
 fn drain_tells_then_closes_evenly_then_stops() {
     let gateway = Gateway::start(2, |_| {});
     let address = gateway.engine.tcp_addr().unwrap();
+    assert!(gateway.engine.is_running());
     let mut clients: Vec<_> = (0..10).map(|_| gateway.session(r#""queue:1""#)).collect();
     let silent = gateway.connect();
     gateway.wait_for(|stats| stats.sessions == 11);
@@ -121,7 +137,7 @@ fn drain_tells_then_closes_evenly_then_stops() {
         drop((clients, silent));
         draining.join().unwrap();
     });
-    assert!(TcpStream::connect(address).is_err());
+    assert!(TcpStream::connect(address).is_err() && !gateway.engine.is_running());
     let stats = gateway.engine.stats();
     assert_eq!((stats.sessions, stats.connections, stats.closed), (0, 0, 11));
 }

@@ -1,5 +1,7 @@
 //! The push protocol over real sockets, against an in-memory log.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
 mod harness;
 mod hostile;
 mod lifecycle;

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::json;
 
-use crate::harness::{Client, EPOCH, Gateway};
+use crate::harness::{Client, EPOCH, Frame, Gateway};
 
 fn resume<S: std::io::Read + std::io::Write>(client: &mut Client<S>, epoch: &str, offset: u64, rest: &str) {
     client.say(&format!(
@@ -289,4 +289,34 @@ fn signals_are_taken_and_a_refresh_is_answered() {
     assert_eq!(client.expect("result")["id"], "still");
     gateway.tokens.revoke("fresh");
     client.expect_close(4200, "revoked");
+}
+
+#[test]
+fn frames_larger_than_the_socket_takes_stay_whole_and_in_order() {
+    const EVENTS: u64 = 60;
+    let gateway = Gateway::start(1, |config| config.heartbeat_ms = 60_000);
+    let mut client = gateway.connect();
+    client.say(r#"{"type":"hello","token":"agent-1","views":["tenant"],"window":4194304}"#);
+    client.expect("welcome");
+    for round in 0..EVENTS / 3 {
+        gateway.log.commit(1, 1, 60_000);
+        gateway.log.commit(1, 2, 60_000);
+        client.send(0x89, format!("{round}").as_bytes());
+    }
+    gateway.wait_for(|stats| stats.events_sent == EVENTS);
+    let (mut events, mut pongs) = (0, 0);
+    while events < EVENTS || pongs < EVENTS / 3 {
+        match client.next() {
+            Frame::Text(text) => {
+                events += 1;
+                assert_eq!(text["offset"], events);
+                assert_eq!(text["data"]["text"].as_str().unwrap().len(), 60_000);
+            }
+            Frame::Pong(payload) => {
+                assert_eq!(payload, format!("{pongs}").as_bytes());
+                pongs += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
