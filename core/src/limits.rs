@@ -90,3 +90,5 @@ pub const SHARDS_MAX: usize = 256;
 pub const READ_BUFFER_BYTES: usize = 1_024;
 /// Slices that one vectored write takes.
 pub const WRITE_SLICES_MAX: usize = 64;
+/// Events that one shard writes to sessions before it reads from them again, give or take a batch.
+pub const WRITES_PER_TURN_MAX: u64 = 2_048;

@@ -3,5 +3,6 @@
 pub mod accel;
 pub mod directory;
 pub mod ledger;
+pub mod problem;
 pub mod push;
 pub mod store;
