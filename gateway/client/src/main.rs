@@ -1,1 +1,2 @@
+//! wagglectl.
 fn main() {}
