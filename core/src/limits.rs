@@ -72,3 +72,17 @@ pub const CONNECT_MS_MAX: u64 = 10_000;
 pub const CLIENT_ITEMS_MAX: usize = 64;
 /// Milliseconds that a replaced push connection stays open for the answers to its commands.
 pub const RETIRED_MS_MAX: u64 = 5_000;
+/// Bytes of one answer of the HTTP API that `wagglectl` takes.
+pub const API_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Milliseconds that `wagglectl` waits for one answer of the HTTP API.
+pub const API_ANSWER_MS_MAX: u64 = 30_000;
+/// Attempts of `wagglectl` at one request where the API is unavailable.
+pub const API_ATTEMPTS_MAX: u32 = 3;
+/// Attempts of `wagglectl feed` at one ticket: nobody waits for each of them.
+pub const FEED_ATTEMPTS_MAX: u32 = 8;
+/// Tickets that `wagglectl feed` has on their way at a time, at most.
+pub const FEED_CONCURRENCY_MAX: usize = 256;
+/// Items that `wagglectl watch` writes before it saves its state.
+pub const WATCH_BATCH_ITEMS_MAX: usize = 256;
+/// Bytes of its output that `wagglectl watch` looks through for lines it wrote before it was killed.
+pub const WATCH_RECOVERY_BYTES_MAX: u64 = 64 * 1024 * 1024;

@@ -1,4 +1,5 @@
 //! The library against a small server: what it asks for, what it yields, and how it comes back.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::Duration;
 
@@ -313,4 +314,23 @@ async fn commands_are_answered_refused_or_lost() {
     session.read().await;
     drop(session);
     assert_eq!(asked.await.unwrap().unwrap_err(), CommandFailure::Lost);
+}
+
+#[tokio::test]
+async fn a_unix_socket_serves_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("push.sock");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let url = format!("unix://{}", path.display());
+    let (_client, _items) = Client::builder(url, "secret").connect().unwrap();
+    let (stream, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+    #[expect(clippy::result_large_err, reason = "the callback's type is the library's")]
+    let check = |request: &Request, mut response: Response| {
+        let asked = request.headers().get("sec-websocket-protocol").unwrap();
+        response.headers_mut().insert("sec-websocket-protocol", asked.clone());
+        Ok(response)
+    };
+    let mut socket = tokio_tungstenite::accept_hdr_async(stream, check).await.unwrap();
+    let hello = timeout(PATIENCE, socket.next()).await.unwrap().unwrap().unwrap();
+    assert!(hello.to_text().unwrap().contains("hello"));
 }

@@ -31,11 +31,11 @@ fn effects(client: &mut PushClient) -> Vec<ClientEffect> {
 
 /// Connects the newest link, and returns it.
 fn connect(client: &mut PushClient, now: Tick) -> Link {
-    let links = effects(client).into_iter().filter_map(|effect| match effect {
+    let mut links = effects(client).into_iter().filter_map(|effect| match effect {
         ClientEffect::Connect { link, .. } => Some(link),
         _ => None,
     });
-    let link = links.last().unwrap();
+    let link = links.next_back().unwrap();
     client.connected(link, now);
     link
 }
