@@ -109,12 +109,11 @@ impl Driver {
 
     /// Gives the application as much as it has room for.
     fn hand_over(&mut self) {
-        let now = tick(self.started);
         while let Ok(permit) = self.items.try_reserve() {
             let Some((item, receipt)) = self.backlog.pop() else { break };
             permit.send(item);
             if let Some(receipt) = receipt {
-                self.machine.shown(receipt, now);
+                self.machine.shown(receipt);
             }
         }
     }

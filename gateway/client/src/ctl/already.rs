@@ -14,22 +14,30 @@ pub(crate) struct Already {
     lines: VecDeque<Vec<u8>>,
     /// After the last newline: a line that was torn.
     torn: Vec<u8>,
+    /// Where in the file `lines` begin.
+    from: u64,
 }
 
 impl Already {
-    /// `beyond` is the file's content after the saved length.
-    pub(crate) fn new(beyond: &[u8]) -> Self {
+    /// `beyond` is the file's content after the saved length `from`.
+    pub(crate) fn new(from: u64, beyond: &[u8]) -> Self {
         let mut lines: VecDeque<Vec<u8>> =
             beyond.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
         let is_torn = lines.back().is_some_and(|line| !line.ends_with(b"\n"));
         let torn = if is_torn { lines.pop_back().unwrap_or_default() } else { Vec::new() };
-        Self { lines, torn }
+        Self { lines, torn, from }
+    }
+
+    /// Up to where the file holds only what the lines so far have accounted for; `None` for its end. To
+    /// be saved with the cursor: lines that are there but have not come again yet are not covered by it.
+    pub(crate) fn accounted_bytes(&self) -> Option<u64> {
+        (!self.lines.is_empty() || !self.torn.is_empty()).then_some(self.from)
     }
 
     /// Appends to `out` what is still to be written of `line`, which ends with a newline.
     pub(crate) fn write(&mut self, line: &[u8], out: &mut Vec<u8>) {
         if let Some(found) = self.lines.iter().position(|held| held == line) {
-            self.lines.drain(..=found);
+            self.from += self.lines.drain(..=found).map(|held| held.len() as u64).sum::<u64>();
             return;
         }
         // Lines are in order: what comes after one that is not there is not there either.
@@ -52,7 +60,7 @@ mod tests {
     use super::*;
 
     fn after(beyond: &str, lines: &[&str]) -> String {
-        let mut already = Already::new(beyond.as_bytes());
+        let mut already = Already::new(0, beyond.as_bytes());
         let mut out = beyond.as_bytes().to_vec();
         for line in lines {
             already.write(line.as_bytes(), &mut out);
@@ -84,6 +92,27 @@ mod tests {
             let held = &whole[..cut.index(whole.len() + 1)];
             let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
             prop_assert_eq!(after(held, &lines), whole);
+        }
+
+        #[test]
+        fn any_number_of_cuts_is_mended(cuts in prop::collection::vec((0_usize..30, 0_usize..60, any::<bool>()), 0..12)) {
+            let lines: Vec<String> = (0..30).map(|number| format!("line {number}\n")).collect();
+            // What the state file has: lines covered, and the file's length with it.
+            let (mut covered, mut length, mut file) = (0, 0_u64, Vec::new());
+            for (count, torn_bytes, is_saved) in cuts.into_iter().chain([(30, 0, true)]) {
+                let mut already = Already::new(length, &file[length as usize..]);
+                let mut out = Vec::new();
+                let some = &lines[covered..(covered + count).min(lines.len())];
+                some.iter().for_each(|line| already.write(line.as_bytes(), &mut out));
+                // Killed in the middle of a write, or after it, or after the state was saved, too.
+                let written = if is_saved { out.len() } else { out.len().saturating_sub(torn_bytes) };
+                file.extend_from_slice(&out[..written]);
+                if is_saved {
+                    covered += some.len();
+                    length = already.accounted_bytes().unwrap_or(file.len() as u64);
+                }
+            }
+            prop_assert_eq!(String::from_utf8(file).unwrap(), lines.concat());
         }
     }
 }

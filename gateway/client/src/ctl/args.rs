@@ -161,7 +161,7 @@ pub(crate) enum TicketTask {
         #[arg(long)]
         assignee: Option<String>,
         /// Rows at most
-        #[arg(long, default_value_t = waggle_core::limits::PAGE_ROWS_DEFAULT)]
+        #[arg(long, default_value_t = waggle_core::limits::PAGE_ROWS_DEFAULT, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
         /// All rows
         #[arg(long, conflicts_with = "limit")]

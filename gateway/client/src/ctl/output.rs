@@ -63,7 +63,7 @@ impl Output {
         reader.seek(SeekFrom::Start(saved.bytes))?;
         let mut beyond = Vec::new();
         reader.take(WATCH_RECOVERY_BYTES_MAX).read_to_end(&mut beyond)?;
-        self.already = Already::new(&beyond);
+        self.already = Already::new(saved.bytes, &beyond);
         Ok(())
     }
 
@@ -78,13 +78,15 @@ impl Output {
         move |bytes| (&*file).write_all(&bytes)
     }
 
-    /// How far the file is written; `None` for pipes and terminals.
+    /// How far the file is written with what the lines so far account for; `None` for pipes and
+    /// terminals.
     pub(crate) fn mark(&self) -> io::Result<Option<FileMark>> {
         if !self.is_regular {
             return Ok(None);
         }
         let metadata = self.file.metadata()?;
-        Ok(Some(FileMark { device: metadata.dev(), inode: metadata.ino(), bytes: metadata.len() }))
+        let bytes = self.already.accounted_bytes().unwrap_or(metadata.len());
+        Ok(Some(FileMark { device: metadata.dev(), inode: metadata.ino(), bytes }))
     }
 }
 

@@ -38,6 +38,8 @@ struct Ticket {
 
 #[derive(Debug, Deserialize)]
 struct Page {
+    /// Named after what it holds.
+    #[serde(alias = "tickets", alias = "messages", alias = "events")]
     items: Vec<Box<RawValue>>,
     next: Option<String>,
 }
