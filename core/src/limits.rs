@@ -92,3 +92,17 @@ pub const READ_BUFFER_BYTES: usize = 1_024;
 pub const WRITE_SLICES_MAX: usize = 64;
 /// Events that one shard writes to sessions before it reads from them again, give or take a batch.
 pub const WRITES_PER_TURN_MAX: u64 = 2_048;
+/// Bytes of one answer of the HTTP API that `wagglectl` takes.
+pub const API_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Milliseconds that `wagglectl` waits for one answer of the HTTP API.
+pub const API_ANSWER_MS_MAX: u64 = 30_000;
+/// Attempts of `wagglectl` at one request where the API is unavailable.
+pub const API_ATTEMPTS_MAX: u32 = 3;
+/// Attempts of `wagglectl feed` at one ticket: nobody waits for each of them.
+pub const FEED_ATTEMPTS_MAX: u32 = 8;
+/// Tickets that `wagglectl feed` has on their way at a time, at most.
+pub const FEED_CONCURRENCY_MAX: usize = 256;
+/// Items that `wagglectl watch` writes before it saves its state.
+pub const WATCH_BATCH_ITEMS_MAX: usize = 256;
+/// Bytes of its output that `wagglectl watch` looks through for lines it wrote before it was killed.
+pub const WATCH_RECOVERY_BYTES_MAX: u64 = 64 * 1024 * 1024;

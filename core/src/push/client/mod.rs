@@ -203,10 +203,10 @@ impl PushClient {
     }
 
     /// The application has what came with this receipt. In the order of delivery.
-    pub fn shown(&mut self, receipt: Receipt, now: Tick) {
+    pub fn shown(&mut self, receipt: Receipt) {
         if let Some(Connection { phase: Phase::Live(session), .. }) = self.find(receipt.link) {
             session.show(receipt);
-            let due = session.ack_due(now);
+            let due = session.ack_due();
             self.ack(receipt.link, due);
         }
     }
@@ -221,10 +221,6 @@ impl PushClient {
                 }
                 Some(Phase::Live(session)) if session.silent_at() <= now => {
                     self.give_up(link, LossReason::Silent, Retry::Now, now);
-                }
-                Some(Phase::Live(session)) => {
-                    let due = session.ack_due(now);
-                    self.ack(link, due);
                 }
                 _ => {}
             }
@@ -329,7 +325,7 @@ impl PushClient {
             Verdict::Repeat => {
                 self.stats.count_repeat(session.expects_repeat(offset));
                 session.pass_over(bytes);
-                let due = session.ack_due(now);
+                let due = session.ack_due();
                 self.ack(link, due);
             }
         }
@@ -343,7 +339,7 @@ impl PushClient {
             self.progress.distrust();
             return self.give_up(link, LossReason::Hole { sent, received }, Retry::Now, now);
         }
-        let answer = session.answer_mark(offset, now);
+        let answer = session.answer_mark(offset);
         self.progress.verify(offset);
         self.pace.succeeded();
         self.ack(link, Some(answer));
@@ -420,9 +416,7 @@ impl Connection {
     fn wake_at(&self) -> Tick {
         match &self.phase {
             Phase::Opening { give_up } | Phase::Greeting { give_up, .. } => *give_up,
-            Phase::Live(session) => {
-                session.ack_at().map_or(session.silent_at(), |at| at.min(session.silent_at()))
-            }
+            Phase::Live(session) => session.silent_at(),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use super::{Link, Receipt};
 use crate::id::Offset;
-use crate::limits::COMMAND_BYTES_MAX;
 use crate::push::Welcome;
 use crate::time::Tick;
 
@@ -46,9 +45,10 @@ pub(super) struct Session {
     owed_bytes: u64,
     /// Bytes passed over while others were pending.
     held_bytes: u64,
+    /// A large event has been shown since the last ack.
+    owes_large: bool,
     /// The newest mark, until it is acked itself.
     mark: Option<Offset>,
-    acked_at: Tick,
 }
 
 impl Session {
@@ -66,8 +66,8 @@ impl Session {
             shown: welcome.offset,
             owed_bytes: 0,
             held_bytes: 0,
+            owes_large: false,
             mark: None,
-            acked_at: now,
         }
     }
 
@@ -78,13 +78,6 @@ impl Session {
     /// When the session is given up unless something is heard.
     pub(super) fn silent_at(&self) -> Tick {
         self.heard.after_ms(2 * self.heartbeat_ms)
-    }
-
-    /// When shown events are acked although half a window has not come together. Only where the window
-    /// is so small that the server may be waiting for room for one long event.
-    pub(super) fn ack_at(&self) -> Option<Tick> {
-        let is_tight = self.owed_bytes > 0 && self.owed_bytes + COMMAND_BYTES_MAX as u64 > self.window;
-        is_tight.then(|| self.acked_at.after_ms(self.heartbeat_ms / 4))
     }
 
     /// Counts an event in.
@@ -115,7 +108,7 @@ impl Session {
     pub(super) fn pass_over(&mut self, bytes: u64) {
         if self.pending == 0 {
             self.shown = self.last;
-            self.owed_bytes += bytes;
+            self.owe(bytes);
         } else {
             self.held_bytes += bytes;
         }
@@ -124,41 +117,50 @@ impl Session {
     /// The application has an event of this session.
     pub(super) fn show(&mut self, receipt: Receipt) {
         self.pending = self.pending.saturating_sub(1);
-        self.owed_bytes += receipt.bytes;
+        self.owe(receipt.bytes);
         self.shown = receipt.offset;
         if self.pending == 0 {
             self.shown = self.last;
-            self.owed_bytes += std::mem::take(&mut self.held_bytes);
+            let held_bytes = std::mem::take(&mut self.held_bytes);
+            self.owe(held_bytes);
         }
     }
 
     /// The ack that is due, where one is: the newest mark once all before it is shown, or what is shown
-    /// once that makes half a window.
-    pub(super) fn ack_due(&mut self, now: Tick) -> Option<Offset> {
+    /// once that makes a quarter of the window, or has an event of an eighth.
+    ///
+    /// A server that has filled the window reads on when half of it is free, by a count that includes
+    /// frame headers and may be coarser than ours. What is never acked before the next mark must be well
+    /// below half of the window, or both would wait for that mark.
+    pub(super) fn ack_due(&mut self) -> Option<Offset> {
         if self.pending == 0
             && let Some(mark) = self.mark.take()
         {
-            return Some(self.ack(mark.max(self.shown), now));
+            return Some(self.ack(mark.max(self.shown)));
         }
-        let is_half = self.owed_bytes * 2 >= self.window;
-        let is_late = self.ack_at().is_some_and(|at| at <= now);
-        (is_half || is_late).then(|| self.ack(self.shown, now))
+        let is_quarter = self.owed_bytes * 4 >= self.window;
+        (is_quarter || self.owes_large).then(|| self.ack(self.shown))
     }
 
     /// The answer to a mark, which is always given: where the application has not read all before it,
     /// only what it has.
-    pub(super) fn answer_mark(&mut self, offset: Offset, now: Tick) -> Offset {
+    pub(super) fn answer_mark(&mut self, offset: Offset) -> Offset {
         self.mark = Some(offset);
         self.last = self.last.max(offset);
-        match self.ack_due(now) {
+        match self.ack_due() {
             Some(acked) => acked,
-            None => self.ack(self.shown, now),
+            None => self.ack(self.shown),
         }
     }
 
-    fn ack(&mut self, offset: Offset, now: Tick) -> Offset {
+    fn owe(&mut self, bytes: u64) {
+        self.owed_bytes += bytes;
+        self.owes_large |= bytes * 8 >= self.window;
+    }
+
+    fn ack(&mut self, offset: Offset) -> Offset {
         self.owed_bytes = 0;
-        self.acked_at = now;
+        self.owes_large = false;
         self.shown = self.shown.max(offset);
         offset
     }

@@ -31,11 +31,11 @@ fn effects(client: &mut PushClient) -> Vec<ClientEffect> {
 
 /// Connects the newest link, and returns it.
 fn connect(client: &mut PushClient, now: Tick) -> Link {
-    let links = effects(client).into_iter().filter_map(|effect| match effect {
+    let mut links = effects(client).into_iter().filter_map(|effect| match effect {
         ClientEffect::Connect { link, .. } => Some(link),
         _ => None,
     });
-    let link = links.last().unwrap();
+    let link = links.next_back().unwrap();
     client.connected(link, now);
     link
 }
@@ -80,46 +80,42 @@ fn marks_are_answered_with_what_is_shown() {
     let [ClientEffect::Deliver { receipt, .. }] = delivered.as_slice() else { panic!("{delivered:?}") };
     client.received(link, r#"{"type":"mark","offset":9,"sent":1}"#, Tick(5));
     assert_eq!(sent(&mut client), [r#"{"type":"ack","offset":5}"#], "alive, but nothing new is shown");
-    client.shown(*receipt, Tick(6));
+    client.shown(*receipt);
     assert_eq!(sent(&mut client), [r#"{"type":"ack","offset":9}"#]);
 }
 
-#[test]
-fn half_a_window_is_acked() {
-    let window = 100_000_000;
+/// Offsets of the acks while events of these sizes come and are shown at once.
+fn acks(window: u32, sizes: &[usize]) -> Vec<u64> {
     let mut client = PushClient::new(config(Start::Now), Tick(0));
     let link = connect(&mut client, Tick(1));
+    effects(&mut client);
     client.received(link, &welcome(0, false, window), Tick(2));
-    let text = event(1).replace("{}", &format!(r#"{{"text":"{}"}}"#, "x".repeat(100_000)));
     let mut acks = Vec::new();
-    for offset in 1..=1_001_u64 {
-        client.received(link, &text.replace(r#""offset":1,"#, &format!(r#""offset":{offset},"#)), Tick(3));
-        for effect in effects(&mut client) {
+    for (size, offset) in sizes.iter().zip(1_u64..) {
+        let text = event(offset);
+        let filler = "x".repeat(size.saturating_sub(text.len() + 5));
+        client.received(link, &text.replace("{}", &format!(r#"{{"":"{filler}"}}"#)), Tick(3));
+        while let Some(effect) = client.poll() {
             match effect {
-                ClientEffect::Deliver { receipt, .. } => client.shown(receipt, Tick(3)),
-                ClientEffect::Send { text, .. } if offset > 1 => acks.push(text),
+                ClientEffect::Deliver { receipt, .. } => client.shown(receipt),
+                ClientEffect::Send { text, .. } => {
+                    let ack = crate::push::ClientMessage::parse(text.as_bytes()).unwrap();
+                    assert!(
+                        matches!(ack, crate::push::ClientMessage::Ack { offset } if { acks.push(offset.0); true })
+                    );
+                }
                 _ => {}
             }
         }
     }
-    assert_eq!(acks, [r#"{"type":"ack","offset":500}"#, r#"{"type":"ack","offset":1000}"#]);
+    acks
 }
 
 #[test]
-fn a_tight_window_is_acked_by_time() {
-    let mut client = PushClient::new(config(Start::Now), Tick(0));
-    let link = connect(&mut client, Tick(0));
-    client.received(link, &welcome(0, false, 4096), Tick(0));
-    client.received(link, &event(1), Tick(0));
-    for effect in effects(&mut client) {
-        if let ClientEffect::Deliver { receipt, .. } = effect {
-            client.shown(receipt, Tick(0));
-        }
-    }
-    assert_eq!(client.wake_at(), Some(Tick(HEARTBEAT_MS / 4)));
-    client.tick(Tick(HEARTBEAT_MS / 4));
-    assert_eq!(sent(&mut client), [r#"{"type":"ack","offset":1}"#]);
-    assert_eq!(client.wake_at(), Some(Tick(2 * HEARTBEAT_MS)));
+fn a_quarter_of_the_window_is_acked_and_a_large_event_at_once() {
+    assert_eq!(acks(80_000, &[1_000; 45]), [20, 40]);
+    assert_eq!(acks(80_000, &[1_000, 9_000, 11_000, 1_000, 100_000]), [3, 5]);
+    assert_eq!(acks(80_000, &[1_000, 10_000, 1_000]), [2]);
 }
 
 #[test]
@@ -309,7 +305,7 @@ impl World {
     fn show(&mut self, count: usize) {
         for _ in 0..count {
             let Some(receipt) = self.waiting.pop_front() else { break };
-            self.client.shown(receipt, self.now);
+            self.client.shown(receipt);
             self.settle();
         }
     }
