@@ -1,0 +1,14 @@
+//! A gateway that stores nothing, as a process: `waggle-bench run commands --gateway fake_gateway` measures
+//! the generator's own ceiling with it. Flags of `waggle serve` are taken and ignored.
+
+#[path = "../tests/fake/mod.rs"]
+mod fake;
+
+fn main() {
+    fake::run(fake::Behaviour::default(), |address| {
+        let pid = std::process::id();
+        println!(
+            r#"{{"ready":true,"pid":{pid},"api":"{address}","push":"{address}","push_unix":null,"demo":{{"tenant":{{"id":1,"name":"demo"}},"queues":[{{"id":1,"name":"support"}}],"agents":[{{"id":1,"name":"a","token":"t"}}],"admin":{{"token":"t"}}}}}}"#
+        );
+    });
+}
