@@ -1,5 +1,8 @@
 //! The generator against a gateway whose behaviour is known.
 
+// Helpers of tests are no tests to clippy.
+#![allow(clippy::unwrap_used)]
+
 mod fake;
 
 use std::time::Duration;
