@@ -158,9 +158,8 @@ fn run_scenario(arguments: &RunArguments) -> Result<()> {
     let settings = settings(arguments, scenario, targets.len());
     let bench = Bench { settings, targets, queue, count_fsync: arguments.count_fsync };
     let runs = scenario.run(&bench)?;
-    if let Some(gateway) = gateway {
-        gateway.stop()?;
-    }
+    // A gateway that does not end well is an error, yet the figures are worth a look.
+    let stopped = gateway.map_or(Ok(()), Gateway::stop);
     let name = arguments.save.clone().filter(|name| !name.is_empty());
     let document = Document {
         schema: SCHEMA,
@@ -178,6 +177,7 @@ fn run_scenario(arguments: &RunArguments) -> Result<()> {
     if arguments.save.is_some() {
         save(&document, scenario, &arguments.results_dir)?;
     }
+    stopped?;
     match document.runs.iter().map(|run| run.errors.values().sum::<u64>()).sum::<u64>() {
         0 => Ok(()),
         count => bail!("{count} errors: the figures are not those of a load that was served"),
