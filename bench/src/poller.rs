@@ -12,7 +12,8 @@ use rustix::time::{
 /// Events taken per wait: few, so that due sends are not held up by a broadcast's reads.
 const READY_MAX: usize = 64;
 /// A wait ends after this long at the latest, so that a stop is seen.
-const WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+const WAIT_NS: u64 = 100_000_000;
+const WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: WAIT_NS as _ };
 const TIMER: u64 = u64::MAX;
 const SESSION: u64 = 1 << 32;
 
@@ -92,11 +93,11 @@ impl Poller {
         ready.clear();
         let timeout = match wake_in_ns {
             Some(0) => Timespec { tv_sec: 0, tv_nsec: 0 },
-            Some(ns) => {
+            Some(ns) if ns < WAIT_NS => {
                 self.arm(ns)?;
                 WAIT
             }
-            None => {
+            _ => {
                 if mem::take(&mut self.armed) {
                     self.arm(0)?;
                     self.armed = false;

@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
+use super::table::load;
 use crate::measure::STEP_NS;
 use crate::result::{Document, Run};
 
@@ -30,7 +31,8 @@ type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
 
 fn picture(document: &Document, run: &Run, root: &Area<'_>) -> Drawn {
     root.fill(&WHITE)?;
-    let root = root.titled(&document.name, (FONT, 20))?;
+    let title = format!("{}: {}", document.name, load(document));
+    let root = root.titled(&title, (FONT, 18))?;
     let (above, below) = root.split_vertically(390);
     curves(run, &above)?;
     series(run, &below)?;
@@ -55,7 +57,7 @@ fn curves(run: &Run, area: &Area<'_>) -> Drawn {
     let mut chart = ChartBuilder::on(area)
         .caption("Latency from the intended send time", (FONT, 15))
         .margin(10)
-        .margin_right(30)
+        .margin_right(40)
         .x_label_area_size(45)
         .y_label_area_size(75)
         .build_cartesian_2d(0.0..right, decades(points().map(|point| point.1 / 1e3)).log_scale())?;
@@ -77,7 +79,8 @@ fn curves(run: &Run, area: &Area<'_>) -> Drawn {
             .label(name(what))
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], color.stroke_width(2)));
     }
-    legend(&mut chart)
+    // On the right, curves are at their top.
+    legend(&mut chart, SeriesLabelPosition::LowerRight)
 }
 
 fn series(run: &Run, area: &Area<'_>) -> Drawn {
@@ -97,7 +100,7 @@ fn series(run: &Run, area: &Area<'_>) -> Drawn {
     let mut chart = ChartBuilder::on(area)
         .caption("Throughput", (FONT, 15))
         .margin(10)
-        .margin_right(30)
+        .margin_right(40)
         .x_label_area_size(45)
         .y_label_area_size(75)
         .build_cartesian_2d(0.0..right, 0.0..top * 1.25)?;
@@ -105,7 +108,7 @@ fn series(run: &Run, area: &Area<'_>) -> Drawn {
         .configure_mesh()
         .x_desc("time in the window, s")
         .y_desc("per second")
-        .x_label_formatter(&|seconds| format!("{seconds:.0}"))
+        .x_label_formatter(&|seconds| format!("{seconds:.1}"))
         .y_label_formatter(&|rate| format!("{rate:.0}"))
         .y_labels(6)
         .label_style((FONT, 13))
@@ -118,17 +121,20 @@ fn series(run: &Run, area: &Area<'_>) -> Drawn {
             .label(what)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], color.stroke_width(2)));
     }
-    legend(&mut chart)
+    legend(&mut chart, SeriesLabelPosition::UpperLeft)
 }
 
-fn legend<'a, X, Y>(chart: &mut ChartContext<'a, SVGBackend<'a>, Cartesian2d<X, Y>>) -> Drawn
+fn legend<'a, X, Y>(
+    chart: &mut ChartContext<'a, SVGBackend<'a>, Cartesian2d<X, Y>>,
+    position: SeriesLabelPosition,
+) -> Drawn
 where
     X: Ranged<ValueType = f64>,
     Y: Ranged<ValueType = f64>,
 {
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(position)
         .margin(12)
         .background_style(WHITE.mix(0.85))
         .label_font((FONT, 13))
@@ -142,7 +148,9 @@ fn decades(values: impl Iterator<Item = f64>) -> Range<f64> {
         .filter(|value| *value > 0.0)
         .fold((f64::MAX, 0.001), |(low, high), value| (f64::min(low, value), f64::max(high, value)));
     let low = 10_f64.powf(low.min(high).log10().floor());
-    low..10_f64.powf(high.log10().ceil()).max(low * 10.0)
+    let high = 10_f64.powf(high.log10().ceil());
+    // At least two, so that there is room for the legend.
+    low.min(high / 100.0)..high
 }
 
 fn percentile(nines: f64) -> String {

@@ -85,7 +85,8 @@ fn thousands(value: f64) -> String {
     if value < 0.0 { format!("-{text}") } else { text }
 }
 
-fn load(document: &Document) -> String {
+/// The load in words.
+pub(super) fn load(document: &Document) -> String {
     let settings = &document.settings;
     let rate = match settings.rate {
         Rate::Max => "closed loop".to_owned(),
