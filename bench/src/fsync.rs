@@ -25,7 +25,7 @@ impl Tracer {
         let dir = tempfile::tempdir()?;
         let summary = dir.path().join("summary");
         let mut child = Command::new("strace")
-            .args(["-f", "--seccomp-bpf", "-c", "-e", "trace=fdatasync,fsync", "-o"])
+            .args(["-f", "-c", "-e", "trace=fdatasync,fsync", "-o"])
             .arg(&summary)
             .args(["-p", &pid.to_string()])
             .stdin(Stdio::null())
@@ -35,12 +35,13 @@ impl Tracer {
             .context("cannot start strace: is it installed?")?;
         let errors = child.stderr.take().context("strace has no standard error")?;
         let tracer = Self { child, summary, _dir: dir };
-        // It says "attached" when it is, or ends with the reason.
+        // It says "strace: Process 1 attached" when it is, or ends with the reason. Warnings before that
+        // may have the word, too. (`--seccomp-bpf` has no effect on a process that already runs.)
         let mut lines = BufReader::new(errors).lines();
         let mut said = Vec::new();
         for line in lines.by_ref() {
             let line = line?;
-            if line.contains("attached") {
+            if line.starts_with("strace: Process ") && line.contains(" attached") {
                 // What it says later must not block it.
                 std::thread::Builder::new()
                     .name("strace output".into())
