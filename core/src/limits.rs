@@ -106,3 +106,23 @@ pub const FEED_CONCURRENCY_MAX: usize = 256;
 pub const WATCH_BATCH_ITEMS_MAX: usize = 256;
 /// Bytes of its output that `wagglectl watch` looks through for lines it wrote before it was killed.
 pub const WATCH_RECOVERY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// HTTP connections of one gateway; one more is answered `overload` and closed.
+pub const HTTP_CONNECTIONS_MAX: u32 = 4_096;
+/// Names and values of one HTTP request's headers, in bytes.
+pub const HTTP_HEADER_BYTES_MAX: usize = 16 * 1024;
+/// Headers of one HTTP request.
+pub const HTTP_HEADERS_MAX: usize = 64;
+/// What one HTTP connection buffers, in bytes: a header of [`HTTP_HEADER_BYTES_MAX`] and part of a body.
+pub const HTTP_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// Milliseconds a HTTP connection may be quiet between requests, and take for a header.
+pub const HTTP_HEADER_MS_MAX: u64 = 30_000;
+/// Milliseconds from a request's header to the end of its body.
+pub const HTTP_BODY_MS_MAX: u64 = 10_000;
+/// Parameters of one query.
+pub const HTTP_QUERY_PARAMETERS_MAX: usize = 16;
+/// Milliseconds that requests under way get when the gateway stops.
+pub const HTTP_STOP_MS_MAX: u64 = 10_000;
+/// Milliseconds until storage that does not answer counts as failed, for `/readyz`.
+pub const STORAGE_ANSWER_MS_MAX: u64 = 2_000;
+/// Milliseconds until a change by `waggle admin` takes effect in a running gateway.
+pub const DIRECTORY_REFRESH_MS: u64 = 1_000;

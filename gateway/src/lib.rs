@@ -1,8 +1,14 @@
 //! The Waggle gateway: the ticket ledger, the HTTP API and the push engine.
 
 pub mod accel;
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod data_dir;
 pub mod directory;
+pub mod http;
 pub mod ledger;
+pub mod observe;
 pub mod problem;
 pub mod push;
 pub mod store;

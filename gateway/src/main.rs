@@ -1,3 +1,10 @@
 //! The binary `waggle`.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    waggle_gateway::cli::run()
+}

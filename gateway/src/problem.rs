@@ -10,7 +10,7 @@ use crate::ledger::SubmitError;
 pub struct Problem {
     /// HTTP status.
     pub status: u16,
-    /// What programs decide on.
+    /// One of [`CODES`].
     pub code: &'static str,
     /// What is wrong and what would be right.
     pub detail: String,
@@ -18,49 +18,200 @@ pub struct Problem {
     pub extra: Vec<(&'static str, Value)>,
 }
 
-/// Every code and its status.
-const CODES: [(&str, u16); 29] = [
-    ("malformed", 400),
-    ("needs_admin", 403),
-    ("needs_agent", 403),
-    ("no_such_ticket", 404),
-    ("not_closed", 409),
-    ("stale_fence", 409),
-    ("fence_required", 409),
-    ("not_holder", 409),
-    ("already_claimed", 409),
-    ("not_claimed", 409),
-    ("ticket_closed", 409),
-    ("forbidden_edge", 409),
-    ("ticket_exhausted", 409),
-    ("stale_version", 412),
-    ("command_too_large", 413),
-    ("no_such_queue", 422),
-    ("no_such_agent", 422),
-    ("wrong_target", 422),
-    ("idempotency_mismatch", 422),
-    ("unknown_command", 422),
-    ("missing_field", 422),
-    ("extra_field", 422),
-    ("text_too_long", 422),
-    ("blank_text", 422),
-    ("unknown_status", 422),
-    ("nothing_to_set", 422),
-    ("version_required", 428),
-    ("overload", 503),
-    ("storage_unavailable", 503),
+/// A code with what it always means. Codes are never renamed or given another meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Code {
+    /// Its name.
+    pub name: &'static str,
+    /// The HTTP status that it comes with.
+    pub status: u16,
+    /// A short title for people.
+    pub title: &'static str,
+    /// What the caller should do.
+    pub meaning: &'static str,
+    /// Seconds after which asking again makes sense (`Retry-After`), where it does.
+    pub retry_after_s: Option<u32>,
+}
+
+const fn code(name: &'static str, status: u16, title: &'static str, meaning: &'static str) -> Code {
+    Code { name, status, title, meaning, retry_after_s: None }
+}
+
+const fn later(code: Code, retry_after_s: u32) -> Code {
+    Code { retry_after_s: Some(retry_after_s), ..code }
+}
+
+/// Every code, as `docs/ERRORS.md` shows them. Append only.
+pub const CODES: &[Code] = &[
+    code(
+        "malformed",
+        400,
+        "Malformed command",
+        "The body is not JSON of a command's shape; the detail says where.",
+    ),
+    code(
+        "bad_if_match",
+        400,
+        "Bad If-Match",
+        "Give one version in quotes, or a star: `If-Match: \"7\"`, `If-Match: *`.",
+    ),
+    code("version_conflict", 400, "Two versions given", "`If-Match` and `expect` differ; give one of them."),
+    code(
+        "bad_idempotency_key",
+        400,
+        "Bad Idempotency-Key",
+        "Give one key of 1 to 128 visible ASCII characters.",
+    ),
+    code(
+        "bad_cursor",
+        400,
+        "Bad cursor",
+        "Give a `cursor` as the `next` of the page before, for the same list.",
+    ),
+    code(
+        "bad_query",
+        400,
+        "Bad query",
+        "A query parameter is unknown, repeated, or has a value out of range.",
+    ),
+    code(
+        "bad_handshake",
+        400,
+        "Bad WebSocket handshake",
+        "A header of the handshake is missing or wrong; the detail names it.",
+    ),
+    code(
+        "unauthorized",
+        401,
+        "Not authorized",
+        "Give `Authorization: Bearer wgl_…` with a token that is neither expired nor revoked.",
+    ),
+    code("forbidden", 403, "Forbidden", "The token does not allow this."),
+    code("needs_admin", 403, "Needs an administrator", "Ask with a token of scope `admin`."),
+    code("needs_agent", 403, "Needs an agent", "Only agents do this."),
+    code("not_found", 404, "Not found", "There is nothing at this path."),
+    code("no_such_ticket", 404, "No such ticket", "The token's tenant has no ticket with this number."),
+    code("method_not_allowed", 405, "Method not allowed", "`Allow` names the methods of this path."),
+    code("not_closed", 409, "Ticket not closed", "Only a closed ticket has follow-ups; write to this one."),
+    code(
+        "stale_fence",
+        409,
+        "Stale fence",
+        "Somebody claimed the ticket after you: `current` is the newest fence. Do not write to it.",
+    ),
+    code("fence_required", 409, "Fence required", "The ticket is held: give the `fence` of your claim."),
+    code("not_holder", 409, "Held by another", "Another agent holds the ticket."),
+    code(
+        "already_claimed",
+        409,
+        "Already claimed",
+        "Wait for its release, or claim over it with the `fence` that you know.",
+    ),
+    code("not_claimed", 409, "Not claimed", "Nobody holds the ticket; there is nothing to release."),
+    code("ticket_closed", 409, "Ticket closed", "Closed is final: create a follow-up with `follow_up_of`."),
+    code(
+        "forbidden_edge",
+        409,
+        "No such move",
+        "`allowed` names the statuses that the ticket can go to from where it is.",
+    ),
+    code(
+        "ticket_exhausted",
+        409,
+        "Ticket full",
+        "The ticket has no number left for another event or claim: create a follow-up.",
+    ),
+    code(
+        "stale_version",
+        412,
+        "Stale version",
+        "The ticket is at version `current`: read it again and decide anew.",
+    ),
+    code(
+        "command_too_large",
+        413,
+        "Command too large",
+        "Send a body within the limit that the detail names.",
+    ),
+    code(
+        "unsupported_media_type",
+        415,
+        "Unsupported media type",
+        "Send JSON, as it is: `Content-Type: application/json`, no `Content-Encoding`.",
+    ),
+    code("no_such_queue", 422, "No such queue", "The token's tenant has no queue with this number."),
+    code("no_such_agent", 422, "No such agent", "The token's tenant has no agent with this number."),
+    code(
+        "wrong_target",
+        422,
+        "Wrong target",
+        "Send `create` to `/v1/tickets`, every other command to a ticket.",
+    ),
+    code(
+        "idempotency_mismatch",
+        422,
+        "Idempotency-Key reused",
+        "The key came with another request before: take a new key for a new request.",
+    ),
+    code("unknown_command", 422, "Unknown command", "`type` is none of the commands that the detail lists."),
+    code("missing_field", 422, "Missing field", "The command needs the field that the detail names."),
+    code("extra_field", 422, "Extra field", "The command does not take the field that the detail names."),
+    code("text_too_long", 422, "Text too long", "Shorten the field that the detail names."),
+    code("blank_text", 422, "Blank text", "The field needs at least one visible character."),
+    code(
+        "unknown_status",
+        422,
+        "Unknown status",
+        "The lifecycle has no such status; the detail lists those that it has.",
+    ),
+    code(
+        "nothing_to_set",
+        422,
+        "Nothing to set",
+        "A `set` needs at least one of `subject`, `priority`, `queue`.",
+    ),
+    code("upgrade_required", 426, "Upgrade required", "This path speaks WebSocket, version 13, only."),
+    code(
+        "version_required",
+        428,
+        "Version required",
+        "The command overwrites: say which version you saw (`If-Match: \"7\"` or `expect`), or `If-Match: *`.",
+    ),
+    code(
+        "headers_too_large",
+        431,
+        "Headers too large",
+        "Send fewer or shorter headers; the detail names the limit.",
+    ),
+    later(
+        code("overload", 503, "Overloaded", "Too much is under way: ask again after `Retry-After` seconds."),
+        1,
+    ),
+    later(
+        code(
+            "storage_unavailable",
+            503,
+            "Storage unavailable",
+            "Ask again after `Retry-After` seconds, with the same Idempotency-Key.",
+        ),
+        5,
+    ),
+    later(code("stopping", 503, "Stopping", "The gateway starts or stops: ask again, or another node."), 1),
+    code("internal", 500, "Internal error", "A fault of Waggle's: please report it, with the request id."),
+    code(
+        "request_timeout",
+        408,
+        "Request timeout",
+        "The body did not arrive in time: send it without pauses.",
+    ),
 ];
 
 impl Problem {
-    /// A problem with `code`'s status; `stopping` has 503, and a code that is not in the list 500.
+    /// A problem of the code `name`; one that is not in [`CODES`] would be a bug, and a 500.
     #[must_use]
-    pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
-        let status = match CODES.iter().find(|(name, _)| *name == code) {
-            Some((_, status)) => *status,
-            None if code == "stopping" => 503,
-            None => 500,
-        };
-        Self { status, code, detail: detail.into(), extra: Vec::new() }
+    pub fn new(name: &'static str, detail: impl Into<String>) -> Self {
+        let status = find(name).map_or(500, |code| code.status);
+        Self { status, code: name, detail: detail.into(), extra: Vec::new() }
     }
 
     /// With one more member.
@@ -92,9 +243,11 @@ impl Problem {
         let problem = Self::new(refusal.code(), detail);
         match refusal {
             Refusal::StaleVersion { current, .. } => problem.with("current", current.0),
+            Refusal::StaleFence { current, .. } => problem.with("current", current.0),
             Refusal::NoEdge { from, .. } => {
-                let allowed: Vec<&str> = Lifecycle::default_table().targets(*from).collect();
-                problem.with("allowed", allowed)
+                let lifecycle = Lifecycle::default_table();
+                let allowed: Vec<&str> = lifecycle.targets(*from).collect();
+                problem.with("from", lifecycle.name(*from)).with("allowed", allowed)
             }
             _ => problem,
         }
@@ -103,7 +256,7 @@ impl Problem {
     /// Why bytes are no command.
     #[must_use]
     pub fn from_command(error: &CommandError) -> Self {
-        let code = match error {
+        let name = match error {
             CommandError::TooLong { .. } => "command_too_large",
             CommandError::Malformed(_) => "malformed",
             CommandError::UnknownType(_) => "unknown_command",
@@ -114,15 +267,25 @@ impl Problem {
             CommandError::UnknownStatus { .. } => "unknown_status",
             CommandError::NothingToSet => "nothing_to_set",
         };
-        Self::new(code, error.to_string())
+        Self::new(name, error.to_string())
     }
 
-    /// The problem as a JSON object, with `request_id` where there is one.
+    /// Seconds after which asking again makes sense.
+    #[must_use]
+    pub fn retry_after_s(&self) -> Option<u32> {
+        find(self.code)?.retry_after_s
+    }
+
+    /// The problem as a JSON object: `type`, `title`, `status`, `code`, `detail`, `request_id` where
+    /// there is one, and the further members.
     #[must_use]
     pub fn to_value(&self, request_id: Option<&str>) -> Value {
+        let title = find(self.code).map_or("Internal error", |code| code.title);
         let mut object = Map::new();
-        object.insert("code".to_owned(), json!(self.code));
+        object.insert("type".to_owned(), json!(format!("urn:waggle:error:{}", self.code)));
+        object.insert("title".to_owned(), json!(title));
         object.insert("status".to_owned(), json!(self.status));
+        object.insert("code".to_owned(), json!(self.code));
         object.insert("detail".to_owned(), json!(self.detail));
         if let Some(request_id) = request_id {
             object.insert("request_id".to_owned(), json!(request_id));
@@ -133,9 +296,74 @@ impl Problem {
         Value::Object(object)
     }
 
-    /// The same as JSON text.
+    /// The same as JSON text, without a request's id: as push connections send it.
     #[must_use]
     pub fn to_json(&self) -> String {
         self.to_value(None).to_string()
+    }
+}
+
+fn find(name: &str) -> Option<&'static Code> {
+    CODES.iter().find(|code| code.name == name)
+}
+
+/// The text of `docs/ERRORS.md`.
+#[must_use]
+pub fn reference() -> String {
+    let mut out = String::from(
+        "# Errors\n\n\
+         Every error of the HTTP API is an `application/problem+json` object with `type`, `title`, `status`, \
+         `code`, `detail` and `request_id`; a `result` on a push connection has the same object as `error`, \
+         without `request_id`. Decide on `code`: codes are only ever added. \
+         `detail` is for people and may change.\n\n\
+         This file is made from `gateway/src/problem.rs`; a test compares the two.\n\n\
+         | Status | Code | Title | What to do |\n|---|---|---|---|\n",
+    );
+    let mut codes: Vec<&Code> = CODES.iter().collect();
+    codes.sort_by_key(|code| code.status);
+    for code in codes {
+        out.push_str(&format!("| {} | `{}` | {} | {} |\n", code.status, code.name, code.title, code.meaning));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use waggle_core::id::{Fence, Version};
+
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_documented() {
+        for (index, code) in CODES.iter().enumerate() {
+            assert!(!CODES[..index].iter().any(|other| other.name == code.name), "{} twice", code.name);
+        }
+        crate::observe::assert_document("docs/ERRORS.md", &reference());
+    }
+
+    #[test]
+    fn every_refusal_has_a_code_of_the_list() {
+        let lifecycle = Lifecycle::default_table();
+        let (new, closed) = (lifecycle.initial(), lifecycle.status("closed").unwrap());
+        let refusals = [
+            Refusal::StaleVersion { expected: Version(1), current: Version(2) },
+            Refusal::StaleFence { given: Fence(1), current: Fence(2) },
+            Refusal::FenceRequired,
+            Refusal::NotHolder,
+            Refusal::AlreadyClaimed,
+            Refusal::NotClaimed,
+            Refusal::Closed,
+            Refusal::NoEdge { from: new, to: closed },
+            Refusal::NeedsAdmin,
+            Refusal::NeedsAgent,
+            Refusal::Exhausted { what: "events", limit: 1 },
+        ];
+        for refusal in refusals {
+            let problem = Problem::from_submit(&SubmitError::Refused(refusal));
+            assert_ne!(problem.status, 500, "{refusal:?}");
+            assert_eq!(problem.detail, refusal.to_string());
+        }
+        let no_edge = Problem::from_submit(&SubmitError::Refused(Refusal::NoEdge { from: new, to: closed }));
+        assert_eq!(no_edge.to_value(None)["allowed"], json!(["open", "pending", "on_hold", "solved"]));
     }
 }

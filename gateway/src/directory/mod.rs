@@ -1,13 +1,22 @@
 //! Who may: tenants, queues, agents and tokens, in memory.
 
+mod refresh;
+mod snapshot;
+mod token;
+
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use waggle_core::id::{AgentId, QueueId, TenantId};
 use waggle_core::ticket::{Actor, Authority, Right};
 use waggle_core::time::Timestamp;
 
-use crate::store::Scope;
+pub use refresh::keep_fresh;
+pub use token::{PREFIX, TOKEN_CHARS, Token};
+
+use crate::store::{AgentRow, DirectoryRows, QueueRow, Scope, Store, StoreError, TenantRow};
+use snapshot::Snapshot;
 
 /// Whoever shows a valid token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +43,10 @@ impl Principal {
         };
         Authority { actor: Actor::Agent(self.agent), right }
     }
+
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|end| now >= end)
+    }
 }
 
 /// Why a token is not taken.
@@ -50,39 +63,167 @@ pub enum AuthError {
 /// The directory of one gateway: a snapshot that is swapped whole when something changes. Clones share it.
 #[derive(Clone)]
 pub struct Directory {
-    _inner: Arc<()>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    snapshot: ArcSwap<Snapshot>,
+    revision: watch::Sender<u64>,
 }
 
 impl Directory {
+    /// A directory of these rows.
+    #[must_use]
+    pub fn new(rows: DirectoryRows) -> Self {
+        let snapshot = Snapshot::new(rows);
+        let revision = watch::Sender::new(snapshot.revision);
+        Self { inner: Arc::new(Inner { snapshot: ArcSwap::from_pointee(snapshot), revision }) }
+    }
+
+    /// Reads the directory from storage.
+    ///
+    /// # Errors
+    /// As storage tells them.
+    pub async fn open(store: &dyn Store) -> Result<Self, StoreError> {
+        Ok(Self::new(store.directory().await?))
+    }
+
+    /// Takes what storage has, where its revision is another; tells whether it was.
+    ///
+    /// # Errors
+    /// As storage tells them; the directory stays as it was.
+    pub async fn refresh(&self, store: &dyn Store) -> Result<bool, StoreError> {
+        if store.directory_revision().await? == self.inner.snapshot.load().revision {
+            return Ok(false);
+        }
+        self.replace(store.directory().await?);
+        Ok(true)
+    }
+
+    /// Swaps the snapshot and tells all who watch.
+    fn replace(&self, rows: DirectoryRows) {
+        let snapshot = Snapshot::new(rows);
+        let revision = snapshot.revision;
+        self.inner.snapshot.store(Arc::new(snapshot));
+        self.inner.revision.send_replace(revision);
+    }
+
     /// Checks a token without touching storage.
     ///
     /// # Errors
     /// Where it is not valid at `now`.
     pub fn authenticate(&self, token: &str, now: Timestamp) -> Result<Principal, AuthError> {
-        let _ = (token, now);
-        Err(AuthError::Unknown)
+        if !token::is_token_shaped(token) {
+            return Err(AuthError::Unknown);
+        }
+        let snapshot = self.inner.snapshot.load();
+        let principal = snapshot.by_hash(&token::hash(token)).ok_or(AuthError::Unknown)?;
+        if principal.is_over(now) {
+            return Err(AuthError::Expired);
+        }
+        Ok(*principal)
     }
 
     /// Whether a principal's token is still good: sessions ask after every change.
     pub fn still_valid(&self, principal: &Principal, now: Timestamp) -> bool {
-        let _ = (principal, now);
-        false
+        !principal.is_over(now) && self.inner.snapshot.load().by_token(principal.token) == Some(principal)
     }
 
     /// Whether the tenant has this queue.
     pub fn has_queue(&self, tenant: TenantId, queue: QueueId) -> bool {
-        let _ = (tenant, queue);
-        false
+        self.inner.snapshot.load().has_queue(tenant, queue)
     }
 
     /// Whether the tenant has this agent.
     pub fn has_agent(&self, tenant: TenantId, agent: AgentId) -> bool {
-        let _ = (tenant, agent);
-        false
+        self.inner.snapshot.load().has_agent(tenant, agent)
+    }
+
+    /// The tenant.
+    pub fn tenant(&self, tenant: TenantId) -> Option<TenantRow> {
+        self.inner.snapshot.load().tenant(tenant).map(|tenant| tenant.row.clone())
+    }
+
+    /// The tenant's queues, by number.
+    pub fn queues(&self, tenant: TenantId) -> Vec<QueueRow> {
+        self.inner.snapshot.load().tenant(tenant).map(|tenant| tenant.queues.clone()).unwrap_or_default()
+    }
+
+    /// The tenant's agents, by number.
+    pub fn agents(&self, tenant: TenantId) -> Vec<AgentRow> {
+        self.inner.snapshot.load().tenant(tenant).map(|tenant| tenant.agents.clone()).unwrap_or_default()
     }
 
     /// The revision, which changes when anything here does.
     pub fn revision(&self) -> watch::Receiver<u64> {
-        watch::channel(0).1
+        self.inner.revision.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use waggle_core::id::Epoch;
+
+    use super::*;
+    use crate::store::TokenRow;
+
+    fn rows(revision: u64, token: Option<&Token>, expires_at: Option<Timestamp>) -> DirectoryRows {
+        let (tenant, agent) = (TenantId(1), AgentId(1));
+        let row = |token: &Token| TokenRow {
+            id: 9,
+            tenant,
+            agent,
+            scope: Scope::Agent,
+            hash: token.hash(),
+            expires_at,
+        };
+        DirectoryRows {
+            revision,
+            tenants: vec![TenantRow { id: tenant, name: "acme".to_owned(), epoch: Epoch(1) }],
+            queues: vec![QueueRow { tenant, id: QueueId(1), name: "support".to_owned() }],
+            agents: vec![AgentRow { tenant, id: agent, name: "ana".to_owned() }],
+            tokens: token.map(row).into_iter().collect(),
+        }
+    }
+
+    #[test]
+    fn a_token_is_taken_until_it_expires_or_is_revoked() {
+        let token = Token::make().unwrap();
+        let directory = Directory::new(rows(1, Some(&token), Some(Timestamp(100))));
+        let principal = directory.authenticate(token.reveal(), Timestamp(99)).unwrap();
+        assert_eq!((principal.tenant, principal.agent, principal.token), (TenantId(1), AgentId(1), 9));
+        assert!(directory.still_valid(&principal, Timestamp(99)));
+        assert_eq!(directory.authenticate(token.reveal(), Timestamp(100)), Err(AuthError::Expired));
+        assert!(!directory.still_valid(&principal, Timestamp(100)));
+
+        let mut revision = directory.revision();
+        directory.replace(rows(2, None, None));
+        assert!(revision.has_changed().unwrap());
+        assert_eq!(*revision.borrow_and_update(), 2);
+        assert!(!directory.still_valid(&principal, Timestamp(99)));
+        assert_eq!(directory.authenticate(token.reveal(), Timestamp(99)), Err(AuthError::Unknown));
+    }
+
+    #[test]
+    fn what_is_no_token_is_unknown() {
+        let token = Token::make().unwrap();
+        let directory = Directory::new(rows(1, Some(&token), None));
+        let other = Token::make().unwrap();
+        let long = format!("{}x", token.reveal());
+        for text in ["", "wgl_", "Bearer", &long, other.reveal()] {
+            assert_eq!(directory.authenticate(text, Timestamp(0)), Err(AuthError::Unknown), "{text}");
+        }
+    }
+
+    #[test]
+    fn ids_belong_to_their_tenant() {
+        let directory = Directory::new(rows(1, None, None));
+        assert!(
+            directory.has_queue(TenantId(1), QueueId(1)) && !directory.has_queue(TenantId(2), QueueId(1))
+        );
+        assert!(
+            directory.has_agent(TenantId(1), AgentId(1)) && !directory.has_agent(TenantId(1), AgentId(2))
+        );
+        assert!(directory.tenant(TenantId(2)).is_none() && directory.queues(TenantId(2)).is_empty());
     }
 }

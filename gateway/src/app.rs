@@ -1,0 +1,290 @@
+//! The only place that sees all parts: what starts after what, and what stops before what.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use waggle_core::limits::{DIRECTORY_REFRESH_MS, HTTP_STOP_MS_MAX};
+
+use crate::accel::{Accel, AccelConfig, AccelError, Leg};
+use crate::config::Config;
+use crate::data_dir::{DataDir, DataDirError, DataDirLock};
+use crate::directory::{self, Directory};
+use crate::http::{AccelStatus, Api, ControlServer, Phase, PushAdopter, Readiness, RequestIdSource, Server};
+use crate::ledger::Ledger;
+use crate::observe::Metrics;
+use crate::push::{AcceptHook, PushConfig, PushEngine, PushError, PushHub};
+use crate::store::{SqliteStore, Store, StoreError};
+
+mod stats;
+
+pub use stats::all_metrics;
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The database.
+    #[error("the database {} cannot be opened", path.display())]
+    Store {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// A socket.
+    #[error("cannot listen on {place} ({what})")]
+    Listen {
+        /// Which part.
+        what: &'static str,
+        /// Where.
+        place: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The push engine.
+    #[error(transparent)]
+    Push(#[from] PushError),
+    /// Acceleration that was required.
+    #[error(transparent)]
+    Accel(#[from] AccelError),
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes: {0}")]
+    Random(getrandom::Error),
+}
+
+/// A running gateway.
+pub struct App {
+    config: Config,
+    dir: DataDir,
+    store: Arc<dyn Store>,
+    directory: Directory,
+    ledger: Ledger,
+    push: Arc<PushEngine>,
+    server: Server,
+    control: ControlServer,
+    readiness: Arc<Readiness>,
+    accel: Arc<Accel>,
+    background: Vec<JoinHandle<()>>,
+    stop: watch::Sender<bool>,
+    _lock: DataDirLock,
+}
+
+impl App {
+    /// Starts all parts. The gateway serves, and is not ready yet: see [`App::open`].
+    ///
+    /// # Errors
+    /// Says which part does not start, and why.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let dir = DataDir::open(&config.data_dir)?;
+        let lock = dir.lock()?;
+        // Before any socket is made: it may move the process into a cgroup of its own.
+        let accel = Arc::new(start_accel(&config)?);
+        let store = open_store(&dir).await?;
+        let in_store = |source| StartError::Store { path: dir.database(), source };
+        let directory = Directory::open(store.as_ref()).await.map_err(in_store)?;
+        let hub = PushHub::new(config.shards());
+        let ledger =
+            Ledger::open(Arc::clone(&store), directory.clone(), hub.publisher()).await.map_err(in_store)?;
+        let push = start_push(&config, hub, &ledger, &directory, &accel)?;
+        if let Some(addr) = push.tcp_addr() {
+            accel.set_port(Leg::Agent, addr.port())?;
+        }
+        let push = Arc::new(push);
+        let metrics = Arc::new(Metrics::default());
+        stats::add_to(&metrics, &ledger, &push);
+        let readiness = Arc::new(Readiness::default());
+        let api = Arc::new(Api {
+            commands: Arc::new(ledger.clone()),
+            store: Arc::clone(&store),
+            directory: directory.clone(),
+            metrics,
+            readiness: Arc::clone(&readiness),
+            adopt: adopter(&push, &accel),
+            request_ids: RequestIdSource::new().map_err(StartError::Random)?,
+        });
+        let api_at = |source| StartError::Listen { what: "api", place: config.api.to_string(), source };
+        let listener = TcpListener::bind(config.api).await.map_err(api_at)?;
+        let server = Server::start(listener, api).map_err(api_at)?;
+        let control = start_control(&dir, &accel)?;
+        let stop = watch::Sender::new(false);
+        let background = watch_directory(&directory, &store, &ledger, &stop);
+        Ok(Self {
+            config,
+            dir,
+            store,
+            directory,
+            ledger,
+            push,
+            server,
+            control,
+            readiness,
+            accel,
+            background,
+            stop,
+            _lock: lock,
+        })
+    }
+
+    /// Tells probes that the gateway takes work.
+    pub fn open(&self) {
+        self.readiness.enter(Phase::Ready);
+    }
+
+    /// Where the HTTP API listens.
+    #[must_use]
+    pub fn api_addr(&self) -> SocketAddr {
+        self.server.addr()
+    }
+
+    /// Where push connections are taken.
+    #[must_use]
+    pub fn push_addr(&self) -> SocketAddr {
+        // It was started with a TCP address, so it has one.
+        self.push.tcp_addr().unwrap_or(self.config.push)
+    }
+
+    /// What it was started with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Its data directory.
+    #[must_use]
+    pub fn dir(&self) -> &DataDir {
+        &self.dir
+    }
+
+    /// Its storage.
+    #[must_use]
+    pub fn store(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Acceleration.
+    #[must_use]
+    pub fn accel(&self) -> &Accel {
+        &self.accel
+    }
+
+    /// Stops without breaking a promise: first nobody is sent here any more, then push clients move away
+    /// and requests finish, then what was admitted is committed.
+    pub async fn stop(self) {
+        self.readiness.enter(Phase::Draining);
+        tracing::info!("draining push connections");
+        self.push.drain(self.config.drain_after_ms, self.config.drain_spread_ms).await;
+        let cut = self.server.stop(Duration::from_millis(HTTP_STOP_MS_MAX)).await;
+        if cut > 0 {
+            tracing::warn!(cut, "HTTP connections did not finish in time");
+        }
+        self.ledger.stop().await;
+        self.stop.send_replace(true);
+        for task in self.background {
+            // A task that panicked has said so.
+            let _ = task.await;
+        }
+        drop(self.control);
+        tracing::info!("stopped");
+    }
+}
+
+/// Opens the database and brings it to this version's shape.
+///
+/// # Errors
+/// As storage tells them.
+pub async fn open_store(dir: &DataDir) -> Result<Arc<dyn Store>, StartError> {
+    let path = dir.database();
+    match SqliteStore::open(&path).await {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(source) => Err(StartError::Store { path, source }),
+    }
+}
+
+fn start_accel(config: &Config) -> Result<Accel, AccelError> {
+    Accel::start(AccelConfig {
+        mode: config.accel.mode,
+        push_ports: vec![config.push.port()],
+        mesh_ports: config.accel.mesh_ports.clone(),
+        cgroup: config.accel.cgroup.clone(),
+        object: None,
+    })
+}
+
+fn start_push(
+    config: &Config,
+    hub: PushHub,
+    ledger: &Ledger,
+    directory: &Directory,
+    accel: &Arc<Accel>,
+) -> Result<PushEngine, PushError> {
+    let accel = Arc::clone(accel);
+    let on_accept: AcceptHook = Arc::new(move |socket| accel.apply_to(&socket, Leg::Agent));
+    let push = PushConfig {
+        tcp: Some(config.push),
+        unix: config.push_unix.clone(),
+        heartbeat_ms: config.heartbeat_ms,
+        on_accept: Some(on_accept),
+        ..PushConfig::new(&config.node_name())
+    };
+    PushEngine::start(push, hub, Arc::new(ledger.clone()), Arc::new(directory.clone()))
+}
+
+fn adopter(push: &Arc<PushEngine>, accel: &Arc<Accel>) -> PushAdopter {
+    let (push, accel) = (Arc::clone(push), Arc::clone(accel));
+    Arc::new(move |stream, leftover, remote| {
+        // The API's port has no profile of its own: the socket is a push connection from here on.
+        accel.apply_to(&stream, Leg::Agent);
+        push.hub().adopt(stream, leftover, remote);
+    })
+}
+
+fn start_control(dir: &DataDir, accel: &Arc<Accel>) -> Result<ControlServer, StartError> {
+    let path = dir.control_socket();
+    let accel = Arc::clone(accel);
+    let status: AccelStatus = Arc::new(move || accel.status());
+    ControlServer::start(&path, status).map_err(|source| StartError::Listen {
+        what: "control",
+        place: path.display().to_string(),
+        source,
+    })
+}
+
+/// Keeps the directory fresh, and the ledger's tenants with it.
+fn watch_directory(
+    directory: &Directory,
+    store: &Arc<dyn Store>,
+    ledger: &Ledger,
+    stop: &watch::Sender<bool>,
+) -> Vec<JoinHandle<()>> {
+    let every = Duration::from_millis(DIRECTORY_REFRESH_MS);
+    let refresher = directory::keep_fresh(directory.clone(), Arc::clone(store), every, stop.subscribe());
+    let (ledger, mut revision, mut stopped) = (ledger.clone(), directory.revision(), stop.subscribe());
+    let tenants = async move {
+        loop {
+            tokio::select! {
+                _ = stopped.changed() => return,
+                changed = revision.changed() => if changed.is_err() { return },
+            }
+            if let Err(error) = ledger.refresh_tenants().await {
+                tracing::warn!(%error, "new tenants could not be read; their first command does it");
+            }
+        }
+    };
+    vec![tokio::spawn(refresher), tokio::spawn(tenants)]
+}

@@ -1,0 +1,102 @@
+//! Exit codes that mean something.
+
+use std::process::ExitCode;
+
+use crate::app::StartError;
+use crate::config::ConfigError;
+use crate::data_dir::DataDirError;
+use crate::http::ControlError;
+use crate::push::PushError;
+use crate::store::StoreError;
+
+/// How the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Something else failed.
+    Failed = 1,
+    /// The command line or the configuration is wrong (the command-line parser's code, too).
+    Usage = 2,
+    /// Another gateway uses the data directory, or the database is locked.
+    InUse = 3,
+    /// Storage cannot be used: full, damaged, unreadable.
+    Storage = 4,
+    /// An address cannot be listened on.
+    Listen = 5,
+    /// No gateway runs on this data directory.
+    NotRunning = 6,
+    /// A name is taken, or what was named does not exist.
+    Name = 7,
+    /// A second signal ended the gateway before it had stopped.
+    Interrupted = 8,
+}
+
+/// For `--help`.
+pub(super) const HELP: &str = "Exit codes: 0 done, 1 failed, 2 command line or configuration, \
+    3 data directory or database in use, 4 storage full, damaged or unreadable, 5 cannot listen, \
+    6 no gateway is running, 7 name taken or unknown, 8 stopped at once by a second signal.";
+
+/// Tells people what went wrong, with its causes; gives the exit code.
+pub(super) fn report(error: &anyhow::Error) -> ExitCode {
+    // Nobody reads standard error where that is closed.
+    let _ = write_error(&format!("waggle: {error:#}\n"));
+    ExitCode::from(code(error) as u8)
+}
+
+fn write_error(text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    std::io::stderr().lock().write_all(text.as_bytes())
+}
+
+fn code(error: &anyhow::Error) -> Exit {
+    for cause in error.chain() {
+        if let Some(error) = cause.downcast_ref::<StartError>() {
+            return match error {
+                StartError::DataDir(DataDirError::InUse { .. }) => Exit::InUse,
+                StartError::DataDir(DataDirError::Unusable { .. }) => Exit::Storage,
+                StartError::Store { source, .. } => of_store(source),
+                StartError::Listen { .. }
+                | StartError::Push(PushError::Tcp { .. } | PushError::Unix { .. }) => Exit::Listen,
+                StartError::Push(_) | StartError::Accel(_) | StartError::Random(_) => Exit::Failed,
+            };
+        }
+        if let Some(error) = cause.downcast_ref::<StoreError>() {
+            return of_store(error);
+        }
+        if cause.is::<DataDirError>() {
+            return Exit::Storage;
+        }
+        if cause.is::<ConfigError>() {
+            return Exit::Usage;
+        }
+        if let Some(ControlError::NotRunning { .. }) = cause.downcast_ref::<ControlError>() {
+            return Exit::NotRunning;
+        }
+    }
+    Exit::Failed
+}
+
+fn of_store(error: &StoreError) -> Exit {
+    match error {
+        StoreError::Locked(_) => Exit::InUse,
+        StoreError::NameTaken { .. } | StoreError::Missing { .. } => Exit::Name,
+        _ => Exit::Storage,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn causes_have_their_codes() {
+        let taken = StoreError::NameTaken { kind: "queue", name: "support".to_owned() };
+        let error = Err::<(), _>(taken).context("cannot make the queue").unwrap_err();
+        assert_eq!(code(&error), Exit::Name);
+        let in_use = DataDirError::InUse { path: "x".into(), pid: "7".to_owned() };
+        assert_eq!(code(&anyhow::Error::new(StartError::DataDir(in_use))), Exit::InUse);
+        assert_eq!(code(&anyhow::anyhow!("else")), Exit::Failed);
+    }
+}

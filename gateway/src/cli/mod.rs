@@ -1,0 +1,106 @@
+//! The command line of `waggle`.
+
+mod accel;
+mod admin;
+mod demo;
+mod exit;
+mod output;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use output::{Output, print_json};
+
+pub use exit::Exit;
+
+/// Self-hosted tickets, pushed to agents at once.
+#[derive(Parser)]
+#[command(name = "waggle", version, after_help = exit::HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a gateway.
+    Serve(serve::ServeArgs),
+    /// Make and list tenants, queues, agents and tokens; works beside a running gateway.
+    Admin(admin::AdminArgs),
+    /// Acceleration by eBPF.
+    #[command(subcommand)]
+    Accel(AccelCommand),
+    /// Print the reference of all configuration keys.
+    Config {
+        #[command(flatten)]
+        output: OutputArg,
+    },
+    /// Print a completion script for a shell.
+    Completion {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Subcommand)]
+enum AccelCommand {
+    /// Ask the running gateway what is accelerated, and why the rest is not.
+    Status {
+        #[command(flatten)]
+        data: DataDirArg,
+        #[command(flatten)]
+        output: OutputArg,
+    },
+}
+
+#[derive(clap::Args)]
+struct DataDirArg {
+    /// The gateway's data directory.
+    #[arg(long, value_name = "DIR", env = "WAGGLE_DATA_DIR", default_value = "waggle-data", global = true)]
+    data_dir: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct OutputArg {
+    /// For people, or for programs.
+    #[arg(long, value_enum, default_value_t, global = true)]
+    output: Output,
+}
+
+/// Runs the command line to its end.
+pub fn run() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(args) => serve::run(args),
+        Command::Admin(args) => admin::run(args),
+        Command::Accel(AccelCommand::Status { data, output }) => accel::status(&data.data_dir, output.output),
+        Command::Config { output } => print_reference(output.output),
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "waggle", &mut std::io::stdout());
+            Ok(())
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::report(&error),
+    }
+}
+
+fn print_reference(output: Output) -> anyhow::Result<()> {
+    match output {
+        Output::Human => output::print(&crate::config::reference()),
+        Output::Json => print_json(&crate::config::reference_json()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

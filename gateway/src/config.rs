@@ -1,0 +1,362 @@
+//! Configuration: a TOML file, then `WAGGLE_*` variables, then flags; the later wins.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+use waggle_core::limits::{HEARTBEAT_MS, NAME_BYTES_MAX};
+
+use crate::accel::Mode;
+use crate::observe::LogFormat;
+
+/// All that can be set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// See [`KEYS`] for this and all others.
+    pub data_dir: PathBuf,
+    /// Address of the HTTP API.
+    pub api: SocketAddr,
+    /// Address of the push engine.
+    pub push: SocketAddr,
+    /// Unix socket of the push engine.
+    pub push_unix: Option<PathBuf>,
+    /// Threads of the push engine; 0 is one per core.
+    pub shards: u16,
+    /// The gateway's name; empty is the host's.
+    pub node: String,
+    /// Between heartbeats of push sessions.
+    pub heartbeat_ms: u64,
+    /// From the announcement of a drain to the first close.
+    pub drain_after_ms: u64,
+    /// Over which a drain's closes are spread.
+    pub drain_spread_ms: u64,
+    /// Logs.
+    pub log: LogConfig,
+    /// eBPF.
+    pub accel: AccelConfig,
+}
+
+/// See [`Config::log`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    /// How lines look.
+    pub format: LogFormat,
+    /// What is logged.
+    pub level: String,
+}
+
+/// See [`Config::accel`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccelConfig {
+    /// Whether to use eBPF.
+    pub mode: Mode,
+    /// Local ports whose connections are of the leg `mesh`.
+    pub mesh_ports: Vec<u16>,
+    /// Directory of the cgroup that programs are attached to.
+    pub cgroup: Option<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("waggle-data"),
+            api: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            push: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            push_unix: None,
+            shards: 0,
+            node: String::new(),
+            heartbeat_ms: HEARTBEAT_MS,
+            drain_after_ms: 1_000,
+            drain_spread_ms: 10_000,
+            log: LogConfig { format: LogFormat::Human, level: "info".to_owned() },
+            accel: AccelConfig { mode: Mode::Auto, mesh_ports: Vec::new(), cgroup: None },
+        }
+    }
+}
+
+/// A key as `docs/CONFIGURATION.md` shows it. Its default is [`Config::default`]'s.
+#[derive(Debug, Serialize)]
+pub struct Key {
+    /// Its name in the file; a dot is a table.
+    pub name: &'static str,
+    /// What values it takes.
+    pub kind: &'static str,
+    /// What it does.
+    pub meaning: &'static str,
+}
+
+const fn key(name: &'static str, kind: &'static str, meaning: &'static str) -> Key {
+    Key { name, kind, meaning }
+}
+
+/// Every key.
+pub const KEYS: &[Key] = &[
+    key(
+        "data_dir",
+        "path",
+        "Directory of the database, the lock and the control socket; made where it is missing (mode 0700).",
+    ),
+    key(
+        "api",
+        "address:port",
+        "Where the HTTP API listens; port 0 takes a free one. Put TLS in front of it.",
+    ),
+    key(
+        "push",
+        "address:port",
+        "Where push connections (WebSocket) are taken; `/v1/push` on the API's port takes them too.",
+    ),
+    key(
+        "push_unix",
+        "path",
+        "A Unix socket for push connections, for a proxy on the same host; none where not set.",
+    ),
+    key("shards", "0 to 64", "Threads of the push engine; 0 is one per core."),
+    key("node", "text", "This gateway's name, which push clients are told; empty is the host's name."),
+    key(
+        "heartbeat_ms",
+        "100 to 600000",
+        "Milliseconds between heartbeats of push sessions; a session silent for 2.5 of them is closed.",
+    ),
+    key(
+        "drain_after_ms",
+        "0 to 600000",
+        "Milliseconds from telling push clients to go until the first connection is closed.",
+    ),
+    key("drain_spread_ms", "0 to 600000", "Milliseconds over which the closes are spread."),
+    key(
+        "log.format",
+        "human, json",
+        "One line for people, or one JSON object, per event, on standard error.",
+    ),
+    key(
+        "log.level",
+        "filter",
+        "error, warn, info, debug or trace; or pairs such as `info,waggle_gateway::http=debug`.",
+    ),
+    key(
+        "accel.mode",
+        "auto, off, require",
+        "eBPF as far as the system allows; not at all; or else refuse to start.",
+    ),
+    key("accel.mesh_ports", "list of ports", "Local ports whose connections are between nodes."),
+    key(
+        "accel.cgroup",
+        "path",
+        "The cgroup whose connections are accelerated; the gateway's own where not set.",
+    ),
+];
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file that cannot be read, an unknown key, or a value of another type.
+    #[error("{0}")]
+    Source(Box<figment::Error>),
+    /// A value out of range.
+    #[error("{key} is {value}; expected {wanted}")]
+    Range {
+        /// Which.
+        key: &'static str,
+        /// As given.
+        value: String,
+        /// What is taken.
+        wanted: String,
+    },
+}
+
+impl Config {
+    /// Reads `file`, the environment and `flags` (an object of the keys that were given).
+    ///
+    /// # Errors
+    /// Where a source cannot be read, a key is unknown or a value is not taken.
+    pub fn load(file: Option<&Path>, flags: &serde_json::Value) -> Result<Self, ConfigError> {
+        let mut sources = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(file) = file {
+            sources = sources.merge(Toml::file_exact(file));
+        }
+        let config: Self = sources
+            .merge(variables())
+            .merge(Serialized::defaults(flags))
+            .extract()
+            .map_err(|error| ConfigError::Source(Box::new(error)))?;
+        config.check()
+    }
+
+    fn check(self) -> Result<Self, ConfigError> {
+        range("shards", u64::from(self.shards), 0, 64)?;
+        range("heartbeat_ms", self.heartbeat_ms, 100, 600_000)?;
+        range("drain_after_ms", self.drain_after_ms, 0, 600_000)?;
+        range("drain_spread_ms", self.drain_spread_ms, 0, 600_000)?;
+        range("node (its length)", self.node.len() as u64, 0, NAME_BYTES_MAX as u64)?;
+        Ok(self)
+    }
+
+    /// How many shards to run.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        match self.shards {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            shards => usize::from(shards),
+        }
+    }
+
+    /// The gateway's name.
+    #[must_use]
+    pub fn node_name(&self) -> String {
+        if !self.node.is_empty() {
+            return self.node.clone();
+        }
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        if host.is_empty() { "waggle".to_owned() } else { host }
+    }
+}
+
+fn range(key: &'static str, value: u64, least: u64, most: u64) -> Result<(), ConfigError> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::Range { key, value: value.to_string(), wanted: format!("{least} to {most}") })
+}
+
+/// Variables of other programs that have our prefix.
+const FOREIGN_VARIABLES: [&str; 3] = ["bless", "config", "token"];
+
+/// `WAGGLE_LOG_LEVEL` is `log.level`. What no key is called stays as it is, and is an error then.
+fn variables() -> Env {
+    Env::prefixed("WAGGLE_").filter_map(|name| {
+        let name = name.as_str().to_ascii_lowercase();
+        if FOREIGN_VARIABLES.contains(&name.as_str()) || is_service_link(&name) {
+            return None;
+        }
+        let known = KEYS.iter().find(|key| key.name.replace('.', "_") == name);
+        Some(known.map_or(name.clone(), |key| key.name.to_owned()).into())
+    })
+}
+
+/// Whether Kubernetes sets such a variable, for a service that is called `waggle` or `waggle-…`.
+fn is_service_link(name: &str) -> bool {
+    let after_port = name.split("port_").nth(1);
+    name.contains("service_host")
+        || name.contains("service_port")
+        || name == "port"
+        || name.ends_with("_port")
+        || after_port.is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+}
+
+/// The text of `docs/CONFIGURATION.md`.
+#[must_use]
+pub fn reference() -> String {
+    let mut out = String::from(
+        "# Configuration\n\n\
+         `waggle serve` reads a TOML file (`--config FILE`), then variables, then flags; the later wins. \
+         An unknown key is an error.\n\
+         The variable of a key is its name in capitals with `WAGGLE_` in front and `_` for a dot: \
+         `log.level` is `WAGGLE_LOG_LEVEL`. Its flag has `-` for `_` and for a dot: `--log-level`; \
+         only `accel.mode` is `--accel`.\n\n\
+         This is what `waggle config` prints; a test compares the two.\n\n\
+         | Key | Values | Default | Meaning |\n|---|---|---|---|\n",
+    );
+    for key in KEYS {
+        let default = default_of(key.name);
+        out.push_str(&format!("| `{}` | {} | {default} | {} |\n", key.name, key.kind, key.meaning));
+    }
+    out
+}
+
+/// Every key with its default, for programs.
+#[must_use]
+pub fn reference_json() -> serde_json::Value {
+    let keys = KEYS.iter().map(|key| {
+        serde_json::json!({
+            "key": key.name, "values": key.kind, "default": default_value(key.name), "meaning": key.meaning,
+        })
+    });
+    keys.collect()
+}
+
+fn default_of(name: &str) -> String {
+    match default_value(name) {
+        serde_json::Value::Null => "none".to_owned(),
+        serde_json::Value::String(text) if text.is_empty() => "empty".to_owned(),
+        serde_json::Value::String(text) => format!("`{text}`"),
+        other => format!("`{other}`"),
+    }
+}
+
+fn default_value(name: &str) -> serde_json::Value {
+    let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
+    let pointer = format!("/{}", name.replace('.', "/"));
+    defaults.pointer(&pointer).cloned().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn every_key_is_documented() {
+        let mut names = Vec::new();
+        let Value::Object(top) = serde_json::to_value(Config::default()).unwrap() else { unreachable!() };
+        for (name, value) in top {
+            match value {
+                Value::Object(table) => names.extend(table.keys().map(|key| format!("{name}.{key}"))),
+                _ => names.push(name),
+            }
+        }
+        let mut documented: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
+        names.sort();
+        documented.sort_unstable();
+        assert_eq!(documented, names);
+        crate::observe::assert_document("docs/CONFIGURATION.md", &reference());
+    }
+
+    #[test]
+    #[allow(clippy::result_large_err)]
+    fn files_then_variables_then_flags() {
+        figment::Jail::expect_with(|jail| {
+            let file = "api = \"127.0.0.1:1\"\nshards = 3\n[log]\nlevel = \"warn\"\n";
+            jail.create_file("waggle.toml", file)?;
+            jail.set_env("WAGGLE_LOG_LEVEL", "debug");
+            jail.set_env("WAGGLE_API", "127.0.0.1:2");
+            jail.set_env("WAGGLE_ACCEL_MESH_PORTS", "[7000, 7001]");
+            jail.set_env("WAGGLE_TOKEN", "wgl_of_the_client");
+            jail.set_env("WAGGLE_PORT_8080_TCP_ADDR", "10.0.0.1");
+            jail.set_env("WAGGLE_PUSH_SERVICE_HOST", "10.0.0.1");
+            let flags = json!({"api": "127.0.0.1:3"});
+            let config = Config::load(Some(Path::new("waggle.toml")), &flags).unwrap();
+            assert_eq!((config.api.port(), config.shards), (3, 3));
+            assert_eq!(config.log.level, "debug");
+            assert_eq!(config.accel.mesh_ports, [7000, 7001]);
+            assert_eq!(config.push, Config::default().push);
+            Ok(())
+        });
+    }
+
+    #[test]
+    #[allow(clippy::result_large_err)]
+    fn unknown_keys_and_values_out_of_range_are_named() {
+        figment::Jail::expect_with(|jail| {
+            let refused = |flags: Value| Config::load(None, &flags).unwrap_err().to_string();
+            assert_eq!(refused(json!({"heartbeat_ms": 1})), "heartbeat_ms is 1; expected 100 to 600000");
+            jail.create_file("waggle.toml", "[log]\nlevle = \"warn\"\n")?;
+            let error = Config::load(Some(Path::new("waggle.toml")), &json!({})).unwrap_err().to_string();
+            assert!(
+                error.contains("levle") && error.contains("`level`") && error.contains("waggle.toml"),
+                "{error}"
+            );
+            assert!(Config::load(Some(Path::new("missing.toml")), &json!({})).is_err());
+            jail.set_env("WAGGLE_HEARTBEAT", "5");
+            let error = refused(json!({}));
+            assert!(error.contains("heartbeat") && error.contains("heartbeat_ms"), "{error}");
+            Ok(())
+        });
+    }
+}

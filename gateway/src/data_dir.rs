@@ -1,0 +1,130 @@
+//! The data directory: made for its owner alone, and used by one gateway at a time.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+/// Why a data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// It cannot be made, or its lock cannot be opened.
+    #[error("the data directory {} cannot be used", path.display())]
+    Unusable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another gateway holds it.
+    #[error("the data directory {} is in use by the gateway with process id {pid}", path.display())]
+    InUse {
+        /// Which.
+        path: PathBuf,
+        /// Whose; "unknown" where the holder has not said.
+        pid: String,
+    },
+}
+
+/// A data directory.
+#[derive(Debug, Clone)]
+pub struct DataDir(PathBuf);
+
+/// The right to be the one gateway of a data directory; it ends with the process.
+#[derive(Debug)]
+pub struct DataDirLock {
+    _file: File,
+}
+
+impl DataDir {
+    /// Makes the directory where it is missing, with mode 0700.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub fn open(path: &Path) -> Result<Self, DataDirError> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(|source| DataDirError::Unusable { path: path.to_owned(), source })?;
+        Ok(Self(path.to_owned()))
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.0.join("waggle.db")
+    }
+
+    /// The control socket.
+    #[must_use]
+    pub fn control_socket(&self) -> PathBuf {
+        self.0.join("control.sock")
+    }
+
+    /// What `--demo` made.
+    #[must_use]
+    pub fn demo(&self) -> PathBuf {
+        self.0.join("demo.json")
+    }
+
+    /// Becomes its one gateway. The lock is the kernel's: a killed process leaves none behind.
+    ///
+    /// # Errors
+    /// Where another process is that already, or the lock cannot be opened.
+    pub fn lock(&self) -> Result<DataDirLock, DataDirError> {
+        let unusable = |source| DataDirError::Unusable { path: self.0.clone(), source };
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = options.open(self.0.join("lock")).map_err(unusable)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(DataDirError::InUse { path: self.0.clone(), pid: holder(&mut file) });
+            }
+            Err(error) => return Err(unusable(error.into())),
+        }
+        let note = |file: &mut File| {
+            file.set_len(0)?;
+            file.rewind()?;
+            writeln!(file, "{}", std::process::id())
+        };
+        note(&mut file).map_err(unusable)?;
+        Ok(DataDirLock { _file: file })
+    }
+}
+
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    // A process id has at most ten digits.
+    match file.take(20).read_to_string(&mut text) {
+        Ok(1..) => text.trim().to_owned(),
+        _ => "unknown".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn one_gateway_at_a_time() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a/b");
+        let dir = DataDir::open(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        let lock = dir.lock().unwrap();
+        let error = dir.lock().unwrap_err().to_string();
+        assert!(error.contains(&format!("process id {}", std::process::id())), "{error}");
+        drop(lock);
+        dir.lock().unwrap();
+    }
+
+    #[test]
+    fn a_file_is_no_directory() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(matches!(DataDir::open(file.path()), Err(DataDirError::Unusable { .. })));
+    }
+}

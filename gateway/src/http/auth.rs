@@ -1,0 +1,33 @@
+//! Who asks.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use waggle_core::time::Timestamp;
+
+use crate::directory::{Directory, Principal};
+use crate::problem::Problem;
+
+/// The principal behind `Authorization: Bearer wgl_…`.
+pub(super) fn principal(directory: &Directory, headers: &HeaderMap) -> Result<Principal, Problem> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(Problem::new("unauthorized", "give one header `Authorization: Bearer wgl_…`"));
+    };
+    let token = value.to_str().ok().and_then(bearer).ok_or_else(|| {
+        Problem::new("unauthorized", "the Authorization header is not of the form `Bearer wgl_…`")
+    })?;
+    directory.authenticate(token, now()).map_err(|error| Problem::new("unauthorized", error.to_string()))
+}
+
+/// Wall-clock time; 0 on a machine whose clock is before 1970.
+pub(super) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start_matches(' '))
+}

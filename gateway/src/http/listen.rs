@@ -1,0 +1,167 @@
+//! Accepts HTTP connections, so many at once, and stops without breaking what is under way.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1::Builder;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinHandle;
+use waggle_core::limits::{
+    HTTP_BUFFER_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEADER_MS_MAX, HTTP_HEADERS_MAX,
+};
+
+use super::Api;
+use crate::problem::Problem;
+
+/// How long accepting rests when the system has no descriptors left.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Serving,
+    /// Finish what is under way.
+    Finishing,
+    /// Leave it.
+    Cutting,
+}
+
+/// A running HTTP server.
+pub struct Server {
+    addr: SocketAddr,
+    stage: watch::Sender<Stage>,
+    places: Arc<Semaphore>,
+    accepting: JoinHandle<()>,
+}
+
+impl Server {
+    /// Serves `api` on a socket that listens already.
+    ///
+    /// # Errors
+    /// Where the socket has no address.
+    pub fn start(listener: TcpListener, api: Arc<Api>) -> io::Result<Self> {
+        Self::start_with_places(listener, api, HTTP_CONNECTIONS_MAX)
+    }
+
+    pub(super) fn start_with_places(listener: TcpListener, api: Arc<Api>, places: u32) -> io::Result<Self> {
+        let addr = listener.local_addr()?;
+        let stage = watch::Sender::new(Stage::Serving);
+        // 32 bits fit the machines that Waggle runs on.
+        let places = Arc::new(Semaphore::new(places as usize));
+        let accepting = tokio::spawn(accept(listener, api, Arc::clone(&places), stage.subscribe()));
+        Ok(Self { addr, stage, places, accepting })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Stops accepting, lets requests under way finish for at most `within`, cuts the rest; tells how
+    /// many connections that were.
+    pub async fn stop(self, within: Duration) -> usize {
+        self.stage.send_replace(Stage::Finishing);
+        let _ = self.accepting.await;
+        let all = self.stage.receiver_count();
+        let cut = match tokio::time::timeout(within, self.stage.closed()).await {
+            Ok(()) => 0,
+            Err(_) => all.min(self.stage.receiver_count()),
+        };
+        self.stage.send_replace(Stage::Cutting);
+        self.stage.closed().await;
+        self.places.close();
+        cut
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    api: Arc<Api>,
+    places: Arc<Semaphore>,
+    mut stage: watch::Receiver<Stage>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            _ = stage.changed() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, remote) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_REST).await;
+                continue;
+            }
+        };
+        match Arc::clone(&places).try_acquire_owned() {
+            Ok(place) => {
+                tokio::spawn(serve(stream, remote, Arc::clone(&api), place, stage.clone()));
+            }
+            Err(_) => refuse(&stream, &api),
+        }
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    remote: SocketAddr,
+    api: Arc<Api>,
+    place: OwnedSemaphorePermit,
+    mut stage: watch::Receiver<Stage>,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, %remote, "TCP_NODELAY could not be set");
+    }
+    api.metrics.connection_opened();
+    let metrics = Arc::clone(&api.metrics);
+    let service = service_fn(move |request| {
+        let api = Arc::clone(&api);
+        async move { Ok::<_, Infallible>(api.handle(request, remote).await) }
+    });
+    let connection = Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(HTTP_HEADER_MS_MAX))
+        .max_buf_size(HTTP_BUFFER_BYTES_MAX)
+        .max_headers(HTTP_HEADERS_MAX)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    loop {
+        tokio::select! {
+            outcome = connection.as_mut() => {
+                if let Err(error) = outcome {
+                    tracing::debug!(%error, %remote, "a connection broke off");
+                }
+                break;
+            }
+            _ = stage.changed() => match *stage.borrow_and_update() {
+                Stage::Serving => {}
+                Stage::Finishing => connection.as_mut().graceful_shutdown(),
+                Stage::Cutting => break,
+            }
+        }
+    }
+    metrics.connection_closed();
+    drop(place);
+}
+
+/// Says no to a connection that is one too many, as far as its socket takes that at once.
+fn refuse(stream: &TcpStream, api: &Api) {
+    api.metrics.connection_refused();
+    let problem = Problem::new("overload", format!("more than {HTTP_CONNECTIONS_MAX} connections are open"));
+    let body = problem.to_value(None).to_string();
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: {}\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        problem.retry_after_s().unwrap_or(1),
+        body.len(),
+    );
+    // A new socket's buffer is empty and takes this; where not, closing says it too.
+    let _ = stream.try_write(answer.as_bytes());
+}

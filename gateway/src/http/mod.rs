@@ -1,0 +1,222 @@
+//! The HTTP API: requests in, answers out. Decisions are the ledger's; this part only translates.
+//!
+//! The router is a match by hand: there are thirteen paths, one of them is hot, and every answer, the
+//! router's own included, must be a [`Problem`](crate::problem::Problem) when it is no success.
+
+mod answer;
+mod auth;
+mod body;
+mod commands;
+mod control;
+mod health;
+mod listen;
+mod people;
+mod preconditions;
+mod query;
+mod request_id;
+mod route;
+mod tickets;
+mod upgrade;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request};
+use hyper::body::Body;
+use waggle_core::id::{Cursor, TenantId};
+use waggle_core::limits::HTTP_HEADER_BYTES_MAX;
+
+pub use answer::Response;
+pub use control::{AccelStatus, ControlError, ControlServer, ask_control};
+pub use health::{Phase, Readiness};
+pub use listen::Server;
+
+use crate::directory::Directory;
+use crate::ledger::{Ledger, Outcome, Submission, SubmitError};
+use crate::observe::{Metrics, RouteClass};
+use crate::problem::Problem;
+use crate::store::Store;
+use request_id::{RequestId, RequestIds};
+use route::Route;
+
+/// Takes over a connection whose WebSocket handshake is done: the socket (non-blocking), what was read
+/// beyond the handshake, and who is at the other end.
+pub type PushAdopter = Arc<dyn Fn(std::net::TcpStream, Bytes, SocketAddr) + Send + Sync>;
+
+/// What the API needs of the ledger.
+#[async_trait]
+pub trait Commands: Send + Sync + 'static {
+    /// See [`Ledger::submit`].
+    async fn submit(&self, submission: Submission<'_>) -> Result<Outcome, SubmitError>;
+    /// See [`Ledger::head`].
+    fn head(&self, tenant: TenantId) -> Option<Cursor>;
+}
+
+#[async_trait]
+impl Commands for Ledger {
+    async fn submit(&self, submission: Submission<'_>) -> Result<Outcome, SubmitError> {
+        Ledger::submit(self, submission).await
+    }
+
+    fn head(&self, tenant: TenantId) -> Option<Cursor> {
+        Ledger::head(self, tenant)
+    }
+}
+
+/// The parts that the API stands on.
+pub struct Api {
+    /// Carries commands out.
+    pub commands: Arc<dyn Commands>,
+    /// For reading.
+    pub store: Arc<dyn Store>,
+    /// Tokens, queues, agents.
+    pub directory: Directory,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Whether to send work here.
+    pub readiness: Arc<Readiness>,
+    /// Takes push connections that arrive here.
+    pub adopt: PushAdopter,
+    /// Numbers requests.
+    pub request_ids: RequestIdSource,
+}
+
+/// Numbers requests, differently in every process.
+#[derive(Debug)]
+pub struct RequestIdSource(RequestIds);
+
+impl RequestIdSource {
+    /// A source with a random start.
+    ///
+    /// # Errors
+    /// Where the system gives no random bytes.
+    pub fn new() -> Result<Self, getrandom::Error> {
+        RequestIds::new().map(Self)
+    }
+}
+
+impl Api {
+    /// Answers one request.
+    pub async fn handle<B>(self: Arc<Self>, request: Request<B>, remote: SocketAddr) -> Response
+    where
+        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B::Error: std::fmt::Display,
+    {
+        let started = Instant::now();
+        let id = self.request_ids.0.next();
+        let head = request.method() == Method::HEAD;
+        let (class, outcome) = self.dispatch(request, remote).await;
+        let mut response = match outcome {
+            Ok(response) => response,
+            Err(refused) => {
+                if refused.problem.status >= 500 {
+                    let detail = &refused.problem.detail;
+                    tracing::warn!(request_id = id.as_str(), code = refused.problem.code, detail, "failed");
+                }
+                refused.into_response(&id)
+            }
+        };
+        response.headers_mut().insert(answer::X_REQUEST_ID, id.header());
+        if head {
+            response = answer::without_body(response);
+        }
+        self.metrics.answered(class, response.status().as_u16(), started.elapsed());
+        response
+    }
+
+    async fn dispatch<B>(
+        self: &Arc<Self>,
+        request: Request<B>,
+        remote: SocketAddr,
+    ) -> (RouteClass, Result<Response, Refused>)
+    where
+        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B::Error: std::fmt::Display,
+    {
+        let (mut parts, body) = request.into_parts();
+        let route = match Route::find(parts.uri.path()) {
+            Ok(route) => route,
+            Err(problem) => return (RouteClass::Other, Err(problem.into())),
+        };
+        let outcome = match (route, &parts.method) {
+            _ if !header_fits(&parts.headers) => Err(too_large().into()),
+            (Route::Commands(ticket), &Method::POST) => {
+                commands::submit(self, &parts, body, Some(ticket)).await.map_err(Refused::from)
+            }
+            (Route::Tickets, &Method::POST) => {
+                commands::submit(self, &parts, body, None).await.map_err(Refused::from)
+            }
+            (Route::Push, &Method::GET) => upgrade::push(self, &mut parts, remote),
+            (_, &Method::GET | &Method::HEAD) => match Box::pin(self.read(route, &parts)).await {
+                Some(outcome) => outcome.map_err(Refused::from),
+                None => Err(Refused::method(&parts.method, route)),
+            },
+            _ => Err(Refused::method(&parts.method, route)),
+        };
+        (route.class(&parts.method), outcome)
+    }
+
+    /// Everything that changes nothing; `None` where the route is not for reading.
+    async fn read(&self, route: Route, parts: &http::request::Parts) -> Option<Result<Response, Problem>> {
+        Some(match route {
+            Route::Tickets => tickets::list(self, parts).await,
+            Route::Ticket(ticket) => tickets::one(self, parts, ticket).await,
+            Route::Messages(ticket) => tickets::messages(self, parts, ticket).await,
+            Route::Events(ticket) => tickets::events(self, parts, ticket).await,
+            Route::Me => people::me(self, parts),
+            Route::Queues => people::queues(self, parts),
+            Route::Agents => people::agents(self, parts),
+            Route::Healthz => Ok(health::alive()),
+            Route::Readyz => health::ready(self).await,
+            Route::Metrics => health::metrics(self),
+            Route::Commands(_) | Route::Push => return None,
+        })
+    }
+}
+
+/// A problem, and the headers that go with it.
+struct Refused {
+    problem: Problem,
+    headers: HeaderMap,
+}
+
+impl Refused {
+    fn method(method: &Method, route: Route) -> Self {
+        let detail = format!("{method} is not for this path; it takes {}", route.allow());
+        Self::from(Problem::new("method_not_allowed", detail))
+            .with(http::header::ALLOW, http::HeaderValue::from_static(route.allow()))
+    }
+
+    fn with(mut self, name: http::HeaderName, value: http::HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    fn into_response(self, id: &RequestId) -> Response {
+        let mut response = answer::problem(&self.problem, id.as_str());
+        response.headers_mut().extend(self.headers);
+        response
+    }
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self { problem, headers: HeaderMap::new() }
+    }
+}
+
+fn header_fits(headers: &HeaderMap) -> bool {
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    bytes <= HTTP_HEADER_BYTES_MAX
+}
+
+fn too_large() -> Problem {
+    let detail = format!("the headers have more than {HTTP_HEADER_BYTES_MAX} bytes together");
+    Problem::new("headers_too_large", detail)
+}

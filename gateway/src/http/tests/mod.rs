@@ -1,0 +1,186 @@
+//! The API over a real ledger and store, in memory of a temporary directory.
+
+mod commands;
+mod identity;
+mod reads;
+mod trouble;
+mod wire;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use serde_json::{Value, json};
+use waggle_core::id::{AgentId, QueueId, TenantId};
+use waggle_core::time::Timestamp;
+
+use super::{Api, Commands, Phase, PushAdopter, Readiness, RequestIdSource};
+use crate::directory::{Directory, Token};
+use crate::ledger::{Ledger, PublishedBatch, Publisher};
+use crate::observe::Metrics;
+use crate::store::{Scope, SqliteStore, Store};
+
+struct NoPublisher;
+
+impl Publisher for NoPublisher {
+    fn publish(&self, _: &Arc<PublishedBatch>) {}
+}
+
+/// Two tenants; the first has two queues, two agents and an administrator's token.
+struct World {
+    api: Arc<Api>,
+    dir: tempfile::TempDir,
+    ana: String,
+    ben: String,
+    admin: String,
+    expired: String,
+    stranger: String,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    bytes: Bytes,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_else(|error| panic!("{error}: {:?}", self.bytes))
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Holds the shape that all problems have, and gives the code.
+    fn code(&self) -> String {
+        let problem = self.json();
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(problem["status"], self.status.as_u16());
+        assert_eq!(problem["request_id"], self.header("x-request-id"));
+        let code = problem["code"].as_str().unwrap().to_owned();
+        let known = crate::problem::CODES.iter().find(|known| known.name == code).unwrap();
+        assert_eq!((known.status, known.title), (self.status.as_u16(), problem["title"].as_str().unwrap()));
+        assert_eq!(problem["type"], format!("urn:waggle:error:{code}"));
+        assert!(!problem["detail"].as_str().unwrap().is_empty());
+        assert_eq!(self.headers.contains_key("retry-after"), self.status == 503);
+        code
+    }
+}
+
+async fn token(
+    store: &dyn Store,
+    tenant: TenantId,
+    agent: AgentId,
+    scope: Scope,
+    end: Option<u64>,
+) -> String {
+    let token = Token::make().unwrap();
+    store.create_token(tenant, agent, scope, token.hash(), end.map(Timestamp)).await.unwrap();
+    token.reveal().to_owned()
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::with_commands(None).await
+    }
+
+    /// With something else in the ledger's place.
+    async fn with_commands(commands: Option<Arc<dyn Commands>>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&dir.path().join("db")).await.unwrap());
+        let acme = store.create_tenant("acme").await.unwrap().id;
+        let other = store.create_tenant("other").await.unwrap().id;
+        for name in ["support", "billing"] {
+            store.create_queue(acme, name).await.unwrap();
+        }
+        let foreign = store.create_queue(other, "theirs").await.unwrap();
+        assert_eq!((acme, foreign.id), (TenantId(1), QueueId(1)));
+        let ana = store.create_agent(acme, "ana").await.unwrap().id;
+        let ben = store.create_agent(acme, "ben").await.unwrap().id;
+        let zoe = store.create_agent(other, "zoe").await.unwrap().id;
+        let texts = (
+            token(store.as_ref(), acme, ana, Scope::Agent, None).await,
+            token(store.as_ref(), acme, ben, Scope::Agent, None).await,
+            token(store.as_ref(), acme, ana, Scope::Admin, None).await,
+            token(store.as_ref(), acme, ana, Scope::Agent, Some(1_000)).await,
+            token(store.as_ref(), other, zoe, Scope::Admin, None).await,
+        );
+        let directory = Directory::open(store.as_ref()).await.unwrap();
+        let ledger =
+            Ledger::open(Arc::clone(&store), directory.clone(), Arc::new(NoPublisher)).await.unwrap();
+        let readiness = Readiness::default();
+        readiness.enter(Phase::Ready);
+        let adopt: PushAdopter = Arc::new(|_, _, _| {});
+        let api = Arc::new(Api {
+            commands: commands.unwrap_or_else(|| Arc::new(ledger)),
+            store,
+            directory,
+            metrics: Arc::new(Metrics::default()),
+            readiness: Arc::new(readiness),
+            adopt,
+            request_ids: RequestIdSource::new().unwrap(),
+        });
+        let (ana, ben, admin, expired, stranger) = texts;
+        Self { api, dir, ana, ben, admin, expired, stranger }
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+        let remote = SocketAddr::from(([127, 0, 0, 1], 1));
+        let response = Arc::clone(&self.api).handle(request, remote).await;
+        let (parts, body) = response.into_parts();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            bytes: body.collect().await.unwrap().to_bytes(),
+        }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.get_as(&self.ana, path, &[]).await
+    }
+
+    async fn get_as(&self, token: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = Request::get(path).header("authorization", format!("Bearer {token}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Full::default()).unwrap()).await
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Answer {
+        self.post_as(&self.ana, path, &[], body.to_string()).await
+    }
+
+    async fn post_as(
+        &self,
+        token: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let mut request = Request::post(path)
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Full::new(body.into())).unwrap()).await
+    }
+
+    /// Makes ticket 1, 2, …
+    async fn create(&self) -> u64 {
+        let answer = self.post("/v1/tickets", create()).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{:?}", answer.bytes);
+        answer.json()["ticket"].as_u64().unwrap()
+    }
+}
+
+fn create() -> Value {
+    json!({
+        "type": "create", "queue": 1, "subject": "Lost card", "requester": "kim@example.com",
+        "text": "My card \u{1f41d} is \"lost\"",
+    })
+}

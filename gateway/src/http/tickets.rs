@@ -1,0 +1,184 @@
+//! Tickets and their events, for reading.
+
+use bytes::Bytes;
+use http::header::CACHE_CONTROL;
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use waggle_core::id::{AgentId, Cursor, Fence, QueueId, TenantId, TicketId, Version};
+use waggle_core::ticket::{Entry, Lifecycle, Priority, StoredEvent};
+use waggle_core::time::Timestamp;
+
+use super::answer::{self, Response};
+use super::query::{Query, bad};
+use super::{Api, auth, preconditions};
+use crate::ledger::SubmitError;
+use crate::problem::Problem;
+use crate::store::{EventKinds, StoreError, TicketFilter, TicketRow};
+
+/// A ticket as callers see it.
+#[derive(Serialize)]
+struct TicketView<'a> {
+    id: TicketId,
+    queue: QueueId,
+    subject: &'a str,
+    requester: &'a str,
+    priority: Priority,
+    status: &'static str,
+    version: Version,
+    assignee: Option<AgentId>,
+    fence: Fence,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    follow_up_of: Option<TicketId>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+/// A page of tickets. `cursor` was the log's head before the page was read: a push session that resumes
+/// there misses nothing.
+#[derive(Serialize)]
+struct TicketPage<'a> {
+    tickets: Vec<TicketView<'a>>,
+    next: Option<String>,
+    cursor: Option<Cursor>,
+}
+
+impl<'a> From<&'a TicketRow> for TicketView<'a> {
+    fn from(row: &'a TicketRow) -> Self {
+        Self {
+            id: row.id,
+            queue: row.queue,
+            subject: &row.subject,
+            requester: &row.requester,
+            priority: row.priority,
+            status: Lifecycle::default_table().name(row.status),
+            version: row.version,
+            assignee: row.assignee,
+            fence: row.fence,
+            follow_up_of: row.follow_up_of,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+/// `GET /v1/tickets`: newest first.
+pub(super) async fn list(api: &Api, parts: &Parts) -> Result<Response, Problem> {
+    let principal = auth::principal(&api.directory, &parts.headers)?;
+    let query = Query::parse(parts.uri.query(), &["queue", "status", "assignee", "cursor", "limit"])?;
+    let filter = filter(&query, principal.agent)?;
+    let before = query.cursor("before-")?;
+    let limit = query.limit()?;
+    let cursor = api.commands.head(principal.tenant);
+    let rows = api.store.tickets(principal.tenant, &filter, before, limit).await.map_err(storage)?;
+    let next = rows.last().filter(|_| is_full(rows.len(), limit)).map(|row| format!("before-{}", row.id));
+    answer::value(&TicketPage { tickets: rows.iter().map(TicketView::from).collect(), next, cursor })
+}
+
+fn filter(query: &Query<'_>, me: AgentId) -> Result<TicketFilter, Problem> {
+    let status = match query.text("status") {
+        None => None,
+        Some(name) => Some(Lifecycle::default_table().status(name).ok_or_else(|| {
+            bad(&format!("status is {name:?}; expected one of new, open, pending, on_hold, solved, closed"))
+        })?),
+    };
+    let assignee = match query.text("assignee") {
+        None => None,
+        Some("none") => Some(None),
+        Some("me") => Some(Some(me)),
+        Some(_) => query.parsed("assignee")?.map(Some),
+    };
+    Ok(TicketFilter { queue: query.parsed("queue")?, status, assignee })
+}
+
+/// `GET /v1/tickets/{id}`.
+pub(super) async fn one(api: &Api, parts: &Parts, ticket: TicketId) -> Result<Response, Problem> {
+    let principal = auth::principal(&api.directory, &parts.headers)?;
+    Query::parse(parts.uri.query(), &[])?;
+    let row = api.store.ticket(principal.tenant, ticket).await.map_err(storage)?;
+    let row = row.ok_or_else(|| missing(ticket))?;
+    let mut response = if preconditions::has_already(&parts.headers, row.version) {
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    } else {
+        answer::value(&TicketView::from(&row))?
+    };
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    Ok(answer::with_version(response, row.version))
+}
+
+/// `GET /v1/tickets/{id}/messages`: the events that people read.
+pub(super) async fn messages(api: &Api, parts: &Parts, ticket: TicketId) -> Result<Response, Problem> {
+    events_of(api, parts, ticket, EventKinds::Texts, "messages").await
+}
+
+/// `GET /v1/tickets/{id}/events`: all of them.
+pub(super) async fn events(api: &Api, parts: &Parts, ticket: TicketId) -> Result<Response, Problem> {
+    events_of(api, parts, ticket, EventKinds::All, "events").await
+}
+
+/// A page of a ticket's events, oldest first, each as it was pushed.
+async fn events_of(
+    api: &Api,
+    parts: &Parts,
+    ticket: TicketId,
+    kinds: EventKinds,
+    member: &'static str,
+) -> Result<Response, Problem> {
+    let principal = auth::principal(&api.directory, &parts.headers)?;
+    let query = Query::parse(parts.uri.query(), &["cursor", "limit"])?;
+    let after = query.cursor("after-")?.unwrap_or_default();
+    let limit = query.limit()?;
+    let store = &api.store;
+    let events = store.ticket_events(principal.tenant, ticket, after, limit, kinds).await.map_err(storage)?;
+    if events.is_empty() {
+        check_exists(api, principal.tenant, ticket).await?;
+    }
+    let next = events.last().filter(|_| is_full(events.len(), limit)).map(|event| event.version);
+    Ok(answer::json(StatusCode::OK, event_page(member, &events, next)))
+}
+
+/// Events are put in as the text that they were pushed as, never parsed again.
+fn event_page(member: &str, events: &[StoredEvent], next: Option<Version>) -> Bytes {
+    let mut out = Vec::with_capacity(64 + events.iter().map(|event| 160 + event.data.len()).sum::<usize>());
+    out.extend_from_slice(b"{\"");
+    out.extend_from_slice(member.as_bytes());
+    out.extend_from_slice(b"\":[");
+    for (index, event) in events.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(&Entry::from_stored(event).json());
+    }
+    out.extend_from_slice(b"],\"next\":");
+    match next {
+        Some(version) => out.extend_from_slice(format!("\"after-{version}\"").as_bytes()),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.push(b'}');
+    Bytes::from(out)
+}
+
+async fn check_exists(api: &Api, tenant: TenantId, ticket: TicketId) -> Result<(), Problem> {
+    match api.store.ticket(tenant, ticket).await.map_err(storage)? {
+        Some(_) => Ok(()),
+        None => Err(missing(ticket)),
+    }
+}
+
+/// A full page may have another one after it; that one may turn out empty.
+fn is_full(rows: usize, limit: u32) -> bool {
+    u32::try_from(rows).is_ok_and(|rows| rows >= limit)
+}
+
+fn missing(ticket: TicketId) -> Problem {
+    Problem::from_submit(&SubmitError::NoSuchTicket(ticket))
+}
+
+/// Storage's own words are for the log, not for callers, where they may name files.
+pub(super) fn storage(error: StoreError) -> Problem {
+    let source = std::error::Error::source(&error).map(ToString::to_string);
+    tracing::warn!(%error, source, "storage failed");
+    Problem::new("storage_unavailable", format!("storage is not available: {error}"))
+}
