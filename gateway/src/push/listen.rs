@@ -9,8 +9,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use socket2::{Domain, Protocol, Type};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use waggle_core::limits::{ACCEPTS_PER_TURN_MAX, SESSIONS_MAX};
 
 use super::connection::{self, Origin};
@@ -78,7 +79,7 @@ pub(super) async fn accept_tcp(shard: Rc<Shard>, listener: TcpListener, hook: Op
             Ok((stream, _)) => {
                 // A socket that does not take it is gone already.
                 let _ = stream.set_nodelay(true);
-                welcome(&shard, Socket::Tcp(stream), hook.as_ref());
+                serve(&shard, Socket::Tcp(stream), Origin::Accepted, hook.as_ref());
             }
             Err(error) => pause_after(&error).await,
         }
@@ -91,14 +92,29 @@ pub(super) async fn accept_unix(shard: Rc<Shard>, listener: UnixListener, hook: 
     let mut turn = 0;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => welcome(&shard, Socket::Unix(stream), hook.as_ref()),
+            Ok((stream, _)) => serve(&shard, Socket::Unix(stream), Origin::Accepted, hook.as_ref()),
             Err(error) => pause_after(&error).await,
         }
         yield_sometimes(&mut turn).await;
     }
 }
 
-fn welcome(shard: &Rc<Shard>, socket: Socket, hook: Option<&AcceptHook>) {
+/// Takes over a connection whose handshake has been done elsewhere.
+pub(super) fn adopt(
+    shard: &Rc<Shard>,
+    stream: std::net::TcpStream,
+    leftover: Bytes,
+    hook: Option<&AcceptHook>,
+) -> io::Result<()> {
+    stream.set_nonblocking(true)?;
+    let stream = TcpStream::from_std(stream)?;
+    // A socket that does not take it is gone already.
+    let _ = stream.set_nodelay(true);
+    serve(shard, Socket::Tcp(stream), Origin::Upgraded(leftover), hook);
+    Ok(())
+}
+
+fn serve(shard: &Rc<Shard>, socket: Socket, origin: Origin, hook: Option<&AcceptHook>) {
     // Each shard has its share, so that none has to ask the others.
     if shard.stats.connections.get() >= (SESSIONS_MAX / shard.shards) as u64 {
         // Dropped: the client backs off.
@@ -108,7 +124,7 @@ fn welcome(shard: &Rc<Shard>, socket: Socket, hook: Option<&AcceptHook>) {
     if let Some(hook) = hook {
         hook(socket.as_fd());
     }
-    tokio::task::spawn_local(connection::run(Rc::clone(shard), socket, Origin::Accepted));
+    tokio::task::spawn_local(connection::run(Rc::clone(shard), socket, origin));
 }
 
 /// A storm of connections takes turns with the sessions that are there.

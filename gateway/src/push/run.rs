@@ -4,17 +4,14 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, sleep_until, timeout};
 use waggle_core::limits::{CLOSE_MS_MAX, WRITES_PER_TURN_MAX};
 use waggle_core::push::CloseCode;
 
-use super::connection::{self, Origin};
 use super::hub::{Order, Outlet};
-use super::link::Socket;
 use super::listen::{self, AcceptHook, Listeners};
 use super::shard::Shard;
 
@@ -25,7 +22,7 @@ pub(super) async fn run(
     listeners: Listeners,
     hook: Option<AcceptHook>,
 ) -> io::Result<()> {
-    let accepting = listen(&shard, listeners, hook.as_ref())?;
+    let accepting = start_listening(&shard, listeners, hook.as_ref())?;
     spawn_local(tick(Rc::clone(&shard)));
     spawn_local(watch_directory(Rc::clone(&shard)));
     let drained = Rc::new(Notify::new());
@@ -41,7 +38,11 @@ pub(super) async fn run(
             }
             () = outlet.lost.happened.notified() => shard.lose(outlet.lost.take()),
             Some(order) = outlet.orders.recv() => match order {
-                Order::Adopt { stream, leftover } => adopt(&shard, stream, leftover, hook.as_ref()),
+                Order::Adopt { stream, leftover } => {
+                    if let Err(error) = listen::adopt(&shard, stream, leftover, hook.as_ref()) {
+                        tracing::warn!(%error, "an upgraded connection could not be taken over");
+                    }
+                }
                 Order::Drain { after_ms, spread_ms, done } => {
                     accepting.iter().for_each(AbortHandle::abort);
                     shard.is_draining.set(true);
@@ -56,7 +57,7 @@ pub(super) async fn run(
     }
 }
 
-fn listen(
+fn start_listening(
     shard: &Rc<Shard>,
     listeners: Listeners,
     hook: Option<&AcceptHook>,
@@ -95,22 +96,6 @@ async fn watch_directory(shard: Rc<Shard>) {
             let reason = "the token was revoked or has expired";
             shard.drive_in(&mut sessions, key, |session| session.close(CloseCode::Unauthorized, reason));
         }
-    }
-}
-
-fn adopt(shard: &Rc<Shard>, stream: std::net::TcpStream, leftover: Bytes, hook: Option<&AcceptHook>) {
-    let adopted = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-    match adopted {
-        Ok(stream) => {
-            // A socket that does not take it is gone already.
-            let _ = stream.set_nodelay(true);
-            let socket = Socket::Tcp(stream);
-            if let Some(hook) = hook {
-                hook(std::os::fd::AsFd::as_fd(&socket));
-            }
-            spawn_local(connection::run(Rc::clone(shard), socket, Origin::Upgraded(leftover)));
-        }
-        Err(error) => tracing::warn!(%error, "an upgraded connection could not be taken over"),
     }
 }
 

@@ -72,6 +72,11 @@ impl MemoryLog {
         self.ring_after.store(offset, Ordering::SeqCst);
     }
 
+    /// The newest offset.
+    pub(crate) fn len(&self) -> u64 {
+        self.entries.lock().len() as u64
+    }
+
     fn after(&self, after: Offset, limit: usize) -> Vec<Arc<Entry>> {
         self.entries.lock().iter().skip(after.0 as usize).take(limit).cloned().collect()
     }
@@ -206,6 +211,7 @@ impl Gateway {
 
     pub(crate) fn tcp(&self) -> TcpStream {
         let stream = TcpStream::connect(self.engine.tcp_addr().unwrap()).unwrap();
+        stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream
     }
