@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
@@ -102,6 +103,8 @@ impl Gateway {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&log)?);
+        // Ctrl-C in a terminal goes to the bench alone, which stops the gateway in order.
+        command.process_group(0);
         let mut child =
             command.spawn().with_context(|| format!("cannot start {}", start.binary.display()))?;
         let output = child.stdout.take();

@@ -9,9 +9,10 @@ use anyhow::{Result, bail};
 
 use crate::stream::Address;
 use crate::target::Target;
+use crate::wire::http::Head;
 
 const PATIENCE: Duration = Duration::from_secs(5);
-const BODY_BYTES_MAX: u64 = 8 * 1024 * 1024;
+const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Values by name, summed over labels and gateways.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -79,9 +80,20 @@ fn get(target: &Target) -> Result<String> {
         stream,
         "GET /metrics HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     )?;
-    let mut text = String::new();
-    stream.take(BODY_BYTES_MAX).read_to_string(&mut text)?;
-    Ok(text)
+    // A server may keep the connection open all the same: the length says where the body ends.
+    let mut bytes = Vec::new();
+    let mut part = [0; 16 * 1024];
+    while bytes.len() < BODY_BYTES_MAX {
+        let count = stream.read(&mut part)?;
+        bytes.extend_from_slice(part.get(..count).unwrap_or_default());
+        let head = Head::parse(&bytes).ok().flatten();
+        let is_whole =
+            head.is_some_and(|head| head.body_bytes > 0 && bytes.len() >= head.head_bytes + head.body_bytes);
+        if count == 0 || is_whole {
+            break;
+        }
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]

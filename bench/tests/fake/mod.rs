@@ -83,7 +83,7 @@ async fn serve(mut stream: TcpStream, state: Rc<State>) -> Option<()> {
                 200,
                 format!(
                     "waggle_ledger_commits_total {}\nwaggle_ledger_commands_total {}\n",
-                    1,
+                    state.commands.get() / 4,
                     state.commands.get()
                 ),
             ),
