@@ -1,1 +1,24 @@
-//! (in progress)
+//! The bench of Waggle: scenarios, open-loop load from one thread, histograms, results and plots.
+//! How to run it and what is measured: `docs/BENCHMARKS.md`.
+
+pub mod cli;
+pub mod clock;
+pub mod facts;
+pub mod fsync;
+pub mod gateway;
+pub mod lane;
+pub mod load;
+pub mod measure;
+pub mod pace;
+pub mod poller;
+pub mod process;
+pub mod report;
+pub mod result;
+pub mod scenario;
+pub mod scrape;
+pub mod session;
+pub mod stop;
+pub mod stream;
+pub mod target;
+pub mod tickets;
+pub mod wire;

@@ -56,6 +56,56 @@ pub const HELLO_MS_MAX: u64 = 10_000;
 /// Events read from the log for one session's replay at a time.
 pub const REPLAY_EVENTS_MAX: usize = 512;
 
+/// A message from the server, in bytes: an event made of the longest command, in its envelope.
+pub const SERVER_MESSAGE_BYTES_MAX: usize = 2 * COMMAND_BYTES_MAX;
+/// Runs of neighbouring offsets that a push client remembers between two marks.
+pub const UNVERIFIED_RUNS_MAX: usize = 4_096;
+/// Milliseconds a push client waits at most before it comes back at once (close codes 4000 to 4099).
+pub const RECONNECT_JITTER_MS_MAX: u64 = 500;
+/// A push client's first pause after a failure, in milliseconds; it doubles with each further one.
+pub const BACKOFF_MS_MIN: u64 = 500;
+/// A push client's longest pause between two attempts, in milliseconds.
+pub const BACKOFF_MS_MAX: u64 = 30_000;
+/// Milliseconds a push client gives an attempt to connect, and again the server to welcome it.
+pub const CONNECT_MS_MAX: u64 = 10_000;
+/// Items that a push client hands to its application ahead of its reading them.
+pub const CLIENT_ITEMS_MAX: usize = 64;
+/// Milliseconds that a replaced push connection stays open for the answers to its commands.
+pub const RETIRED_MS_MAX: u64 = 5_000;
+/// Batches of committed events that wait for one shard; beyond it the shard reads the log.
+pub const SHARD_BATCHES_MAX: usize = 1_024;
+/// Connections handed over, and orders of the engine, that wait for one shard.
+pub const SHARD_ORDERS_MAX: usize = 1_024;
+/// Reads of storage for replays that one shard has under way.
+pub const SHARD_READS_MAX: usize = 16;
+/// Pages of the log that one session is given before others have their turn.
+pub const REPLAY_PAGES_PER_TURN_MAX: usize = 16;
+/// Connections that one listener accepts before others have their turn.
+pub const ACCEPTS_PER_TURN_MAX: usize = 16;
+/// Milliseconds that a closed connection has to take what was sent and to close its end.
+pub const CLOSE_MS_MAX: u64 = 5_000;
+/// Threads of the push engine.
+pub const SHARDS_MAX: usize = 256;
+/// Buffer for reading from one push connection, in bytes: as much is there per connection, always.
+pub const READ_BUFFER_BYTES: usize = 1_024;
+/// Slices that one vectored write takes.
+pub const WRITE_SLICES_MAX: usize = 64;
+/// Events that one shard writes to sessions before it reads from them again, give or take a batch.
+pub const WRITES_PER_TURN_MAX: u64 = 2_048;
+/// Bytes of one answer of the HTTP API that `wagglectl` takes.
+pub const API_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Milliseconds that `wagglectl` waits for one answer of the HTTP API.
+pub const API_ANSWER_MS_MAX: u64 = 30_000;
+/// Attempts of `wagglectl` at one request where the API is unavailable.
+pub const API_ATTEMPTS_MAX: u32 = 3;
+/// Attempts of `wagglectl feed` at one ticket: nobody waits for each of them.
+pub const FEED_ATTEMPTS_MAX: u32 = 8;
+/// Tickets that `wagglectl feed` has on their way at a time, at most.
+pub const FEED_CONCURRENCY_MAX: usize = 256;
+/// Items that `wagglectl watch` writes before it saves its state.
+pub const WATCH_BATCH_ITEMS_MAX: usize = 256;
+/// Bytes of its output that `wagglectl watch` looks through for lines it wrote before it was killed.
+pub const WATCH_RECOVERY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// HTTP connections of one gateway; one more is answered `overload` and closed.
 pub const HTTP_CONNECTIONS_MAX: u32 = 4_096;
 /// Names and values of one HTTP request's headers, in bytes.

@@ -1,1 +1,17 @@
-//! (in progress)
+//! What the eBPF programs and the gateway share: map layouts, names, constants and decisions.
+//!
+//! This library has no dependency and no `std`, so that one source builds for the BPF target and for
+//! the host. The programs themselves are the crate's binaries; on the host those build to stubs.
+//!
+//! - [`abi`]: the bytes that cross between kernel and user space.
+//! - [`leg`]: the legs of the network and the TCP profile that each one gets.
+//! - [`decision`]: which profile a connection gets, as pure functions; tested on the host.
+#![cfg_attr(not(test), no_std)]
+
+pub mod abi;
+pub mod decision;
+pub mod leg;
+
+pub use abi::{ABI_VERSION, Account, Counter, PortKey, Profile, Side};
+pub use decision::{attempts_us, lookup_key, map_keys};
+pub use leg::{Feature, Leg};

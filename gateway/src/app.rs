@@ -11,13 +11,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use waggle_core::limits::{DIRECTORY_REFRESH_MS, HTTP_STOP_MS_MAX};
 
+use crate::accel::{Accel, AccelConfig, AccelError, Leg};
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::directory::{self, Directory};
 use crate::http::{AccelStatus, Api, ControlServer, Phase, PushAdopter, Readiness, RequestIdSource, Server};
 use crate::ledger::Ledger;
 use crate::observe::Metrics;
-use crate::pending::{PushConfig, PushEngine, PushHub};
+use crate::push::{AcceptHook, PushConfig, PushEngine, PushError, PushHub};
 use crate::store::{SqliteStore, Store, StoreError};
 
 mod stats;
@@ -50,6 +51,12 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The push engine.
+    #[error(transparent)]
+    Push(#[from] PushError),
+    /// Acceleration that was required.
+    #[error(transparent)]
+    Accel(#[from] AccelError),
     /// The system gives no random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(getrandom::Error),
@@ -66,7 +73,7 @@ pub struct App {
     server: Server,
     control: ControlServer,
     readiness: Arc<Readiness>,
-    accel: AccelStatus,
+    accel: Arc<Accel>,
     background: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
     _lock: DataDirLock,
@@ -80,16 +87,21 @@ impl App {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let dir = DataDir::open(&config.data_dir)?;
         let lock = dir.lock()?;
+        // Before any socket is made: it may move the process into a cgroup of its own.
+        let accel = Arc::new(start_accel(&config)?);
         let store = open_store(&dir).await?;
         let in_store = |source| StartError::Store { path: dir.database(), source };
         let directory = Directory::open(store.as_ref()).await.map_err(in_store)?;
         let hub = PushHub::new(config.shards());
-        let publisher = Arc::clone(&hub);
         let ledger =
-            Ledger::open(Arc::clone(&store), directory.clone(), publisher).await.map_err(in_store)?;
-        let push = Arc::new(start_push(&config, hub, &ledger, &directory)?);
+            Ledger::open(Arc::clone(&store), directory.clone(), hub.publisher()).await.map_err(in_store)?;
+        let push = start_push(&config, hub, &ledger, &directory, &accel)?;
+        if let Some(addr) = push.tcp_addr() {
+            accel.set_port(Leg::Agent, addr.port())?;
+        }
+        let push = Arc::new(push);
         let metrics = Arc::new(Metrics::default());
-        stats::add_to(&metrics, &ledger);
+        stats::add_to(&metrics, &ledger, &push);
         let readiness = Arc::new(Readiness::default());
         let api = Arc::new(Api {
             commands: Arc::new(ledger.clone()),
@@ -97,13 +109,12 @@ impl App {
             directory: directory.clone(),
             metrics,
             readiness: Arc::clone(&readiness),
-            adopt: adopter(&push),
+            adopt: adopter(&push, &accel),
             request_ids: RequestIdSource::new().map_err(StartError::Random)?,
         });
         let api_at = |source| StartError::Listen { what: "api", place: config.api.to_string(), source };
         let listener = TcpListener::bind(config.api).await.map_err(api_at)?;
         let server = Server::start(listener, api).map_err(api_at)?;
-        let accel: AccelStatus = Arc::new(|| serde_json::json!({"mode": "off", "reason": "not built in"}));
         let control = start_control(&dir, &accel)?;
         let stop = watch::Sender::new(false);
         let background = watch_directory(&directory, &store, &ledger, &stop);
@@ -138,7 +149,8 @@ impl App {
     /// Where push connections are taken.
     #[must_use]
     pub fn push_addr(&self) -> SocketAddr {
-        self.push.tcp_addr()
+        // It was started with a TCP address, so it has one.
+        self.push.tcp_addr().unwrap_or(self.config.push)
     }
 
     /// What it was started with.
@@ -165,10 +177,10 @@ impl App {
         &self.directory
     }
 
-    /// The state of acceleration.
+    /// Acceleration.
     #[must_use]
-    pub fn accel(&self) -> serde_json::Value {
-        (self.accel)()
+    pub fn accel(&self) -> &Accel {
+        &self.accel
     }
 
     /// Stops without breaking a promise: first nobody is sent here any more, then push clients move away
@@ -204,36 +216,49 @@ pub async fn open_store(dir: &DataDir) -> Result<Arc<dyn Store>, StartError> {
     }
 }
 
-fn start_push(
-    config: &Config,
-    hub: Arc<PushHub>,
-    ledger: &Ledger,
-    directory: &Directory,
-) -> Result<PushEngine, StartError> {
-    let push = PushConfig {
-        tcp: config.push,
-        unix: config.push_unix.clone(),
-        shards: config.shards(),
-        node: config.node_name(),
-        heartbeat_ms: config.heartbeat_ms,
-    };
-    PushEngine::start(push, hub, ledger.clone(), directory.clone()).map_err(|source| {
-        let place = match &config.push_unix {
-            Some(path) => format!("{} or {}", config.push, path.display()),
-            None => config.push.to_string(),
-        };
-        StartError::Listen { what: "push", place, source }
+fn start_accel(config: &Config) -> Result<Accel, AccelError> {
+    Accel::start(AccelConfig {
+        mode: config.accel.mode,
+        push_ports: vec![config.push.port()],
+        mesh_ports: config.accel.mesh_ports.clone(),
+        cgroup: config.accel.cgroup.clone(),
+        object: None,
     })
 }
 
-fn adopter(push: &Arc<PushEngine>) -> PushAdopter {
-    let push = Arc::clone(push);
-    Arc::new(move |stream, leftover, remote| push.adopt(stream, leftover, remote))
+fn start_push(
+    config: &Config,
+    hub: PushHub,
+    ledger: &Ledger,
+    directory: &Directory,
+    accel: &Arc<Accel>,
+) -> Result<PushEngine, PushError> {
+    let accel = Arc::clone(accel);
+    let on_accept: AcceptHook = Arc::new(move |socket| accel.apply_to(&socket, Leg::Agent));
+    let push = PushConfig {
+        tcp: Some(config.push),
+        unix: config.push_unix.clone(),
+        heartbeat_ms: config.heartbeat_ms,
+        on_accept: Some(on_accept),
+        ..PushConfig::new(&config.node_name())
+    };
+    PushEngine::start(push, hub, Arc::new(ledger.clone()), Arc::new(directory.clone()))
 }
 
-fn start_control(dir: &DataDir, accel: &AccelStatus) -> Result<ControlServer, StartError> {
+fn adopter(push: &Arc<PushEngine>, accel: &Arc<Accel>) -> PushAdopter {
+    let (push, accel) = (Arc::clone(push), Arc::clone(accel));
+    Arc::new(move |stream, leftover, remote| {
+        // The API's port has no profile of its own: the socket is a push connection from here on.
+        accel.apply_to(&stream, Leg::Agent);
+        push.hub().adopt(stream, leftover, remote);
+    })
+}
+
+fn start_control(dir: &DataDir, accel: &Arc<Accel>) -> Result<ControlServer, StartError> {
     let path = dir.control_socket();
-    ControlServer::start(&path, Arc::clone(accel)).map_err(|source| StartError::Listen {
+    let accel = Arc::clone(accel);
+    let status: AccelStatus = Arc::new(move || accel.status());
+    ControlServer::start(&path, status).map_err(|source| StartError::Listen {
         what: "control",
         place: path.display().to_string(),
         source,

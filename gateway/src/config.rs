@@ -8,6 +8,7 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use waggle_core::limits::{HEARTBEAT_MS, NAME_BYTES_MAX};
 
+use crate::accel::Mode;
 use crate::observe::LogFormat;
 
 /// All that can be set.
@@ -53,23 +54,11 @@ pub struct LogConfig {
 #[serde(deny_unknown_fields)]
 pub struct AccelConfig {
     /// Whether to use eBPF.
-    pub mode: AccelMode,
+    pub mode: Mode,
     /// Local ports whose connections are of the leg `mesh`.
     pub mesh_ports: Vec<u16>,
     /// Directory of the cgroup that programs are attached to.
     pub cgroup: Option<PathBuf>,
-}
-
-/// Whether to use eBPF.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum AccelMode {
-    /// As far as the system allows.
-    Auto,
-    /// Not at all.
-    Off,
-    /// Or else do not start.
-    Require,
 }
 
 impl Default for Config {
@@ -85,7 +74,7 @@ impl Default for Config {
             drain_after_ms: 1_000,
             drain_spread_ms: 10_000,
             log: LogConfig { format: LogFormat::Human, level: "info".to_owned() },
-            accel: AccelConfig { mode: AccelMode::Auto, mesh_ports: Vec::new(), cgroup: None },
+            accel: AccelConfig { mode: Mode::Auto, mesh_ports: Vec::new(), cgroup: None },
         }
     }
 }

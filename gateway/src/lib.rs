@@ -1,5 +1,6 @@
 //! The Waggle gateway: the ticket ledger, the HTTP API and the push engine.
 
+pub mod accel;
 pub mod app;
 pub mod cli;
 pub mod config;
@@ -8,7 +9,6 @@ pub mod directory;
 pub mod http;
 pub mod ledger;
 pub mod observe;
-mod pending;
 pub mod problem;
 pub mod push;
 pub mod store;

@@ -1,5 +1,7 @@
 //! What every store must do, run against each adapter.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
 //! `cargo xtask`: everything that is done to this repository besides writing it.
 
+mod ebpf;
 mod process;
 mod report;
 mod run;
@@ -7,6 +8,7 @@ mod setup;
 mod skips;
 mod test;
 mod tidy;
+mod toolchain;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -6,9 +6,10 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use xshell::Shell;
 
-use crate::process;
+use crate::{ebpf, process, toolchain};
 
 /// Longest time that one installing command may take.
 const INSTALL_MAX: Duration = Duration::from_secs(15 * 60);
@@ -198,10 +199,19 @@ pub(crate) fn has_ebpf_programs() -> bool {
 
 /// The eBPF toolchain in words, installed if need be; the error holds the commands that would install it.
 fn find_or_install_ebpf() -> Result<String> {
-    bail!("its module is not part of xtask yet")
+    Ok(toolchain::install(&Shell::new()?)?.to_string())
 }
 
 /// Builds the eBPF objects and prints their programs with their sizes.
 pub(crate) fn build_ebpf() -> Result<()> {
-    bail!("the eBPF toolchain's module is not part of xtask yet")
+    let sh = Shell::new()?;
+    let found = toolchain::find(&sh).with_context(|| {
+        let commands = toolchain::install_commands(&sh).join("\n  ");
+        format!("to install an eBPF toolchain, run `cargo xtask setup` or:\n  {commands}\n")
+    })?;
+    println!("eBPF toolchain: {found}");
+    for object in ebpf::build(&sh, &found)? {
+        println!("{object}");
+    }
+    Ok(())
 }

@@ -1,15 +1,21 @@
 //! The push protocol: messages, views, close codes, and the machines at both ends.
 
+mod client;
 mod client_message;
 mod close;
 mod frame;
 mod server_message;
+mod session;
 mod view;
 
+pub use client::{
+    ClientConfig, ClientEffect, ClientStats, Link, Loss, LossReason, PushClient, Receipt, Start,
+};
 pub use client_message::{ClientMessage, Hello, MessageError, PushCommand};
 pub use close::{CLOSE_CODES, CloseCode, CloseEntry, Retry};
 pub use frame::{close_frame, ping_frame, pong_frame, text_frame, text_frame_header};
 pub use server_message::{EventMessage, ResyncReason, ServerMessage, Welcome};
+pub use session::{Effect, Effects, LogPosition, Offer, Session, SessionSettings};
 pub use view::{View, ViewError};
 
 /// The WebSocket subprotocol of version 1.

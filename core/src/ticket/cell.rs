@@ -63,7 +63,18 @@ impl Cell {
         let mut seen = self.word.load(Ordering::Acquire);
         loop {
             let holder = self.holder_of(Word(seen));
-            let (next, transition) = decide(Word(seen), holder, authority, expect, fence, intent)?;
+            let decided = decide(Word(seen), holder, authority, expect, fence, intent);
+            let (next, transition) = match decided {
+                Ok(decided) => decided,
+                Err(refusal) => match self.word.load(Ordering::Acquire) {
+                    now if now == seen => return Err(refusal),
+                    // Word and holder were of different claims: the reason may be the wrong one.
+                    now => {
+                        seen = now;
+                        continue;
+                    }
+                },
+            };
             match self.word.compare_exchange_weak(seen, next.0, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => {
                     if let Some(Some(agent)) = transition.holder {

@@ -1,1 +1,40 @@
-//! (in progress)
+//! Push client library of Waggle.
+//!
+//! A [`Client`] keeps one push connection (two while a gateway drains), resumes where it was after
+//! every break, and yields every event of its views once and in order:
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), waggle_client::EndpointError> {
+//! use waggle_client::{Client, Item, View};
+//!
+//! let (client, mut items) =
+//!     Client::builder("ws://127.0.0.1:8081/v1/push", "token").views([View::Tenant]).connect()?;
+//! while let Some(item) = items.next().await {
+//!     match item {
+//!         Item::Event(event) => println!("{}", event.text()),
+//!         Item::Stopped { reason } => eprintln!("{reason}"),
+//!         _ => {}
+//!     }
+//! }
+//! # drop(client);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! An application that does not read stops the acks, and so the server: nothing piles up here beyond
+//! one window of events.
+
+mod backlog;
+mod client;
+mod command;
+mod driver;
+mod endpoint;
+mod item;
+mod link;
+
+pub use client::{Builder, Client, Items};
+pub use command::{CommandFailure, Problem};
+pub use endpoint::{Endpoint, EndpointError};
+pub use item::{Event, Item};
+pub use waggle_core::id::{Cursor, Epoch, Offset};
+pub use waggle_core::push::{EventMessage, Loss, LossReason, ResyncReason, View};

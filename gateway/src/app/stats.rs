@@ -1,9 +1,11 @@
 //! What the parts count, as metrics.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::ledger::{BATCH_SIZE_BOUNDS, Ledger, LedgerStats};
 use crate::observe::{METRICS, Metric, MetricKind, Metrics, Value};
+use crate::push::{PushEngine, PushStats};
 
 const fn metric(name: &'static str, kind: MetricKind, help: &'static str) -> Metric {
     Metric { name, kind, labels: &[], help }
@@ -39,8 +41,58 @@ static LEDGER_IN_FLIGHT: Metric =
 static LEDGER_BATCH: Metric =
     metric("waggle_ledger_batch_commands", MetricKind::Histogram, "Commands per transaction");
 
+/// A count of the push engine, and where it is.
+type PushCount = (Metric, fn(&PushStats) -> u64);
+
+static PUSH: [PushCount; 13] = [
+    (
+        metric("waggle_push_connections", MetricKind::Gauge, "Push connections, those in handshake included"),
+        |stats| stats.connections,
+    ),
+    (metric("waggle_push_sessions", MetricKind::Gauge, "Push sessions"), |stats| stats.sessions),
+    (metric("waggle_push_lagging", MetricKind::Gauge, "Push sessions that wait for acks"), |stats| {
+        stats.lagging
+    }),
+    (metric("waggle_push_accepted", MetricKind::Counter, "Push connections accepted"), |stats| {
+        stats.accepted
+    }),
+    (metric("waggle_push_refused", MetricKind::Counter, "Push connections turned away"), |stats| {
+        stats.refused
+    }),
+    (metric("waggle_push_handshakes_failed", MetricKind::Counter, "Push handshakes that failed"), |stats| {
+        stats.handshakes_failed
+    }),
+    (metric("waggle_push_events", MetricKind::Counter, "Events sent, once per session"), |stats| {
+        stats.events_sent
+    }),
+    (metric("waggle_push_event_bytes", MetricKind::Counter, "Bytes of event frames sent"), |stats| {
+        stats.event_bytes_sent
+    }),
+    (metric("waggle_push_batches", MetricKind::Counter, "Batches of events that shards took"), |stats| {
+        stats.batches
+    }),
+    (
+        metric("waggle_push_gaps", MetricKind::Counter, "Times that a shard missed a batch and read the log"),
+        |stats| stats.gaps,
+    ),
+    (metric("waggle_push_lags", MetricKind::Counter, "Times that a session began to lag"), |stats| {
+        stats.lags
+    }),
+    (
+        metric("waggle_push_replay_pages", MetricKind::Counter, "Pages of the log read for sessions"),
+        |stats| stats.replay_pages,
+    ),
+    (metric("waggle_push_closed", MetricKind::Counter, "Sessions that the server closed"), |stats| {
+        stats.closed
+    }),
+];
+
 /// Adds what the parts count.
-pub(super) fn add_to(metrics: &Metrics, ledger: &Ledger) {
+pub(super) fn add_to(metrics: &Metrics, ledger: &Ledger, push: &Arc<PushEngine>) {
+    for (metric, count) in &PUSH {
+        let push = Arc::clone(push);
+        metrics.add(metric, move || Value::Number(count(&push.stats())));
+    }
     for (metric, counter) in &LEDGER {
         let ledger = ledger.clone();
         metrics.add(metric, move || Value::Number(counter(ledger.stats()).load(Ordering::Relaxed)));
@@ -66,6 +118,7 @@ fn batch_sizes(stats: &LedgerStats) -> Value {
 pub fn all_metrics() -> Vec<&'static Metric> {
     let mut all: Vec<&Metric> = METRICS.to_vec();
     all.extend(LEDGER.iter().map(|(metric, _)| metric));
+    all.extend(PUSH.iter().map(|(metric, _)| metric));
     all.extend([&LEDGER_COMMIT_US, &LEDGER_IN_FLIGHT, &LEDGER_BATCH]);
     all
 }

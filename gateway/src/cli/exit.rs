@@ -6,6 +6,7 @@ use crate::app::StartError;
 use crate::config::ConfigError;
 use crate::data_dir::DataDirError;
 use crate::http::ControlError;
+use crate::push::PushError;
 use crate::store::StoreError;
 
 /// How the process ends.
@@ -54,8 +55,9 @@ fn code(error: &anyhow::Error) -> Exit {
                 StartError::DataDir(DataDirError::InUse { .. }) => Exit::InUse,
                 StartError::DataDir(DataDirError::Unusable { .. }) => Exit::Storage,
                 StartError::Store { source, .. } => of_store(source),
-                StartError::Listen { .. } => Exit::Listen,
-                StartError::Random(_) => Exit::Failed,
+                StartError::Listen { .. }
+                | StartError::Push(PushError::Tcp { .. } | PushError::Unix { .. }) => Exit::Listen,
+                StartError::Push(_) | StartError::Accel(_) | StartError::Random(_) => Exit::Failed,
             };
         }
         if let Some(error) = cause.downcast_ref::<StoreError>() {

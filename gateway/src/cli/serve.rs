@@ -12,8 +12,9 @@ use super::OutputArg;
 use super::demo::{self, Demo};
 use super::exit::Exit;
 use super::output::{Output, print, print_json};
+use crate::accel::Mode;
 use crate::app::App;
-use crate::config::{AccelMode, Config};
+use crate::config::Config;
 use crate::observe::{LogFormat, start_logging};
 
 /// Arguments of `waggle serve`. What is not given comes from variables, the file or the defaults:
@@ -58,7 +59,7 @@ pub(super) struct ServeArgs {
     log_level: Option<String>,
     /// Whether to use eBPF.
     #[arg(long, value_enum, value_name = "MODE")]
-    accel: Option<AccelMode>,
+    accel: Option<Mode>,
     /// Local ports whose connections are between nodes, separated by commas.
     #[arg(long, value_name = "PORTS", value_delimiter = ',')]
     accel_mesh_ports: Option<Vec<u16>>,
@@ -144,7 +145,7 @@ fn ready_line(app: &App, demo: Option<&Demo>) -> Value {
         "push": app.push_addr(),
         "push_unix": config.push_unix,
         "data_dir": config.data_dir,
-        "accel": app.accel(),
+        "accel": app.accel().status().lowest_rung(),
     });
     if let (Some(demo), Value::Object(line)) = (demo, &mut line) {
         line.insert("demo".to_owned(), json!(demo));

@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::answer::{self, Response};
+use crate::accel::Status;
 use crate::problem::Problem;
 
 /// Connections at once.
@@ -29,8 +30,8 @@ const CONNECTIONS_MAX: usize = 8;
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 const ASK_WITHIN: Duration = Duration::from_secs(5);
 
-/// Gives the state of acceleration when asked.
-pub type AccelStatus = Arc<dyn Fn() -> Value + Send + Sync>;
+/// Gives the state of acceleration when asked; may block for a moment.
+pub type AccelStatus = Arc<dyn Fn() -> Status + Send + Sync>;
 
 /// A running control socket; its file goes when it is dropped.
 pub struct ControlServer {
@@ -73,8 +74,8 @@ async fn accept(listener: UnixListener, accel: AccelStatus) {
         let accel = Arc::clone(&accel);
         tokio::spawn(async move {
             let service = service_fn(move |request: Request<Incoming>| {
-                let response = answer(request.method(), request.uri().path(), &accel);
-                async move { Ok::<_, Infallible>(response) }
+                let accel = Arc::clone(&accel);
+                async move { Ok::<_, Infallible>(answer(request.method(), request.uri().path(), accel).await) }
             });
             let mut builder = Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(ASK_WITHIN).keep_alive(false);
@@ -86,9 +87,12 @@ async fn accept(listener: UnixListener, accel: AccelStatus) {
     }
 }
 
-fn answer(method: &Method, path: &str, accel: &AccelStatus) -> Response {
+async fn answer(method: &Method, path: &str, accel: AccelStatus) -> Response {
     match (method, path) {
-        (&Method::GET, "/accel") => answer::json(StatusCode::OK, accel().to_string().into()),
+        (&Method::GET, "/accel") => match tokio::task::spawn_blocking(move || accel()).await {
+            Ok(status) => answer::json(StatusCode::OK, serde_json::json!(status).to_string().into()),
+            Err(error) => answer::problem(&Problem::new("internal", error.to_string()), "control"),
+        },
         _ => answer::problem(&Problem::new("not_found", format!("there is nothing at {path}")), "control"),
     }
 }
@@ -144,6 +148,7 @@ async fn ask(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accel::Mode;
 
     #[tokio::test]
     async fn tells_the_state_of_acceleration_to_its_own_user() {
@@ -151,7 +156,14 @@ mod tests {
         let path = dir.path().join("control.sock");
         assert!(matches!(ask_control(&path, "/accel").await, Err(ControlError::NotRunning { .. })));
         std::fs::write(&path, "left over").unwrap();
-        let server = ControlServer::start(&path, Arc::new(|| serde_json::json!({"mode": "off"}))).unwrap();
+        let status = || Status {
+            mode: Mode::Off,
+            kernel: "6.18".into(),
+            object: None,
+            cgroup: None,
+            legs: Vec::new(),
+        };
+        let server = ControlServer::start(&path, Arc::new(status)).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(ask_control(&path, "/accel").await.unwrap()["mode"], "off");
         assert!(matches!(ask_control(&path, "/other").await, Err(ControlError::Silent(_))));

@@ -1,1 +1,28 @@
 //! The push engine: shards, sessions on sockets, fan-out.
+//!
+//! One thread per shard, each with its own event loop, listeners, sessions and index of who watches what;
+//! no locks between them. What a session does is decided by [`waggle_core::push::Session`]; this part
+//! carries it out. A committed event goes from the ledger's writer through the [`PushHub`] to each shard,
+//! which writes its one shared frame straight to the sockets of those who watch.
+
+mod clock;
+mod command;
+mod connection;
+mod deliver;
+mod engine;
+mod hub;
+mod interests;
+mod link;
+mod listen;
+mod outbox;
+mod port;
+mod run;
+mod shard;
+mod stats;
+mod timers;
+
+pub use engine::{PushConfig, PushEngine, PushError};
+pub use hub::PushHub;
+pub use listen::AcceptHook;
+pub use port::{Access, Log};
+pub use stats::PushStats;

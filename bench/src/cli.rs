@@ -1,0 +1,260 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::facts::{Facts, file_system};
+use crate::gateway::{Gateway, PushPath, Start, find_binary};
+use crate::pace::{Arrivals, Rate};
+use crate::result::{Document, SCHEMA, medians};
+use crate::scenario::{self, Bench, SCENARIOS, Scenario, Settings};
+use crate::target::Target;
+use crate::{report, stop};
+
+/// Measures Waggle: open-loop load with latencies from the intended send time.
+#[derive(Debug, Parser)]
+#[command(name = "waggle-bench", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Lists the scenarios.
+    List,
+    /// Runs one scenario.
+    Run(Box<RunArguments>),
+    /// Makes README.md and the plots anew from all results.
+    Report {
+        /// Where results are.
+        #[arg(long, default_value = "bench/results")]
+        results_dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// A short table.
+    Human,
+    /// The whole result.
+    Json,
+}
+
+#[derive(Debug, Args)]
+struct RunArguments {
+    /// As `list` names it.
+    scenario: String,
+    /// Commands per second in open loop, or `max`: closed loop.
+    #[arg(long)]
+    rate: Option<Rate>,
+    /// How open-loop commands are spaced.
+    #[arg(long, value_enum, default_value = "even")]
+    arrivals: Arrivals,
+    /// Keep-alive connections for commands.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    connections: Option<u32>,
+    /// Tickets that are moved.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    tickets: Option<u32>,
+    /// Push sessions.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    sessions: Option<u32>,
+    /// Seconds that count.
+    #[arg(long, default_value_t = 10.0, value_parser = seconds)]
+    duration: f64,
+    /// Seconds of load before them.
+    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
+    warm_up: f64,
+    /// Runs, of which figures are medians.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    repeat: u32,
+    /// Fixes all randomness.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The path from sessions to the gateway.
+    #[arg(long, value_enum, default_value = "tcp")]
+    path: PushPath,
+    /// The binary to start [default: `waggle` beside this one].
+    #[arg(long)]
+    gateway: Option<PathBuf>,
+    /// One more argument for it; may be given again.
+    #[arg(long = "gateway-arg", allow_hyphen_values = true)]
+    gateway_arguments: Vec<String>,
+    /// Where the gateway's data directory is made [default: the temporary directory, or /var/tmp where
+    /// that is in memory].
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Running gateways (`http://host:port`) instead of one of the bench's own; may be given again.
+    #[arg(long, requires = "token", value_delimiter = ',')]
+    target: Vec<String>,
+    /// An agent's token at the targets.
+    #[arg(long, env = "WAGGLE_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// The targets' processes, in the same order, for CPU and memory.
+    #[arg(long, value_delimiter = ',')]
+    pid: Vec<u32>,
+    /// The queue at the targets.
+    #[arg(long, default_value_t = 1)]
+    queue: u32,
+    /// Counts fdatasync and fsync calls in a short phase of its own, with strace.
+    #[arg(long)]
+    count_fsync: bool,
+    /// Keeps the result, under this name or the scenario's.
+    #[arg(long, num_args = 0..=1, default_missing_value = "", value_name = "NAME")]
+    save: Option<String>,
+    /// Where results are kept.
+    #[arg(long, default_value = "bench/results")]
+    results_dir: PathBuf,
+    /// What to print.
+    #[arg(long, value_enum, default_value = "human")]
+    output: Output,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let range = 0.0..=3_600.0;
+    let seconds = text.trim_end_matches('s').parse::<f64>().ok().filter(|seconds| range.contains(seconds));
+    seconds.ok_or_else(|| format!("{text:?}: expected seconds from 0 to 3600"))
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// Where it cannot be done, or commands failed.
+pub fn run(cli: Cli) -> Result<()> {
+    match cli.command {
+        Action::List => {
+            for scenario in SCENARIOS {
+                println!("{:<12}{}", scenario.name(), scenario.about());
+            }
+            Ok(())
+        }
+        Action::Run(arguments) => run_scenario(&arguments),
+        Action::Report { results_dir } => write_report(&results_dir),
+    }
+}
+
+fn run_scenario(arguments: &RunArguments) -> Result<()> {
+    let Some(scenario) = scenario::find(&arguments.scenario) else {
+        let names: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name()).collect();
+        bail!("no scenario {:?}; expected one of {}", arguments.scenario, names.join(", "));
+    };
+    if arguments.duration <= 0.0 {
+        bail!("--duration 0: expected more than no time");
+    }
+    stop::listen()?;
+    let gateway = if arguments.target.is_empty() { Some(start(arguments)?) } else { None };
+    let targets = match &gateway {
+        Some(gateway) => vec![gateway.target()?],
+        None => targets(arguments)?,
+    };
+    let facts = Facts::collect(gateway.as_ref().map(Gateway::data_dir));
+    if cfg!(debug_assertions) {
+        eprintln!("this is a debug build: its figures say little");
+    }
+    let queue = gateway.as_ref().map_or(arguments.queue, Gateway::queue);
+    let settings = settings(arguments, scenario, targets.len());
+    let bench = Bench { settings, targets, queue, count_fsync: arguments.count_fsync };
+    let runs = scenario.run(&bench)?;
+    // A gateway that does not end well is an error, yet the figures are worth a look.
+    let stopped = gateway.map_or(Ok(()), Gateway::stop);
+    let name = arguments.save.clone().filter(|name| !name.is_empty());
+    let document = Document {
+        schema: SCHEMA,
+        name: name.unwrap_or_else(|| scenario.name().to_owned()),
+        scenario: scenario.name().to_owned(),
+        settings: bench.settings,
+        facts,
+        median: medians(&runs),
+        runs,
+    };
+    match arguments.output {
+        Output::Human => print!("{}", report::summary(&document, scenario.columns())),
+        Output::Json => println!("{}", serde_json::to_string(&document)?),
+    }
+    if arguments.save.is_some() {
+        save(&document, scenario, &arguments.results_dir)?;
+    }
+    stopped?;
+    match document.runs.iter().map(|run| run.errors.values().sum::<u64>()).sum::<u64>() {
+        0 => Ok(()),
+        count => bail!("{count} errors: the figures are not those of a load that was served"),
+    }
+}
+
+fn start(arguments: &RunArguments) -> Result<Gateway> {
+    let parent = match &arguments.data_dir {
+        Some(dir) => dir.clone(),
+        None => match std::env::temp_dir() {
+            dir if file_system(&dir) == "tmpfs" => PathBuf::from("/var/tmp"),
+            dir => dir,
+        },
+    };
+    if file_system(&parent) == "tmpfs" {
+        eprintln!("{} is in memory: nothing is durable there", parent.display());
+    }
+    let binary = find_binary(arguments.gateway.clone())?;
+    let path = arguments.path;
+    Gateway::start(&Start { binary, arguments: arguments.gateway_arguments.clone(), parent, path })
+}
+
+fn targets(arguments: &RunArguments) -> Result<Vec<Target>> {
+    if arguments.path != PushPath::Tcp {
+        bail!("--path unix needs a gateway of the bench's own, and --target was given");
+    }
+    let token = arguments.token.as_deref().context("--target needs --token")?;
+    let pids = arguments.pid.iter().copied().map(Some).chain(std::iter::repeat(None));
+    arguments.target.iter().zip(pids).map(|(url, pid)| Target::from_url(url, token, pid)).collect()
+}
+
+fn settings(arguments: &RunArguments, scenario: &dyn Scenario, targets: usize) -> Settings {
+    let shape = scenario.defaults();
+    // A session may need a ticket of its own.
+    let count = |given: Option<u32>, default: usize| given.map_or(default, |count| count as usize);
+    let sessions = if shape.sessions == 0 { 0 } else { count(arguments.sessions, shape.sessions) };
+    let tickets = if shape.sessions == shape.tickets { sessions } else { shape.tickets };
+    Settings {
+        rate: arguments.rate.unwrap_or(shape.rate),
+        arrivals: arguments.arrivals,
+        connections: arguments.connections.unwrap_or(shape.connections),
+        tickets: count(arguments.tickets, tickets),
+        sessions,
+        warm_up_s: arguments.warm_up,
+        duration_s: arguments.duration,
+        repeat: arguments.repeat,
+        seed: arguments.seed,
+        path: arguments.path,
+        targets,
+        gateway_arguments: arguments.gateway_arguments.clone(),
+    }
+}
+
+fn save(document: &Document, scenario: &dyn Scenario, dir: &Path) -> Result<()> {
+    let name = &document.name;
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        || name.starts_with('.')
+    {
+        bail!("--save {name:?}: expected letters, digits, '-', '_' and '.'");
+    }
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    document.save(&dir.join(format!("{name}.json")))?;
+    report::draw(document, scenario.headline(), &dir.join(format!("{name}.svg")))
+}
+
+fn write_report(dir: &Path) -> Result<()> {
+    let entries = std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.retain(|path| path.extension().is_some_and(|end| end == "json"));
+    paths.sort();
+    let documents = paths.iter().map(|path| Document::load(path)).collect::<Result<Vec<_>>>()?;
+    for document in &documents {
+        if let Some(scenario) = scenario::find(&document.scenario) {
+            report::draw(document, scenario.headline(), &dir.join(format!("{}.svg", document.name)))?;
+        }
+    }
+    let page = dir.join("README.md");
+    std::fs::write(&page, report::markdown(&documents))
+        .with_context(|| format!("cannot write {}", page.display()))
+}

@@ -1,0 +1,183 @@
+//! Before a run: connections, tickets, sessions.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::{Load, SCRATCH_BYTES};
+use crate::clock::{Clock, Random, nanos};
+use crate::lane::Lane;
+use crate::measure::Recorder;
+use crate::poller::{Key, Poller, Ready};
+use crate::session::{Opening, Session};
+use crate::stop;
+use crate::stream::Stream;
+use crate::target::Target;
+use crate::tickets::{Ticket, Tickets};
+
+/// Tickets and sessions must be there after this long.
+const PREPARE: Duration = Duration::from_secs(120);
+/// Sessions that are in their handshakes at a time.
+const OPENING_MAX: usize = 64;
+
+/// What sessions watch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Watch {
+    /// Session `i` watches the `i`-th ticket only.
+    OwnTicket,
+    /// All sessions watch this view, which all tickets are in.
+    All(String),
+}
+
+impl Load {
+    /// Connects `connections` lanes, in turn to each of `targets`.
+    ///
+    /// # Errors
+    /// Where a connection cannot be made.
+    pub fn connect(targets: &[Target], connections: u32, seed: u64) -> Result<Self> {
+        if targets.is_empty() || connections == 0 {
+            bail!("{} targets and {connections} connections: expected at least one of each", targets.len());
+        }
+        let poller = Poller::new().context("cannot make a poller")?;
+        let connect = |(index, target): (u32, &Target)| {
+            Lane::connect(target, index, &poller)
+                .with_context(|| format!("cannot connect to the gateway at {}", target.api))
+        };
+        let lanes = (0..connections).zip(targets.iter().cycle()).map(connect).collect::<Result<Vec<_>>>()?;
+        Ok(Self {
+            clock: Clock::start(),
+            poller,
+            ready: Vec::new(),
+            random: Random::new(seed),
+            targets: targets.to_vec(),
+            jobs: vec![None; lanes.len()],
+            idle: (0..connections).collect(),
+            lanes,
+            tickets: Tickets::default(),
+            sessions: Vec::new(),
+            sessions_live: 0,
+            scratch: vec![0; SCRATCH_BYTES],
+            recorder: Recorder::new(0),
+            watchers: 0,
+            first_error: None,
+        })
+    }
+
+    /// Creates `count` tickets in `queue`.
+    ///
+    /// # Errors
+    /// Where one is refused, or it takes longer than two minutes.
+    pub fn create_tickets(&mut self, count: usize, queue: u32) -> Result<()> {
+        let deadline_ns = self.clock.now_ns() + nanos(PREPARE);
+        let mut made = Vec::with_capacity(count);
+        let mut asked = 0;
+        let mut ready = Vec::new();
+        for index in 0..self.lanes.len() {
+            asked += self.create(index, asked, count, queue)?;
+        }
+        while made.len() < count {
+            self.wait(&mut ready, deadline_ns)
+                .with_context(|| format!("{} of {count} tickets were created", made.len()))?;
+            for socket in &ready {
+                let Key::Lane(index) = socket.key else { continue };
+                let index = index as usize;
+                let Some(ticket) = self.created(index, *socket)? else { continue };
+                made.push(ticket);
+                asked += self.create(index, asked, count, queue)?;
+            }
+        }
+        self.tickets = Tickets::new(made);
+        Ok(())
+    }
+
+    /// Asks for the next ticket; returns how many were asked for: one, or none when all have been.
+    fn create(&mut self, index: usize, asked: usize, count: usize, queue: u32) -> Result<usize> {
+        let Some(lane) = self.lanes.get_mut(index).filter(|_| asked < count) else { return Ok(0) };
+        let body = format!(
+            r#"{{"type":"create","queue":{queue},"subject":"Bench ticket {asked}","requester":"bench@example.org","text":"It does not work."}}"#
+        );
+        lane.send(&self.poller, |requests, out| requests.post(out, "/v1/tickets", body.as_bytes()))?;
+        Ok(1)
+    }
+
+    fn created(&mut self, index: usize, ready: Ready) -> Result<Option<Ticket>> {
+        let Some(lane) = self.lanes.get_mut(index) else { return Ok(None) };
+        if ready.writable {
+            lane.flush(&self.poller)?;
+        }
+        let Some(head) = lane.receive()? else { return Ok(None) };
+        let body = lane.body(&head);
+        let event = crate::wire::message::EventKey::parse(body).filter(|_| head.status == 201);
+        let Some(event) = event else {
+            let body = String::from_utf8_lossy(body);
+            bail!("create answered {}, expected 201 and an event: {body}", head.status);
+        };
+        lane.done(&head);
+        Ok(Some(Ticket::new(event.ticket)))
+    }
+
+    /// Opens `count` push sessions and waits until all are live.
+    ///
+    /// # Errors
+    /// Where one is refused, or it takes longer than two minutes.
+    pub fn open_sessions(&mut self, count: usize, watch: &Watch) -> Result<()> {
+        let deadline_ns = self.clock.now_ns() + nanos(PREPARE);
+        self.watchers = match watch {
+            Watch::OwnTicket => 1,
+            Watch::All(_) => u32::try_from(count).context("too many sessions")?,
+        };
+        let mut tickets = match watch {
+            Watch::OwnTicket => self.tickets.ids().collect::<Vec<_>>(),
+            Watch::All(_) => vec![0; count],
+        }
+        .into_iter();
+        self.sessions.reserve_exact(count);
+        let mut ready = Vec::new();
+        while self.sessions_live < count {
+            while self.sessions.len() < count && self.sessions.len() - self.sessions_live < OPENING_MAX {
+                let ticket = tickets.next().context("fewer tickets than sessions that watch one each")?;
+                self.open_session(watch, ticket)?;
+            }
+            self.wait(&mut ready, deadline_ns)
+                .with_context(|| format!("{} of {count} sessions are live", self.sessions_live))?;
+            for socket in &ready {
+                if let Key::Session(index) = socket.key {
+                    self.on_session(index, *socket);
+                }
+            }
+            if let Some(error) = self.first_error.take() {
+                bail!("a session could not be opened, {} are live: {error}", self.sessions_live);
+            }
+        }
+        Ok(())
+    }
+
+    fn open_session(&mut self, watch: &Watch, ticket: u64) -> Result<()> {
+        let index = self.sessions.len();
+        // There is a target: `connect` takes none without.
+        let target = &self.targets[index % self.targets.len()];
+        let own;
+        let view = match watch {
+            Watch::OwnTicket => {
+                own = format!("ticket:{ticket}");
+                &own
+            }
+            Watch::All(view) => view,
+        };
+        let stream = Stream::connect(&target.push)
+            .with_context(|| format!("cannot connect session {index} to {}", target.push))?;
+        let opening = Opening { host: &target.host, token: target.token(index), view, ticket };
+        let key = Key::Session(u32::try_from(index).context("too many sessions")?);
+        self.sessions.push(Some(Session::open(stream, key, &self.poller, opening)?));
+        Ok(())
+    }
+
+    fn wait(&mut self, ready: &mut Vec<Ready>, deadline_ns: u64) -> Result<()> {
+        stop::check()?;
+        let now_ns = self.clock.now_ns();
+        if now_ns >= deadline_ns {
+            bail!("not ready after {} s", PREPARE.as_secs());
+        }
+        Ok(self.poller.wait(None, ready)?)
+    }
+}

@@ -1,0 +1,119 @@
+//! CPU time, memory and limits of processes, from /proc.
+
+use std::fs;
+
+use anyhow::{Result, bail};
+use rustix::process::{Resource, getrlimit};
+
+/// Descriptors that are not sockets of the load: output, poller, files, libraries.
+const DESCRIPTORS_SPARE: u64 = 64;
+
+/// Whose CPU time is read.
+#[derive(Debug, Clone, Default)]
+pub struct Probe {
+    pids: Vec<u32>,
+}
+
+/// CPU time within a window.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Usage {
+    /// Of the gateways' processes, user and system, in nanoseconds; in steps of a clock tick.
+    pub gateway_ns: Option<u64>,
+    /// Of the generator's thread, in nanoseconds.
+    pub generator_ns: u64,
+}
+
+impl Probe {
+    /// For gateways with these processes.
+    #[must_use]
+    pub fn new(pids: Vec<u32>) -> Self {
+        Self { pids }
+    }
+
+    /// CPU time until now.
+    #[must_use]
+    pub fn begin(&self) -> Usage {
+        let each = self.pids.iter().map(|pid| cpu_ns(*pid));
+        let gateway_ns = if self.pids.is_empty() { None } else { each.sum() };
+        Usage { gateway_ns, generator_ns: thread_cpu_ns().unwrap_or_default() }
+    }
+
+    /// CPU time since `begin`.
+    #[must_use]
+    pub fn end(&self, begin: &Usage) -> Usage {
+        let now = self.begin();
+        let gateway_ns = now.gateway_ns.zip(begin.gateway_ns).map(|(now, begin)| now.saturating_sub(begin));
+        Usage { gateway_ns, generator_ns: now.generator_ns.saturating_sub(begin.generator_ns) }
+    }
+
+    /// Resident bytes of all.
+    #[must_use]
+    pub fn resident_bytes(&self) -> Option<u64> {
+        if self.pids.is_empty() { None } else { self.pids.iter().map(|pid| resident_bytes(*pid)).sum() }
+    }
+}
+
+/// utime + stime of /proc/PID/stat: fields 14 and 15 of proc_pid_stat(5).
+fn cpu_ns(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything; the state, field 3, follows it.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some((user + system) * (1_000_000_000 / rustix::param::clock_ticks_per_second().max(1)))
+}
+
+/// Time on a CPU, the first field of schedstat.
+fn thread_cpu_ns() -> Option<u64> {
+    fs::read_to_string("/proc/thread-self/schedstat").ok()?.split_whitespace().next()?.parse().ok()
+}
+
+fn resident_bytes(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// Refuses a load with more sockets than this process, or a gateway with the same limit, may have.
+///
+/// # Errors
+/// Says how many there may be.
+pub fn check_descriptors(sessions: usize, connections: u32, targets: usize) -> Result<()> {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let need = sessions as u64 + u64::from(connections) + DESCRIPTORS_SPARE;
+    if need > limit {
+        let most = limit.saturating_sub(u64::from(connections) + DESCRIPTORS_SPARE);
+        bail!(
+            "{sessions} sessions and {connections} connections to {targets} gateway(s) need {need} file descriptors, \
+             and a process may have {limit} here: run with at most --sessions {most}, or raise `ulimit -n`"
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_time_and_memory() {
+        let probe = Probe::new(vec![std::process::id()]);
+        let begin = probe.begin();
+        let mut random = crate::clock::Random::new(1);
+        assert!((0..3_000_000_u64).fold(0, |sum: u64, _| sum ^ random.next_u64()) != 0);
+        let usage = probe.end(&begin);
+        assert!(usage.generator_ns > 100_000 && usage.gateway_ns.is_some());
+        assert!(probe.resident_bytes().unwrap() > 100_000);
+        assert_eq!(Probe::default().begin().gateway_ns, None);
+    }
+
+    #[test]
+    fn too_many_sessions_are_refused_with_the_most_there_may_be() {
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        if let Ok(sessions) = usize::try_from(limit) {
+            let error = check_descriptors(sessions, 10, 1).unwrap_err().to_string();
+            assert!(error.contains(&format!("--sessions {}", sessions - 74)), "{error}");
+        }
+        assert!(check_descriptors(10, 10, 1).is_ok());
+    }
+}

@@ -1,0 +1,113 @@
+//! Scenarios: each is a named load with a question that it answers.
+
+mod commands;
+mod loaded;
+mod push_all;
+mod push_one;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::gateway::PushPath;
+use crate::pace::{Arrivals, Rate};
+use crate::result::Run;
+use crate::target::Target;
+
+/// All scenarios, by name.
+pub static SCENARIOS: [&dyn Scenario; 3] = [&commands::Commands, &push_one::PushOne, &push_all::PushAll];
+
+/// The one called `name`.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static dyn Scenario> {
+    SCENARIOS.into_iter().find(|scenario| scenario.name() == name)
+}
+
+/// A load with a name.
+pub trait Scenario: Sync {
+    /// As on the command line.
+    fn name(&self) -> &'static str;
+
+    /// What it does, and what it tells; one line.
+    fn about(&self) -> &'static str;
+
+    /// Its own sizes.
+    fn defaults(&self) -> Shape;
+
+    /// The figure that says most: its median run is plotted.
+    fn headline(&self) -> &'static str;
+
+    /// Columns of its table.
+    fn columns(&self) -> &'static [Column];
+
+    /// Runs it as often as the settings say.
+    ///
+    /// # Errors
+    /// Where it cannot go on.
+    fn run(&self, bench: &Bench) -> Result<Vec<Run>>;
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    /// Its head, with the unit.
+    pub head: &'static str,
+    /// The figure in it.
+    pub figure: &'static str,
+    /// Figures are divided by this.
+    pub per: f64,
+}
+
+/// Sizes of a scenario.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shape {
+    /// Commands per second, or as many as are answered.
+    pub rate: Rate,
+    /// Keep-alive connections for commands.
+    pub connections: u32,
+    /// Tickets that commands move.
+    pub tickets: usize,
+    /// Push sessions.
+    pub sessions: usize,
+}
+
+/// How a scenario is run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Commands per second, or as many as are answered.
+    pub rate: Rate,
+    /// Spacing of commands, in open loop.
+    pub arrivals: Arrivals,
+    /// Keep-alive connections for commands.
+    pub connections: u32,
+    /// Tickets that commands move.
+    pub tickets: usize,
+    /// Push sessions.
+    pub sessions: usize,
+    /// Load before the window, in seconds.
+    pub warm_up_s: f64,
+    /// The window that counts, in seconds.
+    pub duration_s: f64,
+    /// Runs, of which figures are medians.
+    pub repeat: u32,
+    /// Of all randomness.
+    pub seed: u64,
+    /// From sessions to the gateway.
+    pub path: PushPath,
+    /// Gateways.
+    pub targets: usize,
+    /// Arguments that the gateway was given besides the bench's own.
+    pub gateway_arguments: Vec<String>,
+}
+
+/// What a scenario works with.
+#[derive(Debug, Clone)]
+pub struct Bench {
+    /// How to run.
+    pub settings: Settings,
+    /// Against which gateways.
+    pub targets: Vec<Target>,
+    /// Where tickets are made.
+    pub queue: u32,
+    /// Whether to count calls for durability in a phase of their own.
+    pub count_fsync: bool,
+}

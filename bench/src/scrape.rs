@@ -1,0 +1,113 @@
+//! The gateways' own counters, read from `/metrics` before and after a run.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use crate::stream::Address;
+use crate::target::Target;
+use crate::wire::http::Head;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Values by name, summed over labels and gateways.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Counters(BTreeMap<String, f64>);
+
+impl Counters {
+    /// Reads all targets; one that has no metrics adds none.
+    #[must_use]
+    pub fn read(targets: &[Target]) -> Self {
+        let mut counters = Self::default();
+        for target in targets {
+            if let Ok(text) = get(target) {
+                counters.add(&text);
+            }
+        }
+        counters
+    }
+
+    /// What was added since `before`, without what did not change.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let changed = self.0.iter().filter_map(|(name, value)| {
+            let change = value - before.0.get(name).copied().unwrap_or(0.0);
+            (change != 0.0).then(|| (name.clone(), change))
+        });
+        Self(changed.collect())
+    }
+
+    /// The value called `name`, if there is one.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.0.get(name).copied()
+    }
+
+    /// Transactions.
+    #[must_use]
+    pub fn commits(&self) -> Option<f64> {
+        self.get("waggle_ledger_commits_total").filter(|commits| *commits > 0.0)
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn into_map(self) -> BTreeMap<String, f64> {
+        self.0
+    }
+
+    fn add(&mut self, text: &str) {
+        for line in text.lines().filter(|line| line.starts_with("waggle_")) {
+            let Some((series, value)) = line.rsplit_once(' ') else { continue };
+            let name = series.split('{').next().unwrap_or(series).trim_end();
+            let is_counter = ["_total", "_sum", "_count"].iter().any(|end| name.ends_with(end));
+            if let (true, Ok(value)) = (is_counter, value.parse::<f64>()) {
+                *self.0.entry(name.to_owned()).or_default() += value;
+            }
+        }
+    }
+}
+
+fn get(target: &Target) -> Result<String> {
+    let Address::Tcp(address) = target.api else { bail!("metrics are read over TCP only") };
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let (host, token) = (&target.host, target.token(0));
+    write!(
+        stream,
+        "GET /metrics HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    )?;
+    // A server may keep the connection open all the same: the length says where the body ends.
+    let mut bytes = Vec::new();
+    let mut part = [0; 16 * 1024];
+    while bytes.len() < BODY_BYTES_MAX {
+        let count = stream.read(&mut part)?;
+        bytes.extend_from_slice(part.get(..count).unwrap_or_default());
+        let head = Head::parse(&bytes).ok().flatten();
+        let is_whole =
+            head.is_some_and(|head| head.body_bytes > 0 && bytes.len() >= head.head_bytes + head.body_bytes);
+        if count == 0 || is_whole {
+            break;
+        }
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_summed_over_labels() {
+        let mut before = Counters::default();
+        before.add("waggle_ledger_commits_total 10\n");
+        let mut after = before.clone();
+        after.add("# HELP waggle_x\nwaggle_a_total{k=\"1\"} 2\nwaggle_a_total{k=\"2 x\"} 3\nwaggle_g 4\nother_total 5\n");
+        let change = after.since(&before);
+        assert_eq!(change.into_map().into_iter().collect::<Vec<_>>(), [("waggle_a_total".to_owned(), 5.0)]);
+        assert_eq!(after.commits(), Some(10.0));
+    }
+}

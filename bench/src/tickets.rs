@@ -1,0 +1,132 @@
+//! The tickets that commands go to, and what is known of each.
+
+use crate::clock::Random;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Idle,
+    /// A command is on its way.
+    Busy,
+    /// Its version is not known any more.
+    Retired,
+}
+
+/// A ticket that moves between open and pending for ever.
+#[derive(Debug, Clone, Copy)]
+pub struct Ticket {
+    /// Its id.
+    pub id: u64,
+    /// Its version.
+    pub version: u32,
+    is_open: bool,
+    state: Use,
+}
+
+impl Ticket {
+    /// A new ticket.
+    #[must_use]
+    pub fn new(id: u64) -> Self {
+        Self { id, version: 1, is_open: false, state: Use::Idle }
+    }
+
+    /// Where the next move goes: from new to open, then to and fro.
+    #[must_use]
+    pub fn next_status(&self) -> &'static str {
+        if self.is_open { "pending" } else { "open" }
+    }
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Tickets {
+    all: Vec<Ticket>,
+    /// How many are idle.
+    idle: usize,
+    retired: usize,
+}
+
+impl Tickets {
+    /// These.
+    #[must_use]
+    pub fn new(all: Vec<Ticket>) -> Self {
+        Self { idle: all.len(), retired: 0, all }
+    }
+
+    /// Their ids.
+    pub fn ids(&self) -> impl Iterator<Item = u64> {
+        self.all.iter().map(|ticket| ticket.id)
+    }
+
+    /// Whether one can be taken.
+    #[must_use]
+    pub fn has_idle(&self) -> bool {
+        self.idle > 0
+    }
+
+    /// Whether none can ever be taken again.
+    #[must_use]
+    pub fn all_retired(&self) -> bool {
+        self.retired == self.all.len()
+    }
+
+    /// Takes one at random that has no command on its way, with its place.
+    pub fn take(&mut self, random: &mut Random) -> Option<(usize, Ticket)> {
+        if self.idle == 0 {
+            return None;
+        }
+        let start = random.below(self.all.len());
+        for index in (start..self.all.len()).chain(0..start) {
+            if let Some(ticket) = self.all.get_mut(index)
+                && ticket.state == Use::Idle
+            {
+                ticket.state = Use::Busy;
+                self.idle -= 1;
+                return Some((index, *ticket));
+            }
+        }
+        None
+    }
+
+    /// The move was made.
+    pub fn moved(&mut self, index: usize, version: u32) {
+        if let Some(ticket) = self.all.get_mut(index) {
+            ticket.version = version;
+            ticket.is_open = !ticket.is_open;
+            ticket.state = Use::Idle;
+            self.idle += 1;
+        }
+    }
+
+    /// The move was refused, and the ticket is as it was.
+    pub fn unmoved(&mut self, index: usize) {
+        if let Some(ticket) = self.all.get_mut(index) {
+            ticket.state = Use::Idle;
+            self.idle += 1;
+        }
+    }
+
+    /// What became of the move is not known.
+    pub fn retire(&mut self, index: usize) {
+        if let Some(ticket) = self.all.get_mut(index) {
+            ticket.state = Use::Retired;
+            self.retired += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_or_retired_ticket_is_not_taken() {
+        let mut tickets = Tickets::new(vec![Ticket::new(1), Ticket::new(2), Ticket::new(3)]);
+        let mut random = Random::new(1);
+        let taken = [(); 3].map(|()| tickets.take(&mut random).unwrap());
+        assert!(tickets.take(&mut random).is_none());
+        tickets.retire(taken[0].0);
+        tickets.moved(taken[1].0, 2);
+        let (index, again) = tickets.take(&mut random).unwrap();
+        assert_eq!((index, again.version, again.next_status()), (taken[1].0, 2, "pending"));
+    }
+}

@@ -1,0 +1,383 @@
+//! The server's end of one push connection, as a machine without IO.
+//!
+//! Its driver tells it what happened (a message came, an event was committed, a page of the log was
+//! read, time has passed) and carries out the [`Effect`]s that it returns, in order. It promises the
+//! client every matching event after its cursor exactly once and in order, and never more
+//! unacknowledged event bytes than the window, except for one frame that is larger than that.
+//!
+//! The driver's side of it, for each tenant on each of its threads:
+//! * It keeps one *feed*: the offset up to which it has offered the log to its sessions, in order. A
+//!   session may be spared the events that match none of its views.
+//! * Where it cannot offer some (a gap), it says [`Session::missed`] with the feed before the gap to
+//!   every session of the tenant, before it moves the feed.
+//! * The log that it answers [`Effect::Read`] from holds at least all up to the feed.
+
+mod effect;
+mod open;
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+pub use effect::{Effect, Effects, Offer};
+use open::{Open, Violation};
+
+use super::client_message::{ClientMessage, Hello, MessageError};
+use super::close::CloseCode;
+use super::server_message::{ResyncReason, ServerMessage, Welcome};
+use super::view::View;
+use crate::id::{AgentId, Cursor, Offset, SessionId};
+use crate::limits::{HEARTBEAT_MS, HELLO_MS_MAX, WINDOW_BYTES_DEFAULT, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN};
+use crate::ticket::Entry;
+use crate::time::Tick;
+
+/// What all sessions of a gateway have in common.
+#[derive(Debug, Clone)]
+pub struct SessionSettings {
+    /// The gateway's name.
+    pub node: Arc<str>,
+    /// Milliseconds between two marks.
+    pub heartbeat_ms: u64,
+    /// Milliseconds from the connection to its `hello`.
+    pub hello_ms: u64,
+}
+
+impl SessionSettings {
+    /// The usual times.
+    #[must_use]
+    pub fn new(node: &str) -> Self {
+        Self { node: node.into(), heartbeat_ms: HEARTBEAT_MS, hello_ms: HELLO_MS_MAX }
+    }
+}
+
+/// One push connection. Once it has returned [`Effect::Close`], or was told [`Session::gone`], it is
+/// closed: it takes every input and answers none.
+#[derive(Debug)]
+pub struct Session {
+    id: SessionId,
+    settings: Arc<SessionSettings>,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Connected(Connected),
+    Greeted(Greeted),
+    Open(Open),
+    Closed,
+}
+
+/// A connection that has said nothing yet.
+#[derive(Debug, Clone, Copy)]
+struct Connected {
+    hello_until: Tick,
+}
+
+/// A connection whose token is being checked.
+#[derive(Debug)]
+struct Greeted {
+    hello_until: Tick,
+    resume: Option<Cursor>,
+    views: Vec<View>,
+    window: u32,
+}
+
+/// Where a tenant's log and its feed are at the moment of a welcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogPosition {
+    /// The newest event.
+    pub head: Cursor,
+    /// The newest event that was offered to the driver's sessions: at most the head.
+    pub feed: Offset,
+}
+
+impl Session {
+    /// A connection that has just come to be.
+    #[must_use]
+    pub fn new(id: SessionId, settings: Arc<SessionSettings>, now: Tick) -> Self {
+        let hello_until = now.after_ms(settings.hello_ms);
+        Self { id, settings, phase: Phase::Connected(Connected { hello_until }) }
+    }
+
+    /// A text message came.
+    pub fn received_text<'a>(&mut self, text: &'a [u8], now: Tick) -> Effects<'a> {
+        let mut effects = Effects::new();
+        if matches!(self.phase, Phase::Closed) {
+            return effects;
+        }
+        let message = match ClientMessage::parse(text) {
+            Ok(message) => message,
+            Err(error) => {
+                let code = match error {
+                    MessageError::TooLong { .. } => CloseCode::TooLarge,
+                    _ => CloseCode::ProtocolError,
+                };
+                self.close_into(code, error.to_string(), &mut effects);
+                return effects;
+            }
+        };
+        let violation = match (&mut self.phase, message) {
+            (Phase::Connected(connected), ClientMessage::Hello(hello)) => {
+                effects.push(Effect::Authenticate { token: hello.token });
+                self.phase = Phase::Greeted(connected.greeted(hello));
+                None
+            }
+            (Phase::Connected(_), other) => {
+                Some(Violation(format!("the first message is hello; this one is {}", other.name())))
+            }
+            (Phase::Greeted(_), other) => {
+                Some(Violation(format!("{} came before welcome; wait for it after hello", other.name())))
+            }
+            (Phase::Open(open), message) => open.received(message, now, &mut effects).err(),
+            (Phase::Closed, _) => None,
+        };
+        if let Some(Violation(reason)) = violation {
+            self.close_into(CloseCode::ProtocolError, reason, &mut effects);
+        }
+        effects
+    }
+
+    /// Something that is no message of this protocol came, but shows that the client is there.
+    pub fn heard(&mut self, now: Tick) {
+        if let Phase::Open(open) = &mut self.phase {
+            open.heard(now);
+        }
+    }
+
+    /// The hello's token is good: it is `agent`'s, until `expires_at`.
+    pub fn authenticated(
+        &mut self,
+        agent: AgentId,
+        expires_at: Option<Tick>,
+        log: LogPosition,
+        now: Tick,
+    ) -> Effects<'static> {
+        let mut effects = Effects::new();
+        let Phase::Greeted(greeted) = std::mem::replace(&mut self.phase, Phase::Closed) else {
+            debug_assert!(false, "authenticated without hello");
+            return effects;
+        };
+        let Greeted { resume, views, window, .. } = greeted;
+        effects.extend(views.iter().map(|view| Effect::Watch { view: *view }));
+
+        let newest = log.head.offset.max(log.feed);
+        let honoured = match resume {
+            None => Ok(None),
+            Some(cursor) if cursor.epoch != log.head.epoch => Err(ResyncReason::Epoch),
+            Some(cursor) if cursor.offset > newest => Err(ResyncReason::Ahead),
+            Some(cursor) => Ok(Some(cursor.offset)),
+        };
+        let resumed_at = honoured.ok().flatten();
+        let offset = resumed_at.unwrap_or(newest);
+        effects.push(Effect::message(&ServerMessage::Welcome(Welcome {
+            session: self.id.0,
+            node: self.settings.node.as_ref().to_owned(),
+            epoch: log.head.epoch,
+            offset,
+            resumed: resumed_at.is_some(),
+            heartbeat_ms: self.settings.heartbeat_ms,
+            window,
+        })));
+        if let Err(reason) = honoured {
+            let epoch = log.head.epoch;
+            effects.push(Effect::message(&ServerMessage::Resync { reason, epoch, offset }));
+        }
+        let mut open = Open::new(agent, views, window, offset, self.settings.heartbeat_ms, now);
+        open.set_expiry(expires_at);
+        if resumed_at.is_some() {
+            open.catch_up(log.feed, &mut effects);
+        }
+        self.phase = Phase::Open(open);
+        effects
+    }
+
+    /// A refresh's token is good, and the same agent's.
+    pub fn refreshed(&mut self, expires_at: Option<Tick>) -> Effects<'static> {
+        let mut effects = Effects::new();
+        if let Phase::Open(open) = &mut self.phase {
+            open.set_expiry(expires_at);
+            let result = ServerMessage::Result { id: None, event: None, error: None };
+            effects.push(Effect::message(&result));
+        }
+        effects
+    }
+
+    /// An event that was committed after all that were offered or missed before. On [`Offer::Send`] the
+    /// driver sends its frame, and nothing else before it.
+    pub fn offer(&mut self, entry: &Entry) -> Offer {
+        match &mut self.phase {
+            Phase::Open(open) => open.offer(entry),
+            _ => Offer::Pass,
+        }
+    }
+
+    /// Events after `feed` were committed and will not be offered.
+    pub fn missed(&mut self, feed: Offset) -> Effects<'static> {
+        let mut effects = Effects::new();
+        if let Phase::Open(open) = &mut self.phase {
+            open.missed(feed, &mut effects);
+        }
+        effects
+    }
+
+    /// The answer to [`Effect::Read`]: the log from the event after `after` on, without gaps; empty only
+    /// where there is none. `feed` is as it is now.
+    pub fn page(&mut self, entries: &[Arc<Entry>], feed: Offset) -> Effects<'static> {
+        let mut effects = Effects::new();
+        if let Phase::Open(open) = &mut self.phase
+            && open.page(entries, feed, &mut effects).is_err()
+        {
+            let reason = "the log does not reach back to this session's cursor".to_owned();
+            self.close_into(CloseCode::Lagging, reason, &mut effects);
+        }
+        effects
+    }
+
+    /// Time has passed; `feed` is as it is now.
+    pub fn tick(&mut self, now: Tick, feed: Offset) -> Effects<'static> {
+        let mut effects = Effects::new();
+        let overdue = match &mut self.phase {
+            Phase::Connected(Connected { hello_until }) | Phase::Greeted(Greeted { hello_until, .. }) => {
+                (now >= *hello_until).then_some((CloseCode::HelloTimeout, "no hello in time"))
+            }
+            Phase::Open(open) => open.tick(now, feed, &mut effects).err(),
+            Phase::Closed => None,
+        };
+        if let Some((code, reason)) = overdue {
+            self.close_into(code, reason, &mut effects);
+        }
+        effects
+    }
+
+    /// When [`Session::tick`] has something to do next, as far as is known now.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Tick> {
+        match &self.phase {
+            Phase::Connected(Connected { hello_until }) | Phase::Greeted(Greeted { hello_until, .. }) => {
+                Some(*hello_until)
+            }
+            Phase::Open(open) => Some(open.deadline()),
+            Phase::Closed => None,
+        }
+    }
+
+    /// The event that a command became: the JSON text of its message.
+    pub fn answered(&mut self, id: &str, event: &[u8]) -> Effects<'static> {
+        self.finish_command(effect::result_frame(id, "event", event))
+    }
+
+    /// A command has had no effect; `problem` is the JSON object that says why.
+    pub fn rejected(&mut self, id: &str, problem: &[u8]) -> Effects<'static> {
+        self.finish_command(effect::result_frame(id, "error", problem))
+    }
+
+    fn finish_command(&mut self, frame: bytes::Bytes) -> Effects<'static> {
+        let mut effects = Effects::new();
+        if let Phase::Open(open) = &mut self.phase {
+            open.command_done();
+            effects.push(Effect::Frame(frame));
+        }
+        effects
+    }
+
+    /// The gateway goes down: tells a client with a session so, and closes any other connection. The
+    /// session goes on until [`Session::close`].
+    pub fn drain(&mut self, after_ms: u64, spread_ms: u64) -> Effects<'static> {
+        let mut effects = Effects::new();
+        match &mut self.phase {
+            Phase::Open(_) => {
+                effects.push(Effect::message(&ServerMessage::Drain { after_ms, spread_ms }));
+            }
+            Phase::Connected(_) | Phase::Greeted(_) => {
+                self.close_into(CloseCode::Drain, "draining", &mut effects);
+            }
+            Phase::Closed => {}
+        }
+        effects
+    }
+
+    /// Closes, for a reason that the driver has found.
+    pub fn close(&mut self, code: CloseCode, reason: impl Into<Cow<'static, str>>) -> Effects<'static> {
+        let mut effects = Effects::new();
+        self.close_into(code, reason, &mut effects);
+        effects
+    }
+
+    /// The connection is gone, or its client has closed it.
+    pub fn gone(&mut self) -> Effects<'static> {
+        let mut effects = Effects::new();
+        self.end(&mut effects);
+        effects
+    }
+
+    /// Whether nothing will come of this session any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
+    }
+
+    /// Whether it has been welcomed and not closed.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open(_))
+    }
+
+    /// Whether it waits for its client's acks.
+    #[must_use]
+    pub fn is_lagging(&self) -> bool {
+        matches!(&self.phase, Phase::Open(open) if open.is_lagging())
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    fn close_into(
+        &mut self,
+        code: CloseCode,
+        reason: impl Into<Cow<'static, str>>,
+        effects: &mut Effects<'_>,
+    ) {
+        if !self.is_closed() {
+            self.end(effects);
+            effects.push(Effect::Close { code, reason: reason.into() });
+        }
+    }
+
+    fn end(&mut self, effects: &mut Effects<'_>) {
+        if let Phase::Open(open) = std::mem::replace(&mut self.phase, Phase::Closed) {
+            effects.extend(open.views().iter().map(|view| Effect::Unwatch { view: *view }));
+        }
+    }
+}
+
+impl Connected {
+    fn greeted(self, hello: Hello<'_>) -> Greeted {
+        let mut views = hello.views;
+        views.sort_unstable();
+        views.dedup();
+        let window = hello.window.unwrap_or(WINDOW_BYTES_DEFAULT).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX);
+        Greeted { hello_until: self.hello_until, resume: hello.resume, views, window }
+    }
+}
+
+impl ClientMessage<'_> {
+    /// Its `type` on the wire.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "hello",
+            Self::Ack { .. } => "ack",
+            Self::Subscribe { .. } => "subscribe",
+            Self::Unsubscribe { .. } => "unsubscribe",
+            Self::Command(_) => "command",
+            Self::Signal => "signal",
+            Self::Refresh { .. } => "refresh",
+        }
+    }
+}

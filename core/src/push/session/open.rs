@@ -1,0 +1,305 @@
+//! A session that has been welcomed: live, replaying or lagging.
+
+use std::sync::Arc;
+
+use super::effect::{Effect, Effects, Offer, result_frame};
+use super::window::Window;
+use crate::id::{AgentId, Offset};
+use crate::json::push_literal;
+use crate::limits::{REPLAY_EVENTS_MAX, SESSION_COMMANDS_MAX, VIEWS_MAX};
+use crate::push::client_message::ClientMessage;
+use crate::push::close::CloseCode;
+use crate::push::server_message::ServerMessage;
+use crate::push::view::View;
+use crate::ticket::Entry;
+use crate::time::Tick;
+
+/// What a client did against the protocol, and what would have been right.
+#[derive(Debug)]
+pub(super) struct Violation(pub(super) String);
+
+/// The log does not go on at the session's cursor.
+#[derive(Debug)]
+pub(super) struct LogGap;
+
+/// Where a session's next event comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// From offers.
+    Live,
+    /// From the log: a read is under way.
+    Replaying,
+    /// From nowhere until the client has acknowledged more; then from the log.
+    Lagging,
+}
+
+#[derive(Debug)]
+pub(super) struct Open {
+    agent: AgentId,
+    /// In order, each once.
+    views: Vec<View>,
+    source: Source,
+    /// All matching events up to here have been sent. While live, offers may have moved on since.
+    cursor: Offset,
+    /// The highest offset that the client has been told: an ack above makes no sense.
+    told: Offset,
+    /// Events since the welcome.
+    sent: u64,
+    window: Window,
+    commands: usize,
+    heartbeat_ms: u64,
+    mark_at: Tick,
+    heard_at: Tick,
+    expires_at: Option<Tick>,
+}
+
+impl Open {
+    /// A live session whose events begin after `cursor`.
+    pub(super) fn new(
+        agent: AgentId,
+        views: Vec<View>,
+        window: u32,
+        cursor: Offset,
+        heartbeat_ms: u64,
+        now: Tick,
+    ) -> Self {
+        Self {
+            agent,
+            views,
+            source: Source::Live,
+            cursor,
+            told: cursor,
+            sent: 0,
+            window: Window::new(window),
+            commands: 0,
+            heartbeat_ms,
+            mark_at: now.after_ms(heartbeat_ms),
+            heard_at: now,
+            expires_at: None,
+        }
+    }
+
+    pub(super) fn views(&self) -> &[View] {
+        &self.views
+    }
+
+    pub(super) fn is_lagging(&self) -> bool {
+        self.source == Source::Lagging
+    }
+
+    pub(super) fn heard(&mut self, now: Tick) {
+        self.heard_at = now;
+    }
+
+    pub(super) fn set_expiry(&mut self, expires_at: Option<Tick>) {
+        self.expires_at = expires_at;
+    }
+
+    pub(super) fn command_done(&mut self) {
+        self.commands = self.commands.saturating_sub(1);
+    }
+
+    pub(super) fn received<'a>(
+        &mut self,
+        message: ClientMessage<'a>,
+        now: Tick,
+        effects: &mut Effects<'a>,
+    ) -> Result<(), Violation> {
+        self.heard_at = now;
+        match message {
+            ClientMessage::Hello(_) => {
+                return Err(Violation("hello came twice; to change what is watched, subscribe".to_owned()));
+            }
+            ClientMessage::Ack { offset } => self.acked(offset, effects)?,
+            ClientMessage::Subscribe { id, views } => self.subscribe(id, &views, effects),
+            ClientMessage::Unsubscribe { id, views } => self.unsubscribe(id, &views, effects),
+            ClientMessage::Command(command) if self.commands < SESSION_COMMANDS_MAX => {
+                self.commands += 1;
+                effects.push(Effect::Command(command));
+            }
+            ClientMessage::Command(command) => {
+                let detail = format!("{SESSION_COMMANDS_MAX} commands of this session have no result yet");
+                effects.push(problem(command.id, "overload", 503, &detail));
+            }
+            // Hints may be lost, and nobody listens to them yet.
+            ClientMessage::Signal => {}
+            ClientMessage::Refresh { token } => effects.push(Effect::Refresh { token }),
+        }
+        Ok(())
+    }
+
+    fn acked(&mut self, offset: Offset, effects: &mut Effects<'_>) -> Result<(), Violation> {
+        if offset > self.told {
+            return Err(Violation(format!(
+                "ack of offset {offset}, but the newest that this session was told is {}",
+                self.told
+            )));
+        }
+        self.window.record_acked(offset);
+        if self.source == Source::Lagging && self.window.is_half_free() {
+            self.read_on(effects);
+        }
+        Ok(())
+    }
+
+    fn subscribe(&mut self, id: &str, views: &[View], effects: &mut Effects<'_>) {
+        let mut added: Vec<View> =
+            views.iter().copied().filter(|view| self.views.binary_search(view).is_err()).collect();
+        added.sort_unstable();
+        added.dedup();
+        let count = self.views.len() + added.len();
+        if count > VIEWS_MAX {
+            let detail = format!("the session would watch {count} views; at most {VIEWS_MAX} are taken");
+            effects.push(problem(id, "too_many_views", 422, &detail));
+            return;
+        }
+        effects.extend(added.iter().map(|view| Effect::Watch { view: *view }));
+        self.views.append(&mut added);
+        self.views.sort_unstable();
+        effects.push(done(id));
+    }
+
+    fn unsubscribe(&mut self, id: &str, views: &[View], effects: &mut Effects<'_>) {
+        for view in views {
+            if let Ok(place) = self.views.binary_search(view) {
+                self.views.remove(place);
+                effects.push(Effect::Unwatch { view: *view });
+            }
+        }
+        effects.push(done(id));
+    }
+
+    fn matches(&self, entry: &Entry) -> bool {
+        self.views.iter().any(|view| view.matches(Some(self.agent), entry.ticket, &entry.route))
+    }
+
+    pub(super) fn offer(&mut self, entry: &Entry) -> Offer {
+        if self.source != Source::Live || entry.offset <= self.cursor || !self.matches(entry) {
+            return Offer::Pass;
+        }
+        if self.window.admits(entry.frame.len()) {
+            self.record_sent(entry);
+            return Offer::Send;
+        }
+        self.lag_before(entry);
+        match self.mark() {
+            Effect::Frame(mark) => Offer::Lag(mark),
+            _ => Offer::Pass,
+        }
+    }
+
+    fn record_sent(&mut self, entry: &Entry) {
+        self.window.record_sent(entry.offset, entry.frame.len());
+        self.sent += 1;
+        self.cursor = entry.offset;
+        self.told = self.told.max(entry.offset);
+    }
+
+    /// The session will read `entry` from the log, as the first one.
+    fn lag_before(&mut self, entry: &Entry) {
+        // Offsets start at 1.
+        self.cursor = self.cursor.max(Offset(entry.offset.0 - 1));
+        self.source = Source::Lagging;
+    }
+
+    pub(super) fn missed(&mut self, feed: Offset, effects: &mut Effects<'_>) {
+        if self.source == Source::Live {
+            self.cursor = self.cursor.max(feed);
+            self.read_on(effects);
+        }
+    }
+
+    /// Live where the cursor has reached the feed, or else replaying.
+    pub(super) fn catch_up(&mut self, feed: Offset, effects: &mut Effects<'_>) {
+        if self.cursor >= feed {
+            self.source = Source::Live;
+            effects.push(self.mark());
+        } else {
+            self.read_on(effects);
+        }
+    }
+
+    fn read_on(&mut self, effects: &mut Effects<'_>) {
+        self.source = Source::Replaying;
+        effects.push(Effect::Read { after: self.cursor });
+    }
+
+    pub(super) fn page(
+        &mut self,
+        entries: &[Arc<Entry>],
+        feed: Offset,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), LogGap> {
+        debug_assert!(self.source == Source::Replaying, "a page that was not asked for");
+        debug_assert!(entries.len() <= REPLAY_EVENTS_MAX, "a page of {} events", entries.len());
+        if entries.is_empty() && self.cursor < feed {
+            return Err(LogGap);
+        }
+        for entry in entries {
+            if entry.offset != self.cursor.next() {
+                return Err(LogGap);
+            }
+            if !self.matches(entry) {
+                self.cursor = entry.offset;
+            } else if self.window.admits(entry.frame.len()) {
+                self.record_sent(entry);
+                effects.push(Effect::Event(Arc::clone(entry)));
+            } else {
+                self.lag_before(entry);
+                effects.push(self.mark());
+                return Ok(());
+            }
+        }
+        self.catch_up(feed, effects);
+        Ok(())
+    }
+
+    pub(super) fn tick(
+        &mut self,
+        now: Tick,
+        feed: Offset,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), (CloseCode, &'static str)> {
+        if self.expires_at.is_some_and(|at| now >= at) {
+            return Err((CloseCode::Unauthorized, "the token has expired"));
+        }
+        if now >= self.silent_until() {
+            return Err((CloseCode::Unresponsive, "nothing was heard for 2.5 heartbeats; acknowledge marks"));
+        }
+        if now >= self.mark_at {
+            if self.source == Source::Live {
+                self.cursor = self.cursor.max(feed);
+            }
+            effects.push(self.mark());
+            while self.mark_at <= now {
+                self.mark_at = self.mark_at.after_ms(self.heartbeat_ms.max(1));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn deadline(&self) -> Tick {
+        let due = self.mark_at.min(self.silent_until());
+        self.expires_at.map_or(due, |expires_at| due.min(expires_at))
+    }
+
+    fn silent_until(&self) -> Tick {
+        self.heard_at.after_ms(self.heartbeat_ms * 5 / 2)
+    }
+
+    fn mark(&mut self) -> Effect<'static> {
+        self.told = self.told.max(self.cursor);
+        Effect::message(&ServerMessage::Mark { offset: self.cursor, sent: self.sent })
+    }
+}
+
+fn done(id: &str) -> Effect<'static> {
+    Effect::message(&ServerMessage::Result { id: Some(id.to_owned()), event: None, error: None })
+}
+
+fn problem(id: &str, code: &str, status: u16, detail: &str) -> Effect<'static> {
+    let mut json = format!(r#"{{"code":"{code}","status":{status},"detail":"#).into_bytes();
+    push_literal(&mut json, detail);
+    json.push(b'}');
+    Effect::Frame(result_frame(id, "error", &json))
+}

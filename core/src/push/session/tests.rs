@@ -1,0 +1,267 @@
+use super::*;
+use crate::id::{Epoch, QueueId, TicketId, Version};
+use crate::limits::{CLIENT_MESSAGE_BYTES_MAX, REPLAY_EVENTS_MAX, SESSION_COMMANDS_MAX};
+use crate::ticket::{Actor, Kind, Route, StoredEvent};
+use crate::time::Timestamp;
+
+pub(super) const EPOCH: Epoch = Epoch(7);
+pub(super) const AGENT: AgentId = AgentId(3);
+
+pub(super) fn entry(offset: u64, queue: u32, data_bytes: usize) -> Arc<Entry> {
+    Arc::new(Entry::from_stored(&StoredEvent {
+        offset: Offset(offset),
+        ticket: TicketId(offset % 5 + 1),
+        version: Version(1),
+        kind: Kind::Note,
+        actor: Actor::System,
+        at: Timestamp(1),
+        route: Route { queue: QueueId(queue), ..Route::default() },
+        data: format!("{{\"text\":\"{}\"}}", "x".repeat(data_bytes)),
+    }))
+}
+
+pub(super) fn position(head: u64, feed: u64) -> LogPosition {
+    LogPosition { head: Cursor { epoch: EPOCH, offset: Offset(head) }, feed: Offset(feed) }
+}
+
+fn new_session() -> Session {
+    let settings = SessionSettings { node: "n".into(), heartbeat_ms: 1000, hello_ms: 500 };
+    Session::new(SessionId(1), Arc::new(settings), Tick(0))
+}
+
+/// Effects as one line each.
+fn told(effects: &Effects<'_>) -> Vec<String> {
+    effects
+        .iter()
+        .map(|effect| match effect {
+            Effect::Authenticate { token } => format!("authenticate {token:?}"),
+            Effect::Refresh { token } => format!("refresh {token:?}"),
+            Effect::Frame(frame) => payload(frame),
+            Effect::Event(entry) => format!("event {}", entry.offset),
+            Effect::Read { after } => format!("read after {after}"),
+            Effect::Watch { view } => format!("watch {view}"),
+            Effect::Unwatch { view } => format!("unwatch {view}"),
+            Effect::Command(command) => format!("command {} {}", command.id, command.command),
+            Effect::Close { code, reason } => format!("close {} {reason}", code.number()),
+        })
+        .collect()
+}
+
+pub(super) fn payload(frame: &[u8]) -> String {
+    let header_bytes = match frame[1] {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    String::from_utf8(frame[header_bytes..].to_vec()).unwrap()
+}
+
+fn say(session: &mut Session, text: &str, now: u64) -> Vec<String> {
+    told(&session.received_text(text.as_bytes(), Tick(now)))
+}
+
+/// A session with the views given, welcomed at head and feed 10.
+fn welcomed(hello_rest: &str) -> (Session, Vec<String>) {
+    let mut session = new_session();
+    let asked = say(&mut session, &format!(r#"{{"type":"hello","token":"t",{hello_rest}}}"#), 0);
+    assert_eq!(asked, [r#"authenticate "t""#]);
+    let effects = told(&session.authenticated(AGENT, None, position(10, 10), Tick(0)));
+    (session, effects)
+}
+
+fn welcome(offset: u64, resumed: bool, window: u32) -> String {
+    format!(
+        r#"{{"type":"welcome","session":1,"node":"n","epoch":"0000000000000007","offset":{offset},"resumed":{resumed},"heartbeat_ms":1000,"window":{window}}}"#
+    )
+}
+
+#[test]
+fn a_new_session_starts_at_the_head() {
+    let (_, effects) = welcomed(r#""views":["queue:1","mine","queue:1"]"#);
+    assert_eq!(effects, ["watch mine", "watch queue:1", &welcome(10, false, 262_144)]);
+}
+
+#[test]
+fn the_window_is_kept_within_its_bounds() {
+    for (asked, given) in [(1, 4096), (5000, 5000), (u32::MAX, 4 * 1024 * 1024)] {
+        let (_, effects) = welcomed(&format!(r#""views":[],"window":{asked}"#));
+        assert_eq!(effects, [welcome(10, false, given)]);
+    }
+}
+
+#[test]
+fn a_cursor_is_honoured_or_answered_by_resync_never_half() {
+    let resume = |epoch: &str, offset: u64| {
+        welcomed(&format!(r#""views":[],"resume":{{"epoch":"{epoch}","offset":{offset}}}"#)).1
+    };
+    let ours = "0000000000000007";
+    assert_eq!(resume(ours, 4), [welcome(4, true, 262_144), "read after 4".to_owned()]);
+    let mark = r#"{"type":"mark","offset":10,"sent":0}"#.to_owned();
+    assert_eq!(resume(ours, 10), [welcome(10, true, 262_144), mark]);
+    let resync = |reason| format!(r#"{{"type":"resync","reason":"{reason}","epoch":"{ours}","offset":10}}"#);
+    assert_eq!(resume(ours, 11), [welcome(10, false, 262_144), resync("ahead")]);
+    assert_eq!(resume("0000000000000008", 4), [welcome(10, false, 262_144), resync("epoch")]);
+}
+
+#[test]
+fn live_events_are_sent_once_and_only_where_they_match() {
+    let (mut session, _) = welcomed(r#""views":["queue:1"]"#);
+    assert!(matches!(session.offer(&entry(11, 1, 1)), Offer::Send));
+    assert!(matches!(session.offer(&entry(11, 1, 1)), Offer::Pass));
+    assert!(matches!(session.offer(&entry(12, 2, 1)), Offer::Pass));
+    assert!(matches!(session.offer(&entry(13, 1, 1)), Offer::Send));
+    let mark = told(&session.tick(Tick(1000), Offset(14)));
+    assert_eq!(mark, [r#"{"type":"mark","offset":14,"sent":2}"#]);
+    assert_eq!(session.deadline(), Some(Tick(2000)));
+}
+
+#[test]
+fn a_full_window_makes_it_lag_until_acks_free_half() {
+    let (mut session, _) = welcomed(r#""views":["tenant"],"window":4096"#);
+    let log: Vec<_> = (11..=60).map(|offset| entry(offset, 1, 900)).collect();
+    let mut live = 0;
+    let lag = log.iter().find_map(|entry| match session.offer(entry) {
+        Offer::Send => {
+            live += 1;
+            None
+        }
+        Offer::Lag(mark) => Some(payload(&mark)),
+        Offer::Pass => None,
+    });
+    assert_eq!((live, lag.as_deref()), (4, Some(r#"{"type":"mark","offset":14,"sent":4}"#)));
+    assert!(session.is_lagging());
+    assert!(matches!(session.offer(&log[5]), Offer::Pass));
+    assert!(say(&mut session, r#"{"type":"ack","offset":11}"#, 1).is_empty());
+    assert_eq!(say(&mut session, r#"{"type":"ack","offset":14}"#, 1), ["read after 14"]);
+    let page = told(&session.page(&log[4..], Offset(60)));
+    let mark = r#"{"type":"mark","offset":18,"sent":8}"#;
+    assert_eq!(page, ["event 15", "event 16", "event 17", "event 18", mark]);
+}
+
+#[test]
+fn a_replay_goes_on_until_it_has_reached_the_feed() {
+    let (mut session, _) =
+        welcomed(r#""views":["queue:1"],"resume":{"epoch":"0000000000000007","offset":8}"#);
+    assert!(matches!(session.offer(&entry(11, 1, 1)), Offer::Pass));
+    let page = told(&session.page(&[entry(9, 1, 1), entry(10, 2, 1)], Offset(11)));
+    assert_eq!(page, ["event 9", "read after 10"]);
+    // The log is ahead of the feed: what is offered later is known already.
+    let page = told(&session.page(&[entry(11, 1, 1), entry(12, 1, 1)], Offset(11)));
+    assert_eq!(page, ["event 11", "event 12", r#"{"type":"mark","offset":12,"sent":3}"#]);
+    assert!(matches!(session.offer(&entry(12, 1, 1)), Offer::Pass));
+    assert!(matches!(session.offer(&entry(13, 1, 1)), Offer::Send));
+}
+
+#[test]
+fn a_gap_in_the_feed_is_read_from_the_log() {
+    let (mut session, _) = welcomed(r#""views":["tenant"]"#);
+    assert!(matches!(session.offer(&entry(11, 1, 1)), Offer::Send));
+    assert_eq!(told(&session.missed(Offset(11))), ["read after 11"]);
+    assert!(told(&session.missed(Offset(11))).is_empty());
+}
+
+#[test]
+fn a_log_with_a_hole_closes() {
+    for page in [vec![], vec![entry(6, 1, 1)], vec![entry(5, 1, 1), entry(7, 1, 1)]] {
+        let (mut session, _) = welcomed(r#""views":[],"resume":{"epoch":"0000000000000007","offset":4}"#);
+        let closed = told(&session.page(&page, Offset(10)));
+        assert!(closed.last().unwrap().starts_with("close 4002"), "{closed:?}");
+    }
+}
+
+#[test]
+fn what_the_protocol_does_not_allow_closes_with_what_would_be_right() {
+    for (text, wanted) in [
+        (r#"{"type":"ack","offset":1}"#, "close 4201 the first message is hello; this one is ack"),
+        (r#"{"type":"helo"}"#, "expected one of hello"),
+        (r#"{"type":"hello","token":"t","views":["queue:x"]}"#, "expected mine, queue:<id>"),
+        ("nonsense", "close 4201"),
+    ] {
+        let closed = say(&mut new_session(), text, 0);
+        assert!(closed.len() == 1 && closed[0].contains(wanted), "{text}: {closed:?}");
+    }
+    for (text, wanted) in [
+        (r#"{"type":"hello","token":"t","views":[]}"#, "hello came twice"),
+        (r#"{"type":"ack","offset":11}"#, "the newest that this session was told is 10"),
+    ] {
+        let (mut session, _) = welcomed(r#""views":["mine"]"#);
+        let closed = say(&mut session, text, 0);
+        assert!(closed[0] == "unwatch mine" && closed[1].contains(wanted), "{text}: {closed:?}");
+        assert!(session.is_closed() && session.deadline().is_none());
+        assert!(say(&mut session, text, 0).is_empty());
+    }
+    let long = format!(r#"{{"type":"{}"}}"#, "x".repeat(CLIENT_MESSAGE_BYTES_MAX));
+    assert!(say(&mut new_session(), &long, 0)[0].starts_with("close 4202"));
+}
+
+#[test]
+fn a_second_message_before_welcome_is_refused() {
+    let mut session = new_session();
+    say(&mut session, r#"{"type":"hello","token":"t","views":[]}"#, 0);
+    assert!(say(&mut session, r#"{"type":"ack","offset":1}"#, 0)[0].contains("wait for it after hello"));
+}
+
+#[test]
+fn silence_expiry_and_a_missing_hello_close() {
+    let mut silent = new_session();
+    assert_eq!(silent.deadline(), Some(Tick(500)));
+    assert!(told(&silent.tick(Tick(499), Offset(0))).is_empty());
+    assert_eq!(told(&silent.tick(Tick(500), Offset(0))), ["close 4102 no hello in time"]);
+
+    let (mut quiet, _) = welcomed(r#""views":[]"#);
+    quiet.heard(Tick(300));
+    assert_eq!(told(&quiet.tick(Tick(2000), Offset(10))).len(), 1);
+    assert_eq!(quiet.deadline(), Some(Tick(2800)));
+    assert!(told(&quiet.tick(Tick(2799), Offset(10))).is_empty());
+    assert!(told(&quiet.tick(Tick(2800), Offset(10)))[0].starts_with("close 4001"));
+
+    let (mut expiring, _) = welcomed(r#""views":[]"#);
+    assert_eq!(told(&expiring.refreshed(Some(Tick(700)))), [r#"{"type":"result"}"#]);
+    assert_eq!(expiring.deadline(), Some(Tick(700)));
+    assert_eq!(told(&expiring.tick(Tick(700), Offset(10))), ["close 4200 the token has expired"]);
+}
+
+#[test]
+fn views_change_while_open() {
+    let (mut session, _) = welcomed(r#""views":["queue:1"]"#);
+    let text = r#"{"type":"subscribe","id":"s","views":["ticket:3","queue:1","ticket:3"]}"#;
+    assert_eq!(say(&mut session, text, 0), ["watch ticket:3", r#"{"type":"result","id":"s"}"#]);
+    let text = r#"{"type":"unsubscribe","id":"u","views":["queue:1","queue:9"]}"#;
+    assert_eq!(say(&mut session, text, 0), ["unwatch queue:1", r#"{"type":"result","id":"u"}"#]);
+    assert!(matches!(session.offer(&entry(11, 1, 1)), Offer::Pass));
+
+    let many: Vec<String> = (1..=256).map(|ticket| format!("\"queue:{ticket}\"")).collect();
+    let text = format!(r#"{{"type":"subscribe","id":"m","views":[{}]}}"#, many.join(","));
+    let refused = say(&mut session, &text, 0);
+    assert_eq!(refused.len(), 1);
+    assert!(refused[0].contains(r#""error":{"code":"too_many_views","status":422"#), "{refused:?}");
+}
+
+#[test]
+fn commands_are_bounded_and_answered() {
+    let (mut session, _) = welcomed(r#""views":[]"#);
+    let text = r#"{"type":"command","id":"c","ticket":1,"command":{"type":"claim"}}"#;
+    for _ in 0..SESSION_COMMANDS_MAX {
+        assert_eq!(say(&mut session, text, 0), [r#"command c {"type":"claim"}"#]);
+    }
+    assert!(say(&mut session, text, 0)[0].contains(r#""code":"overload""#));
+    assert_eq!(told(&session.answered("c", b"{\"x\":1}")), [r#"{"type":"result","id":"c","event":{"x":1}}"#]);
+    assert_eq!(say(&mut session, text, 0).len(), 1);
+    assert_eq!(told(&session.rejected("c", b"{}")), [r#"{"type":"result","id":"c","error":{}}"#]);
+}
+
+#[test]
+fn drain_tells_open_sessions_and_closes_the_rest() {
+    let (mut session, _) = welcomed(r#""views":[]"#);
+    assert_eq!(told(&session.drain(5, 9)), [r#"{"type":"drain","after_ms":5,"spread_ms":9}"#]);
+    assert!(session.is_open());
+    assert_eq!(told(&session.close(CloseCode::Drain, "draining")), ["close 4000 draining"]);
+    assert_eq!(told(&new_session().drain(5, 9)), ["close 4000 draining"]);
+}
+
+#[test]
+fn a_page_may_be_as_long_as_its_limit() {
+    let (mut session, _) = welcomed(r#""views":[],"resume":{"epoch":"0000000000000007","offset":0}"#);
+    let page: Vec<_> = (1..=REPLAY_EVENTS_MAX as u64).map(|offset| entry(offset, 1, 1)).collect();
+    assert_eq!(told(&session.page(&page, Offset(600))), ["read after 512"]);
+}

@@ -1,0 +1,154 @@
+//! Random commands against a plain reference model of a ticket.
+
+use proptest::prelude::*;
+use waggle_core::id::{AgentId, Fence, QueueId, Version};
+use waggle_core::ticket::{
+    Actor, Authority, Category, Cell, Expect, Hold, Intent, Lifecycle, Priority, Refusal, Right, Status,
+};
+
+/// What a ticket is, in the plainest terms.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Model {
+    version: u32,
+    status: Status,
+    fence: u32,
+    holder: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    authority: Authority,
+    expect: Expect,
+    fence: Option<Fence>,
+    intent: Intent,
+}
+
+fn status() -> impl Strategy<Value = Status> {
+    (0_u8..6).prop_map(Status::from_index)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let actor = prop_oneof![
+        8 => (1_u32..4).prop_map(|agent| Actor::Agent(AgentId(agent))),
+        1 => Just(Actor::Requester),
+        1 => Just(Actor::System),
+    ];
+    let right = prop_oneof![4 => Just(Right::Agent), 1 => Just(Right::Admin)];
+    let expect =
+        prop_oneof![3 => Just(Expect::Any), 1 => (1_u32..30).prop_map(|at| Expect::Version(Version(at)))];
+    let fence = prop_oneof![2 => Just(None), 3 => (0_u32..8).prop_map(|fence| Some(Fence(fence)))];
+    let intent = prop_oneof![
+        Just(Intent::Message),
+        prop::option::of(status()).prop_map(|status| Intent::Reply { status }),
+        Just(Intent::Note),
+        Just(Intent::Set { priority: Some(Priority::High), queue: Some(QueueId(2)) }),
+        status().prop_map(|to| Intent::Move { to }),
+        Just(Intent::Claim),
+        Just(Intent::Release),
+        (1_u32..4).prop_map(|agent| Intent::Assign { agent: AgentId(agent) }),
+    ];
+    (actor, right, expect, fence, intent).prop_map(|(actor, right, expect, fence, intent)| Step {
+        authority: Authority { actor, right },
+        expect,
+        fence,
+        intent,
+    })
+}
+
+impl Model {
+    /// The rules as the documentation tells them, one after the other.
+    fn apply(self, step: Step) -> Option<Model> {
+        let table = Lifecycle::default_table();
+        let mut next = Model { version: self.version + 1, ..self };
+        if matches!(step.expect, Expect::Version(expected) if expected.0 != self.version) {
+            return None;
+        }
+        if step.fence.is_some_and(|fence| self.holder.is_none() || fence.0 != self.fence) {
+            return None;
+        }
+        if table.category(self.status) == Category::Closed {
+            return None;
+        }
+        let reopened = match table.category(self.status) {
+            Category::Pending | Category::OnHold | Category::Solved => table.open(),
+            _ => self.status,
+        };
+        let taken = if table.category(self.status) == Category::New { table.open() } else { self.status };
+        let Actor::Agent(AgentId(agent)) = step.authority.actor else {
+            next.status = reopened;
+            return (step.intent == Intent::Message).then_some(next);
+        };
+        let is_admin = step.authority.right == Right::Admin;
+        let may_write = match self.holder {
+            None => true,
+            Some(_) if is_admin => true,
+            Some(holder) => step.fence.is_some() && holder == agent,
+        };
+        let to = |target: Status| table.edge(self.status, target).map(|edge| edge.to);
+        match step.intent {
+            Intent::Message => next.status = reopened,
+            Intent::Note => {}
+            Intent::Claim if self.holder.is_some() && step.fence.is_none() => return None,
+            Intent::Claim => {
+                (next.holder, next.fence, next.status) = (Some(agent), self.fence + 1, taken);
+            }
+            _ if !may_write => return None,
+            Intent::Set { .. } => {}
+            Intent::Reply { status: None } => next.status = taken,
+            Intent::Reply { status: Some(target) } if target == self.status => next.status = taken,
+            Intent::Reply { status: Some(target) } | Intent::Move { to: target } => next.status = to(target)?,
+            Intent::Release => {
+                self.holder?;
+                next.holder = None;
+            }
+            Intent::Assign { agent } => {
+                (next.holder, next.fence, next.status) = (Some(agent.0), self.fence + 1, taken);
+            }
+        }
+        Some(next)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn the_cell_does_what_the_model_does(steps in prop::collection::vec(step(), 1..40)) {
+        let initial = Lifecycle::default_table().initial();
+        let cell = Cell::new(Version(1), initial, Fence(0), None);
+        let mut model = Model { version: 1, status: initial, fence: 0, holder: None };
+        for step in steps {
+            let before = cell.load();
+            let result = cell.reserve(step.authority, step.expect, step.fence, step.intent);
+            match (model.apply(step), result) {
+                (None, Err(_)) => prop_assert_eq!(cell.load(), before, "a refusal changes nothing"),
+                (Some(next), Ok(reserved)) => {
+                    let word = reserved.word;
+                    prop_assert_eq!(word, cell.load());
+                    prop_assert_eq!(reserved.transition.version, word.version());
+                    let seen = (word.version().0, word.status(), word.fence().0, word.hold() == Hold::Held);
+                    prop_assert_eq!(seen, (next.version, next.status, next.fence, next.holder.is_some()));
+                    if let Some(holder) = reserved.transition.holder {
+                        prop_assert_eq!(holder.map(|agent| agent.0), next.holder);
+                    }
+                    model = next;
+                }
+                (wanted, got) => prop_assert!(false, "{step:?} on {model:?}: wanted {wanted:?}, got {got:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_end_with_an_error() {
+    let open = Lifecycle::default_table().open();
+    let ana = Authority { actor: Actor::Agent(AgentId(1)), right: Right::Agent };
+    let last = Cell::new(Version(u32::MAX - 1), open, Fence(0), None);
+    assert!(last.reserve(ana, Expect::Any, None, Intent::Note).is_ok());
+    let refused = last.reserve(ana, Expect::Any, None, Intent::Note);
+    assert!(matches!(refused, Err(Refusal::Exhausted { what: "events", .. })));
+    let fenced = Cell::new(Version(1), open, Fence((1 << 25) - 2), None);
+    assert!(fenced.reserve(ana, Expect::Any, None, Intent::Claim).is_ok());
+    let refused = fenced.reserve(ana, Expect::Any, Some(Fence((1 << 25) - 1)), Intent::Claim);
+    assert!(matches!(refused, Err(Refusal::Exhausted { what: "claims", .. })));
+}

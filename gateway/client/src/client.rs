@@ -1,0 +1,152 @@
+//! The client as an application sees it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::Stream;
+use serde_json::value::RawValue;
+use tokio::sync::{mpsc, oneshot};
+use waggle_core::id::{Cursor, TicketId};
+use waggle_core::limits::{CLIENT_ITEMS_MAX, SESSION_COMMANDS_MAX};
+use waggle_core::push::{ClientConfig, EventMessage, Start, View};
+
+use crate::command::{CommandFailure, CommandRequest};
+use crate::driver::Driver;
+use crate::endpoint::EndpointError;
+use crate::item::Item;
+
+/// Bytes read from a socket at a time where not said otherwise.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
+
+/// Sends commands over a push connection. Cheap to clone; the connection lives as long as its
+/// [`Items`].
+#[derive(Debug, Clone)]
+pub struct Client {
+    commands: mpsc::Sender<CommandRequest>,
+}
+
+/// Says what a client is for. See [`Client::builder`].
+#[derive(Debug, Clone)]
+pub struct Builder {
+    url: String,
+    config: ClientConfig,
+    read_buffer_bytes: usize,
+}
+
+/// What happens, in order: a stream of [`Item`]s. Dropping it closes the connection.
+#[derive(Debug)]
+pub struct Items {
+    items: mpsc::Receiver<Item>,
+}
+
+impl Client {
+    /// A client of the gateway at `url` (`ws://host:port/v1/push` or `unix:///path`), with an API token.
+    /// It watches nothing until views are named.
+    #[must_use]
+    pub fn builder(url: impl Into<String>, token: impl Into<String>) -> Builder {
+        let config =
+            ClientConfig { token: token.into(), views: Vec::new(), start: Start::Now, window: None, seed: 0 };
+        Builder { url: url.into(), config, read_buffer_bytes: READ_BUFFER_BYTES }
+    }
+
+    /// Carries out a command: `ticket` is `None` for create; `command` is the same JSON object as over
+    /// HTTP; the same `key` gives one effect and the same answer however often it is sent.
+    ///
+    /// # Errors
+    /// Where it was refused, not sent, or its answer was lost; see [`CommandFailure`].
+    pub async fn command(
+        &self,
+        ticket: Option<TicketId>,
+        command: Box<RawValue>,
+        key: Option<&str>,
+    ) -> Result<EventMessage, CommandFailure> {
+        let (answer, answered) = oneshot::channel();
+        let request = CommandRequest { ticket, key: key.map(str::to_owned), command, answer };
+        self.commands.send(request).await.map_err(|_| CommandFailure::Stopped)?;
+        answered.await.unwrap_or(Err(CommandFailure::Lost))
+    }
+}
+
+impl Builder {
+    /// What to watch.
+    #[must_use]
+    pub fn views(mut self, views: impl IntoIterator<Item = View>) -> Self {
+        self.config.views = views.into_iter().collect();
+        self
+    }
+
+    /// Goes on after what was delivered before.
+    #[must_use]
+    pub fn resume(mut self, cursor: Cursor) -> Self {
+        self.config.start = Start::After(cursor);
+        self
+    }
+
+    /// Starts with the first event of the log instead of with what happens from now on.
+    #[must_use]
+    pub fn from_start(mut self) -> Self {
+        self.config.start = Start::Beginning;
+        self
+    }
+
+    /// Bytes of unacknowledged events to take, within the server's bounds.
+    #[must_use]
+    pub fn window(mut self, bytes: u32) -> Self {
+        self.config.window = Some(bytes);
+        self
+    }
+
+    /// Fixes the jitter of pauses; drawn at random where not said.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.config.seed = seed;
+        self
+    }
+
+    /// Bytes read from the socket at a time: 4096 where not said. More is faster where much comes.
+    #[must_use]
+    pub fn read_buffer_bytes(mut self, bytes: usize) -> Self {
+        self.read_buffer_bytes = bytes.max(512);
+        self
+    }
+
+    /// Starts the client on the current tokio runtime. It connects, and connects again, by itself.
+    ///
+    /// # Errors
+    /// Where the address is none.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn connect(mut self) -> Result<(Client, Items), EndpointError> {
+        let endpoint = self.url.parse()?;
+        if self.config.seed == 0 {
+            // Without randomness from the system, clients only come back closer together.
+            self.config.seed = getrandom::u64().unwrap_or(1);
+        }
+        let (items_in, items) = mpsc::channel(CLIENT_ITEMS_MAX);
+        let (commands, commands_out) = mpsc::channel(SESSION_COMMANDS_MAX);
+        let driver = Driver::new(self.config, endpoint, self.read_buffer_bytes, items_in, commands_out);
+        tokio::spawn(driver.run());
+        Ok((Client { commands }, Items { items }))
+    }
+}
+
+impl Items {
+    /// The next item; `None` after [`Item::Stopped`].
+    pub async fn next(&mut self) -> Option<Item> {
+        self.items.recv().await
+    }
+
+    /// The next item where one is there already.
+    pub fn next_ready(&mut self) -> Option<Item> {
+        self.items.try_recv().ok()
+    }
+}
+
+impl Stream for Items {
+    type Item = Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+        self.items.poll_recv(cx)
+    }
+}

@@ -1,0 +1,182 @@
+//! `wagglectl feed`: rows become incoming tickets.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::Method;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use tokio::task::JoinSet;
+
+use waggle_core::limits::FEED_ATTEMPTS_MAX;
+
+use super::api::{Api, Ask};
+use super::args::{FeedArgs, Format, Global};
+use super::failure::{Exit, Failure};
+use super::rows::{Row, Rows};
+
+/// Between two lines of progress where there is no terminal.
+const REPORT_SECONDS: u64 = 5;
+/// Bad and refused rows that are told one by one; the rest is only counted.
+const TOLD_MAX: u64 = 50;
+
+/// What came of a feed.
+#[derive(Debug, Default, Serialize)]
+struct Summary {
+    rows: u64,
+    created: u64,
+    bad: u64,
+    refused: u64,
+    seconds: f64,
+    tickets_per_second: f64,
+}
+
+struct Feed {
+    api: Arc<Api>,
+    summary: Summary,
+    bar: ProgressBar,
+    started: Instant,
+    reported: Instant,
+    is_terminal: bool,
+    /// What ends the feed.
+    failure: Option<Failure>,
+}
+
+pub(crate) async fn run(global: &Global, args: &FeedArgs) -> Result<Exit, Failure> {
+    let rows = match &args.csv {
+        Some(path) => Rows::csv(path, &args.column, args.requester_column.as_deref())?,
+        None => Rows::stdin(),
+    };
+    let name =
+        args.csv.as_ref().and_then(|path| path.file_name()).map_or("-".into(), |it| it.to_string_lossy());
+    let mut feed = Feed::new(Arc::new(Api::new(&global.api, &global.token, FEED_ATTEMPTS_MAX)?));
+    feed.all(rows, args, &name).await;
+    feed.finish(global.output)
+}
+
+impl Feed {
+    fn new(api: Arc<Api>) -> Self {
+        let is_terminal = std::io::stderr().is_terminal();
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} tickets  {per_sec}  {elapsed}") {
+            bar.set_style(style);
+        }
+        let now = Instant::now();
+        Self {
+            api,
+            summary: Summary::default(),
+            bar,
+            started: now,
+            reported: now,
+            is_terminal,
+            failure: None,
+        }
+    }
+
+    async fn all(&mut self, mut rows: Rows, args: &FeedArgs, name: &str) {
+        let mut sending = JoinSet::new();
+        let begun = tokio::time::Instant::now();
+        let mut sent = 0_u64;
+        while self.failure.is_none() && args.limit.is_none_or(|limit| self.summary.rows < limit) {
+            // Reading stdin may wait for its writer.
+            let Ok((row, rest)) = tokio::task::spawn_blocking(move || (rows.next(), rows)).await else {
+                break;
+            };
+            rows = rest;
+            let Some(row) = row else { break };
+            self.summary.rows += 1;
+            let row = match row {
+                Ok(row) => row,
+                Err(bad) => {
+                    self.summary.bad += 1;
+                    self.tell(self.summary.bad, &bad.to_string());
+                    continue;
+                }
+            };
+            if args.rate > 0.0 {
+                let due = begun + Duration::from_secs_f64(sent as f64 / args.rate);
+                tokio::time::sleep_until(due).await;
+            }
+            while sending.len() >= usize::from(args.concurrency)
+                && let Some(done) = sending.join_next().await
+            {
+                self.count(done);
+            }
+            sent += 1;
+            let ask = ask(&row, args, name);
+            let api = Arc::clone(&self.api);
+            sending.spawn(async move { (row.line, api.send(&ask).await) });
+        }
+        while let Some(done) = sending.join_next().await {
+            self.count(done);
+        }
+    }
+
+    fn count(&mut self, done: Result<(u64, Result<bytes::Bytes, Failure>), tokio::task::JoinError>) {
+        match done {
+            Ok((_, Ok(_))) => {
+                self.summary.created += 1;
+                self.bar.inc(1);
+                self.report();
+            }
+            Ok((line, Err(failure))) if failure.exit == Exit::Refused => {
+                self.summary.refused += 1;
+                self.tell(self.summary.refused, &format!("line {line}: {failure}; passed over"));
+            }
+            Ok((_, Err(failure))) => self.failure = Some(failure),
+            Err(error) => self.failure = Some(Failure::local("a request was abandoned", error)),
+        }
+    }
+
+    fn tell(&self, nth: u64, problem: &str) {
+        if nth <= TOLD_MAX {
+            self.bar.suspend(|| eprintln!("{problem}"));
+        } else if nth == TOLD_MAX + 1 {
+            self.bar.suspend(|| eprintln!("further ones are counted"));
+        }
+    }
+
+    fn report(&mut self) {
+        if !self.is_terminal && self.reported.elapsed().as_secs() >= REPORT_SECONDS {
+            self.reported = Instant::now();
+            eprintln!("{} tickets", self.summary.created);
+        }
+    }
+
+    fn finish(mut self, format: Format) -> Result<Exit, Failure> {
+        self.bar.finish_and_clear();
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.summary.seconds = (seconds * 1_000.0).round() / 1_000.0;
+        self.summary.tickets_per_second = (self.summary.created as f64 / seconds.max(1e-3)).round();
+        let Summary { rows, created, bad, refused, seconds, tickets_per_second } = &self.summary;
+        match format {
+            Format::Json => println!("{}", serde_json::to_string(&self.summary).unwrap_or_default()),
+            Format::Human => println!(
+                "{created} tickets from {rows} rows ({bad} bad, {refused} refused) in {seconds:.1} s, {tickets_per_second}/s"
+            ),
+        }
+        match self.failure {
+            Some(failure) => Err(failure),
+            None if *refused > 0 => Ok(Exit::Refused),
+            None => Ok(Exit::Ok),
+        }
+    }
+}
+
+fn ask(row: &Row, args: &FeedArgs, name: &str) -> Ask {
+    let body = serde_json::json!({
+        "type": "create",
+        "queue": args.queue,
+        "subject": row.subject(),
+        "requester": row.requester,
+        "text": row.text,
+    });
+    Ask {
+        method: Method::POST,
+        path: "/v1/tickets".to_owned(),
+        body: body.to_string().into(),
+        key: Some(row.key(name, args.queue, &args.salt)),
+        if_match: None,
+    }
+}

@@ -1,0 +1,29 @@
+//! What `wagglectl` does, one module a command.
+
+mod already;
+mod api;
+pub(crate) mod args;
+pub(crate) mod failure;
+mod feed;
+mod output;
+mod render;
+mod rows;
+mod state;
+mod ticket;
+mod watch;
+
+use args::{Args, Task};
+use failure::{Exit, Failure};
+
+/// Carries out one command line.
+pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
+    match args.task {
+        Task::Watch(watch) => watch::run(&args.global, &watch).await,
+        Task::Ticket { task } => ticket::run(&args.global, task).await,
+        Task::Feed(feed) => feed::run(&args.global, &feed).await,
+        Task::Completion { shell } => {
+            args::completion(shell);
+            Ok(Exit::Ok)
+        }
+    }
+}

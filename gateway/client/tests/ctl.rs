@@ -1,0 +1,307 @@
+//! The real `wagglectl` against small servers.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const TICKETS: u64 = 10_003;
+const RUNS: u64 = 10;
+
+fn event(offset: u64) -> String {
+    format!(
+        r#"{{"type":"event","offset":{offset},"ticket":{offset},"version":1,"kind":"created","at":5,"actor":"requester","data":{{"queue":1,"subject":"where is my card","requester":"a@b","priority":"normal","status":"new","text":"It has not come yet, after three weeks."}}}}"#
+    )
+}
+
+/// Of a server: which session it has, from 1, and how many events it has sent there.
+type Sent = (u64, u64);
+
+/// A push server that has one session at a time, each of the next 950 events; the last one has all.
+async fn serve_push(listener: TcpListener, sent: watch::Sender<Sent>) {
+    for number in 1..=RUNS + 1 {
+        let (stream, _) = listener.accept().await.unwrap();
+        // It fails where the client is killed.
+        let _ = session(stream, &sent, number).await;
+    }
+}
+
+async fn session(
+    stream: TcpStream,
+    sent: &watch::Sender<Sent>,
+    number: u64,
+) -> Result<(), tokio_tungstenite::tungstenite::Error> {
+    #[expect(clippy::result_large_err, reason = "the callback's type is the library's")]
+    let check = |request: &server::Request, mut response: server::Response| {
+        let asked = request.headers().get("sec-websocket-protocol").unwrap();
+        response.headers_mut().insert("sec-websocket-protocol", asked.clone());
+        Ok(response)
+    };
+    let mut socket = tokio_tungstenite::accept_hdr_async(stream, check).await?;
+    let Some(Ok(Message::Text(hello))) = socket.next().await else { return Ok(()) };
+    let hello: Value = serde_json::from_str(&hello).unwrap();
+    let from = hello["resume"]["offset"].as_u64();
+    let welcome = json!({"type": "welcome", "session": 1, "node": "a", "epoch": "0000000000000001",
+        "offset": from.unwrap_or(0), "resumed": from.is_some(), "heartbeat_ms": 30_000, "window": 65_536});
+    socket.send(Message::text(welcome.to_string())).await?;
+    let is_last = number > RUNS;
+    let from = from.unwrap_or(0);
+    let to = if is_last { TICKETS } else { TICKETS.min(from + 950) };
+    for offset in from + 1..=to {
+        socket.feed(Message::text(event(offset))).await?;
+        if offset % 7 == 0 || offset == to {
+            socket.flush().await?;
+            sent.send_replace((number, offset - from));
+        }
+    }
+    if is_last {
+        socket.close(Some(CloseFrame { code: 4200.into(), reason: "the end".into() })).await?;
+    }
+    while let Some(Ok(_)) = socket.next().await {}
+    Ok(())
+}
+
+fn wagglectl(push: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wagglectl"));
+    command.args(["--push", push, "--token", "secret"]).args(args);
+    command.stdin(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+fn kill(child: &Child, signal: &str) {
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+}
+
+async fn wait(mut child: Child) -> Option<i32> {
+    tokio::task::spawn_blocking(move || child.wait().unwrap().code()).await.unwrap()
+}
+
+/// Runs `watch` eleven times, ten of which are killed at some moment while tickets come.
+async fn watched(folder: &Path, format: &str, is_out: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let push = format!("ws://{}/v1/push", listener.local_addr().unwrap());
+    let (sent_in, mut sent) = watch::channel((0, 0));
+    let server = tokio::spawn(serve_push(listener, sent_in));
+    let (state, out) = (folder.join("state"), folder.join("out"));
+    let (state_name, out_name) = (state.to_str().unwrap(), out.to_str().unwrap());
+    let mut args = vec!["watch", "--from-start", "--state", state_name, "--output", format];
+    if is_out {
+        args.extend(["--out", out_name]);
+    }
+    let start = || {
+        let stdout: Stdio = match is_out {
+            true => Stdio::null(),
+            false => append(&out).into(),
+        };
+        wagglectl(&push, &args).stdout(stdout).spawn().unwrap()
+    };
+    for (run, signal) in (1..=RUNS).zip(["-KILL", "-TERM", "-KILL", "-INT", "-KILL"].iter().cycle()) {
+        let child = start();
+        let goal = run * 93;
+        let reached = sent.wait_for(|(session, count)| *session == run && *count >= goal);
+        tokio::time::timeout(PATIENCE, reached).await.unwrap().unwrap();
+        kill(&child, signal);
+        let code = wait(child).await;
+        assert_eq!(code, if *signal == "-KILL" { None } else { Some(0) }, "{signal}");
+    }
+    assert_eq!(tokio::time::timeout(PATIENCE, wait(start())).await.unwrap(), Some(5));
+    server.abort();
+    std::fs::read_to_string(out).unwrap()
+}
+
+fn append(path: &Path) -> File {
+    OpenOptions::new().create(true).append(true).open(path).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_ticket_once_as_json_on_stdout() {
+    let folder = tempfile::tempdir().unwrap();
+    let printed = watched(folder.path(), "json", false).await;
+    let expected: String = (1..=TICKETS).map(|offset| event(offset) + "\n").collect();
+    assert!(printed == expected, "{} lines", printed.lines().count());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_ticket_once_for_people_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let printed = watched(folder.path(), "human", true).await;
+    let numbers: Vec<u64> =
+        printed.lines().map(|line| line.split(['#', ' ']).nth(2).unwrap().parse().unwrap()).collect();
+    let expected: Vec<u64> = (1..=TICKETS).collect();
+    assert!(numbers == expected, "{} lines", numbers.len());
+}
+
+/// What the API was asked, and tickets by their key.
+#[derive(Default)]
+struct Books {
+    asked: Vec<(String, Value, BTreeMap<String, String>)>,
+    keys: Vec<String>,
+    is_overloaded: bool,
+}
+
+async fn serve_api(listener: TcpListener, books: Arc<Mutex<Books>>) {
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let books = Arc::clone(&books);
+        tokio::spawn(async move {
+            let service = service_fn(|request| answer(request, &books));
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    books: &Mutex<Books>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let headers =
+        parts.headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+    let headers: BTreeMap<String, String> = headers.collect();
+    let asked = format!("{} {}", parts.method, parts.uri);
+    let mut books = books.lock().unwrap();
+    books.asked.push((asked.clone(), body.clone(), headers.clone()));
+    let (status, body) = match asked.as_str() {
+        "GET /v1/tickets/17" => (
+            200,
+            json!({"id": 17, "queue": 2, "subject": "Card", "requester": "a@b",
+            "priority": "normal", "status": "open", "version": 4, "assignee": 3, "fence": 6,
+            "follow_up_of": null, "created_at": 0, "updated_at": 0}),
+        ),
+        "GET /v1/me" => (200, json!({"tenant": {"id": 1, "name": "t"}, "agent": {"id": 3, "name": "n"}})),
+        "GET /v1/tickets/17/messages?limit=200" => (200, json!({"items": [event_value()], "next": "n2"})),
+        "GET /v1/tickets/17/messages?limit=200&cursor=n2" => {
+            (200, json!({"items": [event_value()], "next": null}))
+        }
+        "POST /v1/tickets" if std::mem::take(&mut books.is_overloaded) => (503, json!({"code": "overload"})),
+        "POST /v1/tickets" => {
+            books.keys.push(headers["idempotency-key"].clone());
+            (201, event_value())
+        }
+        "POST /v1/tickets/17/commands" => (200, event_value()),
+        _ => (
+            404,
+            json!({"code": "not_found", "title": "Not found", "status": 404, "detail": "no such ticket"}),
+        ),
+    };
+    let body = Full::new(Bytes::from(body.to_string()));
+    Ok(Response::builder().status(status).body(body).unwrap())
+}
+
+fn event_value() -> Value {
+    serde_json::from_str(&event(17)).unwrap()
+}
+
+struct Api {
+    url: String,
+    books: Arc<Mutex<Books>>,
+}
+
+impl Api {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let books = Arc::new(Mutex::new(Books::default()));
+        tokio::spawn(serve_api(listener, Arc::clone(&books)));
+        Self { url, books }
+    }
+
+    async fn run(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wagglectl"));
+        command.args(["--api", &self.url, "--token", "secret"]).args(args).stdin(Stdio::null());
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    }
+
+    fn last(&self) -> (String, Value, BTreeMap<String, String>) {
+        self.books.lock().unwrap().asked.last().unwrap().clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_carry_what_the_ticket_needs() {
+    let api = Api::start().await;
+    let done = api.run(&["ticket", "move", "17", "solved"]).await;
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    let (asked, body, headers) = api.last();
+    assert_eq!(asked, "POST /v1/tickets/17/commands");
+    assert_eq!(body, json!({"type": "move", "to": "solved", "expect": 4, "fence": 6}));
+    assert_eq!(headers["authorization"], "Bearer secret");
+    assert_eq!(headers["idempotency-key"].len(), 32);
+
+    api.run(&["ticket", "assign", "17", "9", "--any", "--fence", "5"]).await;
+    let (_, body, headers) = api.last();
+    assert_eq!(body, json!({"type": "assign", "agent": 9, "fence": 5}));
+    assert_eq!(headers["if-match"], "*");
+
+    api.run(&["ticket", "reply", "17", "done", "--status", "solved"]).await;
+    assert_eq!(api.last().1, json!({"type": "reply", "text": "done", "status": "solved", "fence": 6}));
+    api.run(&["ticket", "claim", "17"]).await;
+    assert_eq!(api.last().1, json!({"type": "claim"}));
+
+    let shown = api.run(&["ticket", "show", "17", "--output", "json"]).await;
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(
+        (shown["ticket"]["version"].as_u64(), shown["messages"].as_array().unwrap().len()),
+        (Some(4), 2)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_have_codes_and_reasons() {
+    let api = Api::start().await;
+    let missing = api.run(&["ticket", "show", "99"]).await;
+    assert_eq!(missing.status.code(), Some(4));
+    assert_eq!(String::from_utf8_lossy(&missing.stderr), "error: no such ticket (not_found)\n");
+    let nowhere = Api { url: "http://127.0.0.1:1".to_owned(), books: Arc::default() };
+    let unreachable = nowhere.run(&["ticket", "show", "1"]).await;
+    assert_eq!(unreachable.status.code(), Some(6));
+    assert!(String::from_utf8_lossy(&unreachable.stderr).contains("http://127.0.0.1:1 cannot be reached"));
+    assert_eq!(api.run(&["ticket", "show"]).await.status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_can_be_repeated() {
+    let api = Api::start().await;
+    api.books.lock().unwrap().is_overloaded = true;
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("questions.csv");
+    std::fs::write(&csv, "text,category\n\"a \"\"quoted\"\", one\",x\nbad\nthree,z\n").unwrap();
+    let args = ["feed", "--csv", csv.to_str().unwrap(), "--concurrency", "1", "--output", "json"];
+    let first = api.run(&args).await;
+    assert_eq!(first.status.code(), Some(0));
+    let summary: Value = serde_json::from_slice(&first.stdout).unwrap();
+    assert_eq!((&summary["rows"], &summary["created"], &summary["bad"]), (&json!(3), &json!(2), &json!(1)));
+    assert!(String::from_utf8_lossy(&first.stderr).contains("line 3: 1 fields; expected 2"));
+    api.run(&args).await;
+    let books = api.books.lock().unwrap();
+    let [a, b, c, d] = books.keys.as_slice() else { panic!("{:?}", books.keys) };
+    assert_eq!((a, b), (c, d));
+    assert_ne!(a, b);
+    let texts: Vec<&str> = books.asked.iter().map(|(_, body, _)| body["text"].as_str().unwrap()).collect();
+    let one = "a \"quoted\", one";
+    assert_eq!(texts, [one, one, "three", one, "three"], "the overloaded one again, with its key");
+}

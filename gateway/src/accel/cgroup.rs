@@ -1,0 +1,237 @@
+//! The cgroup v2 folder that the program is attached to, and the process's way into it and back.
+//!
+//! A `sock_ops` program sees the sockets of one cgroup, so the gateway lives in a cgroup of its own.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
+use std::process;
+
+use tracing::warn;
+
+const MOUNTS: &str = "/proc/self/mounts";
+const OWN: &str = "/proc/self/cgroup";
+const MEMBERS: &str = "cgroup.procs";
+/// Every cgroup but the root of the machine has this file.
+const NOT_IN_ROOT: &str = "cgroup.type";
+/// Followed by the process id of the gateway that made the folder.
+const CHILD_PREFIX: &str = "waggle-";
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CgroupError {
+    #[error("cgroup v2 is not mounted")]
+    NotMounted,
+    #[error("this process is in no cgroup v2")]
+    NoMembership,
+    #[error("{} is not a cgroup v2 folder", .0.display())]
+    NotACgroup(PathBuf),
+    #[error("cannot {action} {}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+}
+
+/// A cgroup to attach to; the process is not moved yet.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    dir: PathBuf,
+    handle: File,
+    /// Where the process lives now.
+    from: PathBuf,
+    made: Option<MadeFolder>,
+}
+
+/// The process lives in the cgroup until this is dropped; then it goes back.
+#[derive(Debug)]
+pub(super) struct Membership {
+    /// Set if the process was moved.
+    back_to: Option<PathBuf>,
+    // After `back_to` in reading and in dropping: a folder with members cannot be removed.
+    made: Option<MadeFolder>,
+}
+
+/// A cgroup folder of ours, removed on drop.
+#[derive(Debug)]
+struct MadeFolder(PathBuf);
+
+/// Finds the folder asked for, or makes one below the process's own.
+pub(super) fn prepare(explicit: Option<&Path>) -> Result<Prepared, CgroupError> {
+    let from = own_dir()?;
+    if let Some(dir) = explicit {
+        if !dir.join(MEMBERS).exists() {
+            return Err(CgroupError::NotACgroup(dir.to_owned()));
+        }
+        return Prepared::new(dir.to_owned(), from, None);
+    }
+    remove_leftovers(&from);
+    let child = from.join(format!("{CHILD_PREFIX}{}", process::id()));
+    match fs::create_dir(&child) {
+        Ok(()) => Prepared::new(child.clone(), from, Some(MadeFolder(child))),
+        // A container often has its cgroup mounted read-only. Its own cgroup holds nothing but the
+        // gateway, so that one serves; the machine's root would put the program on everyone.
+        Err(_) if from.join(NOT_IN_ROOT).exists() => Prepared::new(from.clone(), from, None),
+        Err(source) => Err(CgroupError::io("make", &child)(source)),
+    }
+}
+
+impl Prepared {
+    fn new(dir: PathBuf, from: PathBuf, made: Option<MadeFolder>) -> Result<Self, CgroupError> {
+        Ok(Self { handle: File::open(&dir).map_err(CgroupError::io("open", &dir))?, dir, from, made })
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn handle(&self) -> &File {
+        &self.handle
+    }
+
+    /// Moves the process into the cgroup, unless it is in it or below it.
+    pub(super) fn enter(self) -> Result<Membership, CgroupError> {
+        let inside = self.from.starts_with(&self.dir);
+        if !inside {
+            move_to(&self.dir)?;
+        }
+        Ok(Membership { back_to: (!inside).then_some(self.from), made: self.made })
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        if let Some(dir) = &self.back_to
+            && let Err(error) = move_to(dir)
+        {
+            warn!(error = %super::error::chain(&error), "the process stays in the accelerator's cgroup");
+        }
+        drop(self.made.take());
+    }
+}
+
+impl Drop for MadeFolder {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir(&self.0) {
+            warn!(dir = %self.0.display(), %error, "the accelerator's cgroup stays behind");
+        }
+    }
+}
+
+impl CgroupError {
+    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+/// Moves all threads of this process.
+fn move_to(dir: &Path) -> Result<(), CgroupError> {
+    // 0 is the writer itself, whatever pid namespace it is in.
+    fs::write(dir.join(MEMBERS), "0").map_err(CgroupError::io("move into", dir))
+}
+
+/// Removes what a gateway that was killed left here. Its program is gone already: the kernel detaches it
+/// with the process.
+fn remove_leftovers(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.strip_prefix(CHILD_PREFIX)) else {
+            continue;
+        };
+        let gone = pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists();
+        if gone {
+            // The kernel refuses this for a cgroup with members, which is what we want.
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+}
+
+fn own_dir() -> Result<PathBuf, CgroupError> {
+    let read = |path: &str| fs::read_to_string(path).map_err(CgroupError::io("read", Path::new(path)));
+    let mount = mount_point(&read(MOUNTS)?).ok_or(CgroupError::NotMounted)?;
+    let own = own_path(&read(OWN)?).ok_or(CgroupError::NoMembership)?;
+    let dir = mount.join(own);
+    if dir.join(MEMBERS).exists() {
+        Ok(dir)
+    } else {
+        // The mount shows another part of the tree than the process lives in.
+        Err(CgroupError::NotACgroup(dir))
+    }
+}
+
+/// The first cgroup v2 mount in the format of `/proc/self/mounts`.
+fn mount_point(mounts: &str) -> Option<PathBuf> {
+    mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ');
+        let (_, dir, kind) = (fields.next()?, fields.next()?, fields.next()?);
+        (kind == "cgroup2").then(|| unescaped(dir))
+    })
+}
+
+/// This process's place in cgroup v2, relative to the mount, in the format of `/proc/self/cgroup`.
+fn own_path(memberships: &str) -> Option<PathBuf> {
+    memberships.lines().find_map(|line| line.strip_prefix("0::/")).map(PathBuf::from)
+}
+
+/// Undoes the kernel's octal escapes of space, tab, newline and backslash.
+fn unescaped(field: &str) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let octal = match rest {
+            [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ..] => {
+                Some((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'))
+            }
+            _ => None,
+        };
+        bytes.push(octal.unwrap_or(*first));
+        rest = if octal.is_some() { &rest[4..] } else { tail };
+    }
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mount_point_is_found_beside_version_1_and_under_odd_names() {
+        let vectors = [
+            (
+                "tmpfs /sys/fs/cgroup tmpfs rw 0 0\n\
+                 cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n\
+                 cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n",
+                Some("/sys/fs/cgroup/unified"),
+            ),
+            ("cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\n", Some("/sys/fs/cgroup")),
+            ("none /mnt/my\\040cgroup\\134v2 cgroup2 rw 0 0\n", Some("/mnt/my cgroup\\v2")),
+            ("cgroup /sys/fs/cgroup/cpu cgroup rw 0 0\n", None),
+            ("", None),
+        ];
+        for (mounts, expected) in vectors {
+            assert_eq!(mount_point(mounts), expected.map(PathBuf::from), "{mounts}");
+        }
+    }
+
+    #[test]
+    fn the_own_path_is_relative_to_the_mount() {
+        let vectors = [
+            ("3:cpuset:/a\n0::/\n", Some("")),
+            ("0::/system.slice/waggle.service\n", Some("system.slice/waggle.service")),
+            ("3:cpuset:/a\n", None),
+        ];
+        for (memberships, expected) in vectors {
+            assert_eq!(own_path(memberships), expected.map(PathBuf::from));
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_no_cgroup_is_refused() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        // Where there is no cgroup v2 at all, that is the error, and as good.
+        let error = prepare(Some(dir.path())).expect_err("no cgroup");
+        assert!(!error.to_string().is_empty());
+    }
+}

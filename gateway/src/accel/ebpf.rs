@@ -1,0 +1,202 @@
+//! The first rung: the `sock_ops` program, loaded and attached to the gateway's cgroup.
+#![allow(unsafe_code, reason = "map keys and values are declared plain data")]
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
+use aya::programs::{CgroupAttachMode, SockOps};
+use aya::{Ebpf, EbpfLoader, Pod};
+use rustix::thread::{CapabilitySet, capabilities};
+use tracing::warn;
+use waggle_ebpf::abi::{MAP_COUNTERS, MAP_PROFILES, PROGRAM_PROFILES};
+use waggle_ebpf::{Counter, PortKey, Profile};
+
+use super::cgroup::{self, Membership};
+use super::log::{self, LogReader};
+use super::object_file::ObjectFile;
+use super::{AccelConfig, Unavailable};
+
+/// The level below which the program's log statements are active, as `aya-log` names it.
+const GLOBAL_LOG_LEVEL: &str = "AYA_LOG_LEVEL";
+
+/// Capabilities that loading and attaching need, besides `CAP_SYS_ADMIN` that holds both.
+const NEEDED: [(&str, CapabilitySet); 2] =
+    [("CAP_BPF", CapabilitySet::BPF), ("CAP_NET_ADMIN", CapabilitySet::NET_ADMIN)];
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Key(PortKey);
+// SAFETY: `PortKey` is `repr(C)` with no padding, and any bytes are a value of it.
+unsafe impl Pod for Key {}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Value(Profile);
+// SAFETY: `Profile` is `repr(C)` with no padding, and any bytes are a value of it.
+unsafe impl Pod for Value {}
+
+/// The program is attached, and the process lives in its cgroup. Dropping undoes both.
+pub(super) struct Attached {
+    profiles: HashMap<MapData, Key, Value>,
+    counters: PerCpuArray<MapData, u64>,
+    // The order of these is the order of undoing: detach, read the last log lines, leave the cgroup.
+    _bpf: Ebpf,
+    _log: Option<LogReader>,
+    _membership: Membership,
+    _sole: Sole,
+    cgroup: PathBuf,
+    object: String,
+}
+
+impl Attached {
+    /// Loads and attaches the program, then moves the process into the cgroup. On any failure all is as
+    /// before.
+    pub(super) fn start(config: &AccelConfig) -> Result<Self, Unavailable> {
+        let sole = Sole::claim()?;
+        let object = ObjectFile::open(config.object.as_deref())?;
+        check_capabilities()?;
+        let no_cgroup = |error: cgroup::CgroupError| Unavailable::Cgroup(error.into());
+        let prepared = cgroup::prepare(config.cgroup.as_deref()).map_err(no_cgroup)?;
+
+        let mut bpf = EbpfLoader::new()
+            .override_global(GLOBAL_LOG_LEVEL, &log::level(), false)
+            .load(&object.bytes)
+            .map_err(|error| Unavailable::Load(error.into()))?;
+        let profiles = take_map(&mut bpf, MAP_PROFILES)?;
+        let counters = take_map(&mut bpf, MAP_COUNTERS)?;
+        let log = LogReader::start(&mut bpf)
+            .inspect_err(|error| warn!(%error, "the eBPF programs' log is not read"))
+            .ok();
+        attach(&mut bpf, &prepared)?;
+
+        let cgroup = prepared.dir().to_owned();
+        Ok(Self {
+            profiles: HashMap::try_from(profiles).map_err(load_error)?,
+            counters: PerCpuArray::try_from(counters).map_err(load_error)?,
+            _bpf: bpf,
+            _log: log,
+            _membership: prepared.enter().map_err(no_cgroup)?,
+            _sole: sole,
+            cgroup,
+            object: object.origin,
+        })
+    }
+
+    /// Gives `key` this profile.
+    pub(super) fn put(&mut self, key: PortKey, profile: Profile) -> Result<(), MapError> {
+        self.profiles.insert(Key(key), Value(profile), 0)
+    }
+
+    /// Takes `key` out of the map.
+    pub(super) fn remove(&mut self, key: PortKey) -> Result<(), MapError> {
+        self.profiles.remove(&Key(key))
+    }
+
+    /// Whether the kernel's map holds exactly this.
+    pub(super) fn holds(&self, key: PortKey, profile: Profile) -> bool {
+        self.profiles.get(&Key(key), 0).is_ok_and(|Value(found)| found == profile)
+    }
+
+    /// The counter's sum over all CPUs.
+    pub(super) fn counter(&self, counter: Counter) -> Result<u64, MapError> {
+        let cells = self.counters.get(&counter.index(), 0)?;
+        Ok(cells.iter().sum())
+    }
+
+    /// The cgroup that the program is attached to.
+    pub(super) fn cgroup(&self) -> &Path {
+        &self.cgroup
+    }
+
+    /// Where the object came from.
+    pub(super) fn object(&self) -> &str {
+        &self.object
+    }
+}
+
+impl fmt::Debug for Attached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The maps have no `Debug`, and their descriptors would tell nothing.
+        f.debug_struct("Attached")
+            .field("cgroup", &self.cgroup)
+            .field("object", &self.object)
+            .finish_non_exhaustive()
+    }
+}
+
+fn attach(bpf: &mut Ebpf, cgroup: &cgroup::Prepared) -> Result<(), Unavailable> {
+    let program = bpf
+        .program_mut(PROGRAM_PROFILES)
+        .ok_or_else(|| Unavailable::Load(format!("it holds no program {PROGRAM_PROFILES}").into()))?;
+    let program: &mut SockOps = program.try_into().map_err(load_error)?;
+    program.load().map_err(load_error)?;
+    // A link, which is what this makes from Linux 5.7 on, lets others attach beside it whatever the mode
+    // says, and accepts no other mode. The kernel detaches it with the process.
+    program
+        .attach(cgroup.handle(), CgroupAttachMode::Single)
+        .map_err(|error| Unavailable::Attach { cgroup: cgroup.dir().to_owned(), source: error.into() })?;
+    Ok(())
+}
+
+fn take_map(bpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map, Unavailable> {
+    bpf.take_map(name).ok_or_else(|| Unavailable::Load(format!("it holds no map {name}").into()))
+}
+
+fn load_error(error: impl std::error::Error + Send + Sync + 'static) -> Unavailable {
+    Unavailable::Load(error.into())
+}
+
+fn check_capabilities() -> Result<(), Unavailable> {
+    // Where the kernel does not tell, loading will.
+    let Ok(sets) = capabilities(None) else {
+        return Ok(());
+    };
+    let missing = missing_capabilities(sets.effective);
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        let missing = missing.join(", ");
+        Err(Unavailable::Capability { missing })
+    }
+}
+
+fn missing_capabilities(effective: CapabilitySet) -> Vec<&'static str> {
+    if effective.contains(CapabilitySet::SYS_ADMIN) {
+        return Vec::new();
+    }
+    NEEDED.into_iter().filter(|(_, needed)| !effective.contains(*needed)).map(|(name, _)| name).collect()
+}
+
+/// Held by the one accelerator of the process that is attached.
+#[derive(Debug)]
+struct Sole;
+
+static ACTIVE: AtomicBool = AtomicBool::new(false);
+
+impl Sole {
+    fn claim() -> Result<Self, Unavailable> {
+        if ACTIVE.swap(true, Ordering::Acquire) { Err(Unavailable::AlreadyActive) } else { Ok(Self) }
+    }
+}
+
+impl Drop for Sole {
+    fn drop(&mut self) {
+        ACTIVE.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_capabilities_are_named() {
+        let both = CapabilitySet::BPF | CapabilitySet::NET_ADMIN;
+        assert!(missing_capabilities(both).is_empty());
+        assert!(missing_capabilities(CapabilitySet::SYS_ADMIN).is_empty());
+        assert_eq!(missing_capabilities(CapabilitySet::BPF), ["CAP_NET_ADMIN"]);
+        assert_eq!(missing_capabilities(CapabilitySet::empty()), ["CAP_BPF", "CAP_NET_ADMIN"]);
+    }
+}

@@ -1,0 +1,118 @@
+//! From a committed batch to the sockets of all who watch.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use waggle_core::id::{Offset, TenantId};
+use waggle_core::push::{Effects, Offer};
+use waggle_core::ticket::Entry;
+
+use super::shard::{Key, Sessions, Shard};
+use crate::ledger::PublishedBatch;
+
+impl Shard {
+    /// Offers a batch to the sessions that watch, and writes to their sockets: for a single event straight
+    /// away, for several after all are queued, so that each socket is written to once. Returns how many
+    /// were sent, once per session.
+    pub(super) fn deliver(self: &Rc<Self>, batch: &PublishedBatch) -> u64 {
+        self.stats.batches.add(1);
+        let sessions = &mut *self.sessions.borrow_mut();
+        let Some(tenant) = sessions.tenants.get(&batch.tenant) else { return 0 };
+        let Some(first) = batch.entries.first() else { return 0 };
+        let mut unsettled = Vec::new();
+        if first.offset > tenant.feed.next() {
+            // Offsets start at 1.
+            unsettled = self.miss(sessions, batch.tenant, Offset(first.offset.0 - 1));
+        }
+        let writing = if batch.entries.len() == 1 { Writing::AtOnce } else { Writing::Later };
+        let mut sent = 0;
+        for entry in &batch.entries {
+            sent += self.fan_out(sessions, batch.tenant, entry, writing, &mut unsettled);
+        }
+        for (key, effects) in unsettled {
+            self.carry_out(sessions, key, effects, &Bytes::new());
+        }
+        sent
+    }
+
+    /// Batches of these tenants, up to these offsets, found no room in the shard's inbox.
+    pub(super) fn lose(self: &Rc<Self>, lost: impl IntoIterator<Item = (TenantId, Offset)>) {
+        let sessions = &mut *self.sessions.borrow_mut();
+        for (tenant, newest) in lost {
+            if newest > sessions.feed(Some(tenant)) && sessions.tenants.contains_key(&tenant) {
+                for (key, effects) in self.miss(sessions, tenant, newest) {
+                    self.carry_out(sessions, key, effects, &Bytes::new());
+                }
+            }
+        }
+    }
+
+    /// Moves a tenant's feed over events that nobody was offered: its sessions read them from the log.
+    fn miss(&self, sessions: &mut Sessions, id: TenantId, newest: Offset) -> Vec<(Key, Effects<'static>)> {
+        self.stats.gaps.add(1);
+        let feed = sessions.feed(Some(id));
+        let mut unsettled = Vec::new();
+        for key in sessions.keys(|slot| slot.tenant() == Some(id)) {
+            if let Some(slot) = sessions.get(key) {
+                unsettled.push((key, slot.session.missed(feed)));
+            }
+        }
+        if let Some(tenant) = sessions.tenants.get_mut(&id) {
+            tenant.feed = newest;
+        }
+        unsettled
+    }
+
+    /// Offers one event to those who may want it; returns how many took it.
+    fn fan_out(
+        &self,
+        sessions: &mut Sessions,
+        id: TenantId,
+        entry: &Entry,
+        writing: Writing,
+        unsettled: &mut Vec<(Key, Effects<'static>)>,
+    ) -> u64 {
+        let Sessions { slots, tenants } = sessions;
+        let Some(tenant) = tenants.get_mut(&id) else { return 0 };
+        if entry.offset <= tenant.feed {
+            return 0;
+        }
+        let mut sent = 0;
+        for number in tenant.interests.of(entry) {
+            let Some(slot) = slots.get_mut(number as usize) else { continue };
+            let key = Key { session: slot.session.id(), slot: number };
+            match slot.session.offer(entry) {
+                Offer::Pass => {}
+                Offer::Send => {
+                    sent += 1;
+                    match writing {
+                        Writing::AtOnce => slot.link.send_event(&entry.frame),
+                        Writing::Later => {
+                            if slot.link.queue_event(entry.frame.clone()) {
+                                unsettled.push((key, Effects::new()));
+                            }
+                        }
+                    }
+                }
+                Offer::Lag(mark) => {
+                    slot.note_lagging(&self.stats);
+                    let effects = match slot.link.queue_control(mark) {
+                        Ok(()) => Effects::new(),
+                        Err(_) => self.overflow(slot),
+                    };
+                    unsettled.push((key, effects));
+                }
+            }
+        }
+        tenant.feed = entry.offset;
+        self.count_sent(sent, entry.frame.len() * sent as usize);
+        sent
+    }
+}
+
+/// When a frame goes to the socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writing {
+    AtOnce,
+    Later,
+}

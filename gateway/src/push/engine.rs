@@ -1,0 +1,250 @@
+//! The engine: its shards' threads, and the way to all of them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+use tokio::task::LocalSet;
+use waggle_core::limits::{HEARTBEAT_MS, HELLO_MS_MAX};
+use waggle_core::push::SessionSettings;
+
+use super::hub::{Order, Outlet, PushHub};
+use super::listen::{AcceptHook, Listeners, bind_tcp, bind_unix};
+use super::port::{Access, Log};
+use super::run;
+use super::shard::Shard;
+use super::stats::PushStats;
+
+/// How the engine is to be. The number of shards is the hub's.
+#[derive(Clone)]
+pub struct PushConfig {
+    /// Where to listen for TCP connections; port 0 takes any.
+    pub tcp: Option<SocketAddr>,
+    /// Where to listen for connections of this host.
+    pub unix: Option<PathBuf>,
+    /// The gateway's name, as welcomes tell it.
+    pub node: String,
+    /// Milliseconds between two marks of a quiet session; at least 1.
+    pub heartbeat_ms: u64,
+    /// Milliseconds from a connection to its `hello`.
+    pub hello_ms: u64,
+    /// Called with each new socket on a shard's thread; must not block.
+    pub on_accept: Option<AcceptHook>,
+}
+
+impl PushConfig {
+    /// The usual times, and no listener: connections come from [`PushHub::adopt`] alone.
+    #[must_use]
+    pub fn new(node: &str) -> Self {
+        Self {
+            tcp: None,
+            unix: None,
+            node: node.to_owned(),
+            heartbeat_ms: HEARTBEAT_MS,
+            hello_ms: HELLO_MS_MAX,
+            on_accept: None,
+        }
+    }
+}
+
+/// Why the engine did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// The TCP address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Tcp {
+        /// As configured.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The Unix socket cannot be listened on.
+    #[error("cannot listen on {}", path.display())]
+    Unix {
+        /// As configured.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A thread or its event loop could not be made.
+    #[error("cannot start a push shard")]
+    Shard(#[source] io::Error),
+    /// The hub has an engine already.
+    #[error("this hub has an engine already; make a new hub for each engine")]
+    HubTaken,
+}
+
+/// A running push engine. Dropped without [`PushEngine::drain`], its shards end at once and cut their
+/// connections.
+#[derive(Debug)]
+pub struct PushEngine {
+    hub: PushHub,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    tcp_addr: Option<SocketAddr>,
+    unix: Option<PathBuf>,
+}
+
+impl PushEngine {
+    /// Binds the listeners and starts one thread for each shard of `hub`.
+    ///
+    /// # Errors
+    /// See [`PushError`]; nothing runs then.
+    pub fn start(
+        config: PushConfig,
+        hub: PushHub,
+        log: Arc<dyn Log>,
+        access: Arc<dyn Access>,
+    ) -> Result<Self, PushError> {
+        let outlets = hub.take_outlets();
+        if outlets.is_empty() {
+            return Err(PushError::HubTaken);
+        }
+        let (tcp_addr, listeners) = bind(&config, outlets.len())?;
+        let settings = Arc::new(SessionSettings {
+            node: config.node.as_str().into(),
+            heartbeat_ms: config.heartbeat_ms.max(1),
+            hello_ms: config.hello_ms,
+        });
+        let engine = Self { hub, threads: Mutex::default(), tcp_addr, unix: config.unix };
+        for (index, (outlet, listeners)) in outlets.into_iter().zip(listeners).enumerate() {
+            let seed = Seed {
+                index,
+                shards: engine.hub.shards(),
+                settings: Arc::clone(&settings),
+                log: Arc::clone(&log),
+                access: Arc::clone(&access),
+                outlet,
+                listeners,
+                hook: config.on_accept.clone(),
+            };
+            let thread = seed.start().map_err(PushError::Shard)?;
+            engine.threads.lock().push(thread);
+        }
+        Ok(engine)
+    }
+
+    /// The TCP address that it listens on.
+    #[must_use]
+    pub fn tcp_addr(&self) -> Option<SocketAddr> {
+        self.tcp_addr
+    }
+
+    /// The hub that it was started with.
+    #[must_use]
+    pub fn hub(&self) -> &PushHub {
+        &self.hub
+    }
+
+    /// What it has counted.
+    #[must_use]
+    pub fn stats(&self) -> PushStats {
+        self.hub.stats()
+    }
+
+    /// Whether all shards run: false after a drain, and where one has failed.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        let threads = self.threads.lock();
+        !threads.is_empty() && !threads.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Takes no new connections, tells every client that its connection will close, waits `after_ms`,
+    /// closes the sessions evenly over `spread_ms`, waits a bounded time for their ends, and stops.
+    pub async fn drain(&self, after_ms: u64, spread_ms: u64) {
+        let mut waiting = Vec::new();
+        self.hub
+            .order_all(|| {
+                let (done, drained) = oneshot::channel();
+                waiting.push(drained);
+                Order::Drain { after_ms, spread_ms, done }
+            })
+            .await;
+        for drained in waiting {
+            // An error means that the shard has ended.
+            let _ = drained.await;
+        }
+        let threads = std::mem::take(&mut *self.threads.lock());
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a push shard has panicked");
+                }
+            }
+        });
+        // It only joins threads that are ending.
+        let _ = joined.await;
+        self.remove_socket_file();
+    }
+
+    fn remove_socket_file(&self) {
+        if let Some(path) = &self.unix {
+            // The next start replaces one that is left.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Drop for PushEngine {
+    fn drop(&mut self) {
+        if !self.threads.get_mut().is_empty() {
+            self.hub.try_order_all(|| Order::Stop);
+            self.remove_socket_file();
+        }
+    }
+}
+
+fn bind(config: &PushConfig, shards: usize) -> Result<(Option<SocketAddr>, Vec<Listeners>), PushError> {
+    let mut listeners: Vec<Listeners> = (0..shards).map(|_| Listeners::default()).collect();
+    let mut tcp_addr = None;
+    if let Some(address) = config.tcp {
+        let tcp = |source| PushError::Tcp { address, source };
+        for (one, bound) in listeners.iter_mut().zip(bind_tcp(address, shards).map_err(tcp)?) {
+            tcp_addr = Some(bound.local_addr().map_err(tcp)?);
+            one.tcp = Some(bound);
+        }
+    }
+    if let Some(path) = &config.unix {
+        let unix = |source| PushError::Unix { path: path.clone(), source };
+        let bound = bind_unix(path).map_err(unix)?;
+        for one in &mut listeners {
+            one.unix = Some(bound.try_clone().map_err(unix)?);
+        }
+    }
+    Ok((tcp_addr, listeners))
+}
+
+/// What a shard's thread is made of.
+struct Seed {
+    index: usize,
+    shards: usize,
+    settings: Arc<SessionSettings>,
+    log: Arc<dyn Log>,
+    access: Arc<dyn Access>,
+    outlet: Outlet,
+    listeners: Listeners,
+    hook: Option<AcceptHook>,
+}
+
+impl Seed {
+    fn start(self) -> io::Result<JoinHandle<()>> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let name = format!("push-{}", self.index);
+        std::thread::Builder::new().name(name).spawn(move || {
+            let Self { index, shards, settings, log, access, outlet, listeners, hook } = self;
+            let local = LocalSet::new();
+            let outcome = local.block_on(&runtime, async move {
+                let stats = Arc::clone(&outlet.stats);
+                let shard = Shard::new(index, shards, settings, log, access, stats);
+                run::run(shard, outlet, listeners, hook).await
+            });
+            if let Err(error) = outcome {
+                tracing::error!(%error, shard = index, "a push shard could not listen");
+            }
+        })
+    }
+}

@@ -1,0 +1,166 @@
+//! The way into the shards, from the ledger's writer and from everything else.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use tokio::sync::{Notify, mpsc, oneshot};
+use waggle_core::id::{Offset, TenantId};
+use waggle_core::limits::{SHARD_BATCHES_MAX, SHARD_ORDERS_MAX, SHARDS_MAX};
+
+use super::stats::{PushStats, ShardStats};
+use crate::ledger::{PublishedBatch, Publisher};
+
+/// The shards' inboxes. It is there before the ledger and the engine, which both need it. Clones share it.
+#[derive(Debug, Clone)]
+pub struct PushHub {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    inlets: Vec<Inlet>,
+    outlets: Mutex<Vec<Outlet>>,
+    next: AtomicUsize,
+}
+
+/// One shard's inbox, from outside.
+#[derive(Debug)]
+struct Inlet {
+    batches: mpsc::Sender<Arc<PublishedBatch>>,
+    orders: mpsc::Sender<Order>,
+    lost: Arc<Lost>,
+    stats: Arc<ShardStats>,
+}
+
+/// One shard's inbox, from inside.
+#[derive(Debug)]
+pub(super) struct Outlet {
+    pub(super) batches: mpsc::Receiver<Arc<PublishedBatch>>,
+    pub(super) orders: mpsc::Receiver<Order>,
+    pub(super) lost: Arc<Lost>,
+    pub(super) stats: Arc<ShardStats>,
+}
+
+/// Batches that found no room: the newest offset of each tenant's.
+#[derive(Debug, Default)]
+pub(super) struct Lost {
+    newest: Mutex<FxHashMap<TenantId, Offset>>,
+    pub(super) happened: Notify,
+}
+
+/// What a shard is told to do.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Serve a connection whose handshake has been done elsewhere.
+    Adopt { stream: TcpStream, leftover: Bytes },
+    /// Close all sessions, in this order of time, and end.
+    Drain { after_ms: u64, spread_ms: u64, done: oneshot::Sender<()> },
+    /// End at once.
+    Stop,
+}
+
+impl PushHub {
+    /// Inboxes for so many shards: at least one, at most [`SHARDS_MAX`].
+    #[must_use]
+    pub fn new(shards: usize) -> Self {
+        let (inlets, outlets) = (0..shards.clamp(1, SHARDS_MAX)).map(|_| pipe()).unzip();
+        let outlets = Mutex::new(outlets);
+        Self { shared: Arc::new(Shared { inlets, outlets, next: AtomicUsize::new(0) }) }
+    }
+
+    /// Where the ledger publishes to.
+    #[must_use]
+    pub fn publisher(&self) -> Arc<dyn Publisher> {
+        Arc::new(self.clone())
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.shared.inlets.len()
+    }
+
+    /// Hands a connection over whose WebSocket handshake is done, with what was read beyond the handshake.
+    /// Where no shard has room, or the engine has stopped, the connection is dropped.
+    pub fn adopt(&self, stream: TcpStream, leftover: Bytes, remote: SocketAddr) {
+        let shards = self.shards();
+        let first = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        let mut order = Order::Adopt { stream, leftover };
+        for turn in 0..shards {
+            let Some(inlet) = self.shared.inlets.get((first.wrapping_add(turn)) % shards) else { break };
+            match inlet.orders.try_send(order) {
+                Ok(()) => return,
+                Err(mpsc::error::TrySendError::Full(back) | mpsc::error::TrySendError::Closed(back)) => {
+                    order = back;
+                }
+            }
+        }
+        tracing::warn!(%remote, "no shard has room for an upgraded connection; it is dropped");
+    }
+
+    /// All shards' counts.
+    #[must_use]
+    pub fn stats(&self) -> PushStats {
+        let mut sum = PushStats::default();
+        for inlet in &self.shared.inlets {
+            sum += inlet.stats.read();
+        }
+        sum
+    }
+
+    /// The inner ends, once.
+    pub(super) fn take_outlets(&self) -> Vec<Outlet> {
+        std::mem::take(&mut *self.shared.outlets.lock())
+    }
+
+    /// Gives each shard an order; those that have ended take none.
+    pub(super) async fn order_all(&self, mut order: impl FnMut() -> Order) {
+        for inlet in &self.shared.inlets {
+            // An error means that the shard has ended.
+            let _ = inlet.orders.send(order()).await;
+        }
+    }
+
+    /// The same without waiting, for a shard with room.
+    pub(super) fn try_order_all(&self, mut order: impl FnMut() -> Order) {
+        for inlet in &self.shared.inlets {
+            let _ = inlet.orders.try_send(order());
+        }
+    }
+}
+
+impl Publisher for PushHub {
+    fn publish(&self, batch: &Arc<PublishedBatch>) {
+        for inlet in &self.shared.inlets {
+            match inlet.batches.try_send(Arc::clone(batch)) {
+                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+                Err(mpsc::error::TrySendError::Full(_)) => inlet.lost.record(batch),
+            }
+        }
+    }
+}
+
+impl Lost {
+    fn record(&self, batch: &PublishedBatch) {
+        let Some(last) = batch.entries.last() else { return };
+        self.newest.lock().insert(batch.tenant, last.offset);
+        self.happened.notify_one();
+    }
+
+    pub(super) fn take(&self) -> FxHashMap<TenantId, Offset> {
+        std::mem::take(&mut *self.newest.lock())
+    }
+}
+
+fn pipe() -> (Inlet, Outlet) {
+    let (batches, batches_out) = mpsc::channel(SHARD_BATCHES_MAX);
+    let (orders, orders_out) = mpsc::channel(SHARD_ORDERS_MAX);
+    let lost = Arc::<Lost>::default();
+    let stats = Arc::<ShardStats>::default();
+    let inlet = Inlet { batches, orders, lost: Arc::clone(&lost), stats: Arc::clone(&stats) };
+    (inlet, Outlet { batches: batches_out, orders: orders_out, lost, stats })
+}

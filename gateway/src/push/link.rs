@@ -1,0 +1,268 @@
+//! One connection's socket and outbox, shared by the shard that writes and the task that reads.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use waggle_core::limits::WRITE_SLICES_MAX;
+
+use super::outbox::{Outbox, Overflow};
+
+/// A connected socket.
+#[derive(Debug)]
+pub(super) enum Socket {
+    /// From the TCP listener, or the API's.
+    Tcp(TcpStream),
+    /// From the Unix socket.
+    Unix(UnixStream),
+}
+
+/// A connection. All bytes for its socket go through here, so frames never mix: they are written at once
+/// where nothing waits, or else behind what waits.
+#[derive(Debug)]
+pub(super) struct Link {
+    socket: Socket,
+    outbox: RefCell<Outbox>,
+    state: Cell<State>,
+    /// Of the task that reads from the socket, and flushes when it takes bytes again.
+    task: RefCell<Option<Waker>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// The close frame is the last thing that waits.
+    Closing,
+    /// The socket has failed.
+    Broken,
+}
+
+impl Link {
+    pub(super) fn new(socket: Socket) -> Rc<Self> {
+        Rc::new(Self {
+            socket,
+            outbox: RefCell::default(),
+            state: Cell::new(State::Open),
+            task: RefCell::default(),
+        })
+    }
+
+    /// Sends an event's frame: straight to the socket where nothing waits.
+    pub(super) fn send_event(&self, frame: &Bytes) {
+        if self.state.get() != State::Open {
+            return;
+        }
+        let mut outbox = self.outbox.borrow_mut();
+        if !outbox.is_empty() {
+            outbox.push_event(frame.clone());
+            return;
+        }
+        match self.socket.try_write(frame) {
+            Ok(written) if written == frame.len() => return,
+            Ok(written) => outbox.push_event(frame.slice(written..)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => outbox.push_event(frame.clone()),
+            Err(_) => self.state.set(State::Broken),
+        }
+        self.wake();
+    }
+
+    /// Puts an event's frame behind what waits. Returns whether nothing waited: [`Link::flush`] has to
+    /// come after then, and after nothing else.
+    pub(super) fn queue_event(&self, frame: Bytes) -> bool {
+        if self.state.get() != State::Open {
+            return false;
+        }
+        let mut outbox = self.outbox.borrow_mut();
+        let was_empty = outbox.is_empty();
+        outbox.push_event(frame);
+        was_empty
+    }
+
+    /// Puts any other frame behind what waits; [`Link::flush`] comes after.
+    pub(super) fn queue_control(&self, frame: Bytes) -> Result<(), Overflow> {
+        if self.state.get() == State::Open {
+            self.outbox.borrow_mut().push_control(frame)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the close frame behind what waits, and takes nothing after it.
+    pub(super) fn queue_close(&self, frame: Bytes) {
+        if self.state.get() == State::Open {
+            self.outbox.borrow_mut().push_last(frame);
+            self.state.set(State::Closing);
+            self.wake();
+        }
+    }
+
+    /// Writes as much of what waits as the socket takes. The task does the rest.
+    pub(super) fn flush(&self) {
+        self.write_waiting();
+        if !self.outbox.borrow().is_empty() {
+            self.wake();
+        }
+    }
+
+    /// Writes all that waits. Pending while the socket does not take it.
+    pub(super) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            self.write_waiting();
+            if self.outbox.borrow().is_empty() || self.is_broken() {
+                return Poll::Ready(());
+            }
+            if ready!(self.socket.poll_write_ready(cx)).is_err() {
+                self.state.set(State::Broken);
+            }
+        }
+    }
+
+    fn write_waiting(&self) {
+        let mut outbox = self.outbox.borrow_mut();
+        while !outbox.is_empty() && !self.is_broken() {
+            let mut slices = [io::IoSlice::new(&[]); WRITE_SLICES_MAX];
+            let count = outbox.fill(&mut slices);
+            match self.socket.try_write_vectored(slices.get(..count).unwrap_or_default()) {
+                Ok(written) => outbox.advance(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => self.state.set(State::Broken),
+            }
+        }
+    }
+
+    /// Whether there is nothing more to read for: it is closing or broken.
+    pub(super) fn is_ending(&self) -> bool {
+        self.state.get() != State::Open
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.state.get() == State::Broken
+    }
+
+    /// Remembers whom to wake.
+    pub(super) fn register(&self, waker: &Waker) {
+        let mut task = self.task.borrow_mut();
+        match task.as_mut() {
+            Some(known) => known.clone_from(waker),
+            None => *task = Some(waker.clone()),
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(task) = self.task.borrow().as_ref() {
+            task.wake_by_ref();
+        }
+    }
+
+    /// Tells the peer that nothing more will come.
+    pub(super) fn shut_down_write(&self) {
+        // Where this fails the connection is gone, which reading shows.
+        let _ = socket2::SockRef::from(&self.socket).shutdown(std::net::Shutdown::Write);
+    }
+
+    /// Reads whatever comes, for nobody. Ready at the end of the stream.
+    pub(super) fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut scratch = [0; 512];
+        loop {
+            match ready!(self.poll_read_some(cx, &mut scratch)) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Poll::Ready(()),
+            }
+        }
+    }
+
+    fn poll_read_some(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.socket.poll_read_ready(cx))?;
+            match self.socket.try_read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return Poll::Ready(outcome),
+            }
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl Socket {
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read(buffer),
+            Self::Unix(stream) => stream.try_read(buffer),
+        }
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+
+    fn try_write_vectored(&self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write_vectored(slices),
+            Self::Unix(stream) => stream.try_write_vectored(slices),
+        }
+    }
+
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_write_ready(cx),
+            Self::Unix(stream) => stream.poll_write_ready(cx),
+        }
+    }
+}
+
+/// A link as tungstenite sees it: reads come from the socket, writes (its handshake, pongs and close
+/// replies, each as a whole) go to the outbox.
+#[derive(Debug)]
+pub(super) struct Wire(pub(super) Rc<Link>);
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = ready!(self.0.poll_read_some(cx, buffer.initialize_unfilled()))?;
+        buffer.advance(read);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.0.queue_control(Bytes::copy_from_slice(bytes)) {
+            Ok(()) => Poll::Ready(Ok(bytes.len())),
+            Err(Overflow) => Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into())),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

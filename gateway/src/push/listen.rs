@@ -1,0 +1,170 @@
+//! Listening sockets, and the loops that accept from them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use socket2::{Domain, Protocol, Type};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use waggle_core::limits::{ACCEPTS_PER_TURN_MAX, SESSIONS_MAX};
+
+use super::connection::{self, Origin};
+use super::link::Socket;
+use super::shard::Shard;
+
+/// Connections that the kernel keeps until they are accepted.
+const BACKLOG: i32 = 4_096;
+/// Pause after an accept that failed for want of file descriptors or memory.
+const ACCEPT_RETRY_MS: u64 = 50;
+
+/// Called with each accepted socket, before anything is sent on it.
+pub type AcceptHook = Arc<dyn Fn(BorrowedFd<'_>) + Send + Sync>;
+
+/// One shard's listening sockets.
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    pub(super) tcp: Option<std::net::TcpListener>,
+    pub(super) unix: Option<std::os::unix::net::UnixListener>,
+}
+
+/// As many TCP listeners on one address: the kernel spreads connections over them.
+pub(super) fn bind_tcp(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpListener>> {
+    let first = bind_one(address)?;
+    // The port that was given where any was asked for.
+    let address = first.local_addr()?;
+    let mut listeners = vec![first];
+    while listeners.len() < count {
+        listeners.push(bind_one(address)?);
+    }
+    Ok(listeners)
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A listener at `path`, for the user and group of the gateway. A socket that a gateway left there when
+/// it was killed is replaced; anything else is not.
+pub(super) fn bind_unix(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
+    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        match std::os::unix::net::UnixStream::connect(path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+            Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
+            Err(error) => return Err(error),
+        }
+    }
+    let listener = std::os::unix::net::UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Accepts TCP connections until it is aborted.
+pub(super) async fn accept_tcp(shard: Rc<Shard>, listener: TcpListener, hook: Option<AcceptHook>) {
+    let mut turn = 0;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // A socket that does not take it is gone already.
+                let _ = stream.set_nodelay(true);
+                serve(&shard, Socket::Tcp(stream), Origin::Accepted, hook.as_ref());
+            }
+            Err(error) => pause_after(&error).await,
+        }
+        yield_sometimes(&mut turn).await;
+    }
+}
+
+/// Accepts connections of the Unix socket until it is aborted.
+pub(super) async fn accept_unix(shard: Rc<Shard>, listener: UnixListener, hook: Option<AcceptHook>) {
+    let mut turn = 0;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => serve(&shard, Socket::Unix(stream), Origin::Accepted, hook.as_ref()),
+            Err(error) => pause_after(&error).await,
+        }
+        yield_sometimes(&mut turn).await;
+    }
+}
+
+/// Takes over a connection whose handshake has been done elsewhere.
+pub(super) fn adopt(
+    shard: &Rc<Shard>,
+    stream: std::net::TcpStream,
+    leftover: Bytes,
+    hook: Option<&AcceptHook>,
+) -> io::Result<()> {
+    stream.set_nonblocking(true)?;
+    let stream = TcpStream::from_std(stream)?;
+    // A socket that does not take it is gone already.
+    let _ = stream.set_nodelay(true);
+    serve(shard, Socket::Tcp(stream), Origin::Upgraded(leftover), hook);
+    Ok(())
+}
+
+fn serve(shard: &Rc<Shard>, socket: Socket, origin: Origin, hook: Option<&AcceptHook>) {
+    // Each shard has its share, so that none has to ask the others.
+    if shard.stats.connections.get() >= (SESSIONS_MAX / shard.shards) as u64 {
+        // Dropped: the client backs off.
+        shard.stats.refused.add(1);
+        return;
+    }
+    if let Some(hook) = hook {
+        hook(socket.as_fd());
+    }
+    tokio::task::spawn_local(connection::run(Rc::clone(shard), socket, origin));
+}
+
+/// A storm of connections takes turns with the sessions that are there.
+async fn yield_sometimes(turn: &mut usize) {
+    *turn += 1;
+    if *turn >= ACCEPTS_PER_TURN_MAX {
+        *turn = 0;
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn pause_after(error: &io::Error) {
+    tracing::warn!(%error, "a push connection could not be accepted");
+    tokio::time::sleep(Duration::from_millis(ACCEPT_RETRY_MS)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("push.sock");
+        let live = bind_unix(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+        assert_eq!(bind_unix(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(live);
+        bind_unix(&path).unwrap();
+
+        let file = folder.path().join("file");
+        std::fs::write(&file, "precious").unwrap();
+        assert!(bind_unix(&file).is_err());
+        assert_eq!(std::fs::read(&file).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn tcp_listeners_share_one_address() {
+        let listeners = bind_tcp("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let addresses: Vec<_> = listeners.iter().map(|one| one.local_addr().unwrap()).collect();
+        assert!(addresses.len() == 3 && addresses.iter().all(|address| *address == addresses[0]));
+    }
+}

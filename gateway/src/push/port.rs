@@ -1,0 +1,83 @@
+//! What the engine needs of the ledger and of the directory.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use waggle_core::id::{Cursor, Offset, TenantId};
+use waggle_core::ticket::Entry;
+use waggle_core::time::Timestamp;
+
+use crate::directory::{AuthError, Directory, Principal};
+use crate::ledger::{Ledger, Outcome, Submission, SubmitError};
+use crate::store::StoreError;
+
+/// The log of all tenants, and the way into it. An event is in what `head`, `recent_after` and
+/// `read_after` tell before it is published.
+#[async_trait]
+pub trait Log: Send + Sync + 'static {
+    /// See [`Ledger::head`].
+    fn head(&self, tenant: TenantId) -> Option<Cursor>;
+    /// See [`Ledger::recent_after`].
+    fn recent_after(&self, tenant: TenantId, after: Offset, limit: usize) -> Option<Vec<Arc<Entry>>>;
+    /// See [`Ledger::read_after`].
+    async fn read_after(
+        &self,
+        tenant: TenantId,
+        after: Offset,
+        limit: usize,
+    ) -> Result<Vec<Arc<Entry>>, StoreError>;
+    /// See [`Ledger::submit`].
+    async fn submit(&self, submission: Submission<'_>) -> Result<Outcome, SubmitError>;
+}
+
+#[async_trait]
+impl Log for Ledger {
+    fn head(&self, tenant: TenantId) -> Option<Cursor> {
+        Ledger::head(self, tenant)
+    }
+
+    fn recent_after(&self, tenant: TenantId, after: Offset, limit: usize) -> Option<Vec<Arc<Entry>>> {
+        Ledger::recent_after(self, tenant, after, limit)
+    }
+
+    async fn read_after(
+        &self,
+        tenant: TenantId,
+        after: Offset,
+        limit: usize,
+    ) -> Result<Vec<Arc<Entry>>, StoreError> {
+        Ledger::read_after(self, tenant, after, limit).await
+    }
+
+    async fn submit(&self, submission: Submission<'_>) -> Result<Outcome, SubmitError> {
+        Ledger::submit(self, submission).await
+    }
+}
+
+/// Who may connect.
+pub trait Access: Send + Sync + 'static {
+    /// See [`Directory::authenticate`].
+    ///
+    /// # Errors
+    /// Where the token is not valid at `now`.
+    fn authenticate(&self, token: &str, now: Timestamp) -> Result<Principal, AuthError>;
+    /// See [`Directory::still_valid`].
+    fn still_valid(&self, principal: &Principal, now: Timestamp) -> bool;
+    /// See [`Directory::revision`].
+    fn revision(&self) -> watch::Receiver<u64>;
+}
+
+impl Access for Directory {
+    fn authenticate(&self, token: &str, now: Timestamp) -> Result<Principal, AuthError> {
+        Directory::authenticate(self, token, now)
+    }
+
+    fn still_valid(&self, principal: &Principal, now: Timestamp) -> bool {
+        Directory::still_valid(self, principal, now)
+    }
+
+    fn revision(&self) -> watch::Receiver<u64> {
+        Directory::revision(self)
+    }
+}

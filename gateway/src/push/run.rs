@@ -1,0 +1,133 @@
+//! A shard's thread: its tasks, from start to the end of its drain.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::{AbortHandle, spawn_local};
+use tokio::time::{Instant, sleep_until, timeout};
+use waggle_core::limits::{CLOSE_MS_MAX, WRITES_PER_TURN_MAX};
+use waggle_core::push::CloseCode;
+
+use super::hub::{Order, Outlet};
+use super::listen::{self, AcceptHook, Listeners};
+use super::shard::Shard;
+
+/// Runs a shard until it has drained or is told to stop.
+pub(super) async fn run(
+    shard: Rc<Shard>,
+    mut outlet: Outlet,
+    listeners: Listeners,
+    hook: Option<AcceptHook>,
+) -> io::Result<()> {
+    let accepting = start_listening(&shard, listeners, hook.as_ref())?;
+    spawn_local(tick(Rc::clone(&shard)));
+    spawn_local(watch_directory(Rc::clone(&shard)));
+    let drained = Rc::new(Notify::new());
+    let mut writes = 0;
+    loop {
+        tokio::select! {
+            Some(batch) = outlet.batches.recv() => {
+                writes += shard.deliver(&batch);
+                if writes >= WRITES_PER_TURN_MAX {
+                    writes = 0;
+                    tokio::task::yield_now().await;
+                }
+            }
+            () = outlet.lost.happened.notified() => shard.lose(outlet.lost.take()),
+            Some(order) = outlet.orders.recv() => match order {
+                Order::Adopt { stream, leftover } => {
+                    if let Err(error) = listen::adopt(&shard, stream, leftover, hook.as_ref()) {
+                        tracing::warn!(%error, "an upgraded connection could not be taken over");
+                    }
+                }
+                Order::Drain { after_ms, spread_ms, done } => {
+                    accepting.iter().for_each(AbortHandle::abort);
+                    shard.is_draining.set(true);
+                    let finished = Finished { done, drained: Rc::clone(&drained) };
+                    spawn_local(drain(Rc::clone(&shard), after_ms, spread_ms, finished));
+                }
+                Order::Stop => return Ok(()),
+            },
+            () = drained.notified() => return Ok(()),
+            else => return Ok(()),
+        }
+    }
+}
+
+fn start_listening(
+    shard: &Rc<Shard>,
+    listeners: Listeners,
+    hook: Option<&AcceptHook>,
+) -> io::Result<Vec<AbortHandle>> {
+    let mut accepting = Vec::new();
+    if let Some(listener) = listeners.tcp {
+        let listener = TcpListener::from_std(listener)?;
+        let task = spawn_local(listen::accept_tcp(Rc::clone(shard), listener, hook.cloned()));
+        accepting.push(task.abort_handle());
+    }
+    if let Some(listener) = listeners.unix {
+        let listener = UnixListener::from_std(listener)?;
+        let task = spawn_local(listen::accept_unix(Rc::clone(shard), listener, hook.cloned()));
+        accepting.push(task.abort_handle());
+    }
+    Ok(accepting)
+}
+
+async fn tick(shard: Rc<Shard>) {
+    loop {
+        let clock = shard.clock;
+        shard.timers.wait(|at| clock.instant(at)).await;
+        shard.tick_due();
+    }
+}
+
+/// Closes the sessions whose tokens are gone, whenever the directory has changed.
+async fn watch_directory(shard: Rc<Shard>) {
+    let mut revision = shard.access.revision();
+    while revision.changed().await.is_ok() {
+        let now = shard.clock.wall_now();
+        let mut sessions = shard.sessions.borrow_mut();
+        let gone = sessions
+            .keys(|slot| slot.principal.is_some_and(|principal| !shard.access.still_valid(&principal, now)));
+        for key in gone {
+            let reason = "the token was revoked or has expired";
+            shard.drive_in(&mut sessions, key, |session| session.close(CloseCode::Unauthorized, reason));
+        }
+    }
+}
+
+/// Whom to tell that a drain is over.
+struct Finished {
+    done: oneshot::Sender<()>,
+    drained: Rc<Notify>,
+}
+
+/// Tells all clients, gives them `after_ms`, closes them evenly over `spread_ms`, and waits for their
+/// closes.
+async fn drain(shard: Rc<Shard>, after_ms: u64, spread_ms: u64, finished: Finished) {
+    let told = shard.sessions.borrow().keys(|_| true);
+    for key in told {
+        shard.drive(key, |session| session.drain(after_ms, spread_ms));
+    }
+    let start = Instant::now() + Duration::from_millis(after_ms);
+    sleep_until(start).await;
+    let closing = shard.sessions.borrow().keys(|_| true);
+    let count = closing.len().max(1) as u64;
+    for (place, key) in (1..).zip(closing) {
+        sleep_until(start + Duration::from_micros(spread_ms * 1000 * place / count)).await;
+        shard.drive(key, |session| session.close(CloseCode::Drain, "draining"));
+    }
+    let ended = timeout(Duration::from_millis(CLOSE_MS_MAX), async {
+        while shard.stats.connections.get() > 0 {
+            shard.connection_ended.notified().await;
+        }
+    });
+    // Who has not closed by now is cut off.
+    let _ = ended.await;
+    // Nobody waits any more where this fails.
+    let _ = finished.done.send(());
+    finished.drained.notify_one();
+}

@@ -1,0 +1,395 @@
+//! One shard: its sessions, and what their machines ask for.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use slab::Slab;
+use tokio::sync::{Notify, Semaphore};
+use waggle_core::id::{Offset, SessionId, TenantId};
+use waggle_core::json::JsonText;
+use waggle_core::limits::{REPLAY_EVENTS_MAX, REPLAY_PAGES_PER_TURN_MAX, SHARD_READS_MAX};
+use waggle_core::push::{CloseCode, Effect, Effects, LogPosition, Session, SessionSettings, close_frame};
+use waggle_core::ticket::Entry;
+use waggle_core::time::Tick;
+
+use super::clock::Clock;
+use super::command;
+use super::interests::Interests;
+use super::link::Link;
+use super::port::{Access, Log};
+use super::stats::ShardStats;
+use super::timers::Timers;
+use crate::directory::Principal;
+
+/// One shard. Only its own thread touches it; nothing in it is borrowed over an await.
+pub(super) struct Shard {
+    pub(super) index: usize,
+    pub(super) shards: usize,
+    pub(super) settings: Arc<SessionSettings>,
+    pub(super) log: Arc<dyn Log>,
+    pub(super) access: Arc<dyn Access>,
+    pub(super) stats: Arc<ShardStats>,
+    pub(super) clock: Clock,
+    pub(super) sessions: RefCell<Sessions>,
+    pub(super) timers: Timers,
+    /// Set once it takes no new sessions.
+    pub(super) is_draining: Cell<bool>,
+    /// A connection has ended.
+    pub(super) connection_ended: Notify,
+    reads: Semaphore,
+    sessions_made: Cell<u64>,
+}
+
+/// Sessions and their tenants.
+#[derive(Default)]
+pub(super) struct Sessions {
+    pub(super) slots: Slab<Slot>,
+    pub(super) tenants: FxHashMap<TenantId, Tenant>,
+}
+
+/// Where a session is. It stays wrong for ever once the session has gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) session: SessionId,
+    pub(super) slot: u32,
+}
+
+/// A session with its connection.
+pub(super) struct Slot {
+    pub(super) session: Session,
+    pub(super) link: Rc<Link>,
+    pub(super) principal: Option<Principal>,
+    timer_at: Tick,
+    is_lagging: bool,
+}
+
+/// A tenant that has sessions here.
+pub(super) struct Tenant {
+    /// The newest event that was offered to its sessions, or that they read from the log.
+    pub(super) feed: Offset,
+    pub(super) interests: Interests,
+    sessions: usize,
+}
+
+impl Sessions {
+    pub(super) fn get(&mut self, key: Key) -> Option<&mut Slot> {
+        self.slots.get_mut(key.slot as usize).filter(|slot| slot.session.id() == key.session)
+    }
+
+    pub(super) fn feed(&self, tenant: Option<TenantId>) -> Offset {
+        tenant.and_then(|tenant| self.tenants.get(&tenant)).map_or(Offset(0), |tenant| tenant.feed)
+    }
+
+    /// Keys of all sessions that are so.
+    pub(super) fn keys(&self, wanted: impl Fn(&Slot) -> bool) -> Vec<Key> {
+        let chosen = self.slots.iter().filter(|(_, slot)| wanted(slot));
+        chosen.map(|(slot, found)| Key { session: found.session.id(), slot: slot as u32 }).collect()
+    }
+}
+
+impl Slot {
+    pub(super) fn tenant(&self) -> Option<TenantId> {
+        self.principal.map(|principal| principal.tenant)
+    }
+
+    /// Counts the session as lagging, or not any more.
+    pub(super) fn note_lagging(&mut self, stats: &ShardStats) {
+        let is_lagging = self.session.is_lagging();
+        if is_lagging && !self.is_lagging {
+            stats.lagging.add(1);
+            stats.lags.add(1);
+        } else if self.is_lagging && !is_lagging {
+            stats.lagging.subtract(1);
+        }
+        self.is_lagging = is_lagging;
+    }
+}
+
+impl Shard {
+    pub(super) fn new(
+        index: usize,
+        shards: usize,
+        settings: Arc<SessionSettings>,
+        log: Arc<dyn Log>,
+        access: Arc<dyn Access>,
+        stats: Arc<ShardStats>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            index,
+            shards,
+            settings,
+            log,
+            access,
+            stats,
+            clock: Clock::start(),
+            sessions: RefCell::default(),
+            timers: Timers::default(),
+            is_draining: Cell::new(false),
+            connection_ended: Notify::new(),
+            reads: Semaphore::new(SHARD_READS_MAX),
+            sessions_made: Cell::new(0),
+        })
+    }
+
+    /// A session for a connection that has shaken hands, and that began at `since`.
+    pub(super) fn admit(self: &Rc<Self>, link: Rc<Link>, since: Tick) -> Key {
+        let made = self.sessions_made.get();
+        self.sessions_made.set(made + 1);
+        // Shards take turns, so no two sessions of a gateway have the same number.
+        let id = SessionId(made * self.shards as u64 + self.index as u64 + 1);
+        let session = Session::new(id, Arc::clone(&self.settings), since);
+        let timer_at = session.deadline().unwrap_or(since);
+        let mut sessions = self.sessions.borrow_mut();
+        let slot =
+            sessions.slots.insert(Slot { session, link, principal: None, timer_at, is_lagging: false });
+        self.stats.sessions.add(1);
+        // A process has fewer connections than 32 bits count.
+        let key = Key { session: id, slot: slot as u32 };
+        self.timers.push(timer_at, key);
+        if self.is_draining.get() {
+            self.drive_in(&mut sessions, key, |session| session.close(CloseCode::Drain, "draining"));
+        }
+        key
+    }
+
+    /// Tells a session's machine something, and does what it asks for.
+    pub(super) fn drive(self: &Rc<Self>, key: Key, input: impl FnOnce(&mut Session) -> Effects<'static>) {
+        self.drive_in(&mut self.sessions.borrow_mut(), key, input);
+    }
+
+    pub(super) fn drive_in(
+        self: &Rc<Self>,
+        sessions: &mut Sessions,
+        key: Key,
+        input: impl FnOnce(&mut Session) -> Effects<'static>,
+    ) {
+        if let Some(slot) = sessions.get(key) {
+            let effects = input(&mut slot.session);
+            self.carry_out(sessions, key, effects, &Bytes::new());
+        }
+    }
+
+    /// A text message came.
+    pub(super) fn received(self: &Rc<Self>, key: Key, text: &Bytes) {
+        let sessions = &mut *self.sessions.borrow_mut();
+        if let Some(slot) = sessions.get(key) {
+            let effects = slot.session.received_text(text, self.clock.now());
+            self.carry_out(sessions, key, effects, text);
+        }
+    }
+
+    /// Does what a session's machine asks for, and what it asks for when it is answered. Texts in the
+    /// effects are parts of `source`.
+    pub(super) fn carry_out(
+        self: &Rc<Self>,
+        sessions: &mut Sessions,
+        key: Key,
+        effects: Effects<'_>,
+        source: &Bytes,
+    ) {
+        let mut pages = 0;
+        let mut next = Effects::new();
+        for effect in effects {
+            next.extend(self.do_one(sessions, key, effect, source, &mut pages));
+        }
+        while !next.is_empty() {
+            for effect in std::mem::take(&mut next) {
+                next.extend(self.do_one(sessions, key, effect, source, &mut pages));
+            }
+        }
+        self.settle(sessions, key);
+    }
+
+    fn do_one(
+        self: &Rc<Self>,
+        sessions: &mut Sessions,
+        key: Key,
+        effect: Effect<'_>,
+        source: &Bytes,
+        pages: &mut usize,
+    ) -> Effects<'static> {
+        let Some(slot) = sessions.get(key) else { return Effects::new() };
+        match effect {
+            Effect::Frame(frame) => {
+                if slot.link.queue_control(frame).is_err() {
+                    return self.overflow(slot);
+                }
+            }
+            Effect::Event(entry) => {
+                self.count_sent(1, entry.frame.len());
+                slot.link.queue_event(entry.frame.clone());
+            }
+            Effect::Authenticate { token } => return self.authenticate(sessions, key, token),
+            Effect::Refresh { token } => return self.refresh(slot, token),
+            Effect::Read { after } => return self.read_log(sessions, key, after, pages),
+            Effect::Watch { view } => {
+                if let Some((interests, agent)) = interests_of(sessions, key) {
+                    interests.add(view, agent, key.slot);
+                }
+            }
+            Effect::Unwatch { view } => {
+                if let Some((interests, agent)) = interests_of(sessions, key) {
+                    interests.remove(view, agent, key.slot);
+                }
+            }
+            Effect::Command(call) => {
+                if let Some(principal) = slot.principal {
+                    command::start(self, key, principal, &call, source);
+                }
+            }
+            Effect::Close { code, reason } => {
+                self.stats.closed.add(1);
+                tracing::debug!(session = key.session.0, code = code.number(), %reason, "closing a session");
+                slot.link.queue_close(close_frame(code.number(), &reason));
+            }
+        }
+        Effects::new()
+    }
+
+    /// After effects: writes, sets the timer, and forgets a closed session.
+    fn settle(&self, sessions: &mut Sessions, key: Key) {
+        let Some(slot) = sessions.get(key) else { return };
+        slot.link.flush();
+        slot.note_lagging(&self.stats);
+        match slot.session.deadline() {
+            Some(at) if at < slot.timer_at => {
+                slot.timer_at = at;
+                self.timers.push(at, key);
+            }
+            Some(_) => {}
+            None => self.forget(sessions, key),
+        }
+    }
+
+    fn forget(&self, sessions: &mut Sessions, key: Key) {
+        let slot = sessions.slots.remove(key.slot as usize);
+        self.stats.sessions.subtract(1);
+        let Some(id) = slot.tenant() else { return };
+        if let Some(tenant) = sessions.tenants.get_mut(&id) {
+            tenant.sessions -= 1;
+            if tenant.sessions == 0 {
+                sessions.tenants.remove(&id);
+            }
+        }
+    }
+
+    /// The client asks, and does not read the answers.
+    pub(super) fn overflow(&self, slot: &mut Slot) -> Effects<'static> {
+        slot.session.close(CloseCode::Lagging, "too many answers wait to be read")
+    }
+
+    pub(super) fn count_sent(&self, events: u64, bytes: usize) {
+        self.stats.events_sent.add(events);
+        self.stats.event_bytes_sent.add(bytes as u64);
+    }
+
+    fn authenticate(&self, sessions: &mut Sessions, key: Key, token: JsonText<'_>) -> Effects<'static> {
+        let Sessions { slots, tenants } = sessions;
+        let Some(slot) = slots.get_mut(key.slot as usize) else { return Effects::new() };
+        let principal = match self.access.authenticate(&token.decode(), self.clock.wall_now()) {
+            Ok(principal) => principal,
+            Err(error) => return slot.session.close(CloseCode::Unauthorized, error.to_string()),
+        };
+        let Some(head) = self.log.head(principal.tenant) else {
+            return slot.session.close(CloseCode::Overload, "the tenant's log is not loaded yet");
+        };
+        slot.principal = Some(principal);
+        let tenant = tenants.entry(principal.tenant).or_insert_with(|| Tenant {
+            feed: head.offset,
+            interests: Interests::default(),
+            sessions: 0,
+        });
+        tenant.sessions += 1;
+        let expires_at = principal.expires_at.map(|at| self.clock.tick_at(at));
+        let log = LogPosition { head, feed: tenant.feed };
+        slot.session.authenticated(principal.agent, expires_at, log, self.clock.now())
+    }
+
+    fn refresh(&self, slot: &mut Slot, token: JsonText<'_>) -> Effects<'static> {
+        let fresh = match self.access.authenticate(&token.decode(), self.clock.wall_now()) {
+            Ok(fresh) => fresh,
+            Err(error) => return slot.session.close(CloseCode::Unauthorized, error.to_string()),
+        };
+        let is_same = |old: Principal| (old.tenant, old.agent) == (fresh.tenant, fresh.agent);
+        if !slot.principal.is_some_and(is_same) {
+            return slot.session.close(CloseCode::Unauthorized, "the new token is another agent's");
+        }
+        slot.principal = Some(fresh);
+        slot.session.refreshed(fresh.expires_at.map(|at| self.clock.tick_at(at)))
+    }
+
+    /// Reads a page from memory where it is there and others have had their turn; otherwise later.
+    fn read_log(
+        self: &Rc<Self>,
+        sessions: &mut Sessions,
+        key: Key,
+        after: Offset,
+        pages: &mut usize,
+    ) -> Effects<'static> {
+        self.stats.replay_pages.add(1);
+        let Some(slot) = sessions.get(key) else { return Effects::new() };
+        let Some(tenant) = slot.tenant() else { return Effects::new() };
+        *pages += 1;
+        if *pages <= REPLAY_PAGES_PER_TURN_MAX
+            && let Some(page) = self.log.recent_after(tenant, after, REPLAY_EVENTS_MAX)
+        {
+            return turn_page(sessions, key, &page);
+        }
+        let shard = Rc::clone(self);
+        tokio::task::spawn_local(async move { shard.read_log_later(key, tenant, after).await });
+        Effects::new()
+    }
+
+    async fn read_log_later(self: Rc<Self>, key: Key, tenant: TenantId, after: Offset) {
+        tokio::task::yield_now().await;
+        let page = {
+            // The semaphore is never closed.
+            let _permit = self.reads.acquire().await;
+            self.log.read_after(tenant, after, REPLAY_EVENTS_MAX).await
+        };
+        let mut sessions = self.sessions.borrow_mut();
+        match page {
+            Ok(page) => {
+                let effects = turn_page(&mut sessions, key, &page);
+                self.carry_out(&mut sessions, key, effects, &Bytes::new());
+            }
+            Err(error) => {
+                tracing::warn!(%error, tenant = tenant.0, "a replay could not read the log");
+                let reason = "the log cannot be read at the moment";
+                self.drive_in(&mut sessions, key, |session| session.close(CloseCode::Overload, reason));
+            }
+        }
+    }
+
+    /// Ticks every session that is due.
+    pub(super) fn tick_due(self: &Rc<Self>) {
+        let now = self.clock.now();
+        let mut sessions = self.sessions.borrow_mut();
+        while let Some((at, key)) = self.timers.pop_due(now) {
+            let Some(slot) = sessions.get(key) else { continue };
+            if slot.timer_at != at {
+                continue;
+            }
+            // Driving it sets the timer anew, unless it is closed.
+            slot.timer_at = Tick(u64::MAX);
+            let tenant = slot.tenant();
+            let feed = sessions.feed(tenant);
+            self.drive_in(&mut sessions, key, |session| session.tick(now, feed));
+        }
+    }
+}
+
+fn turn_page(sessions: &mut Sessions, key: Key, page: &[Arc<Entry>]) -> Effects<'static> {
+    let Some(tenant) = sessions.get(key).and_then(|slot| slot.tenant()) else { return Effects::new() };
+    let feed = sessions.feed(Some(tenant));
+    sessions.get(key).map(|slot| slot.session.page(page, feed)).unwrap_or_default()
+}
+
+fn interests_of(sessions: &mut Sessions, key: Key) -> Option<(&mut Interests, waggle_core::id::AgentId)> {
+    let principal = sessions.get(key)?.principal?;
+    let tenant = sessions.tenants.get_mut(&principal.tenant)?;
+    Some((&mut tenant.interests, principal.agent))
+}

@@ -1,0 +1,267 @@
+//! A gateway in miniature, in a process of its own: this test's binary, run again with an order.
+//!
+//! It starts the accelerator first and its listeners after it, as the gateway does, and tells what the
+//! kernel holds for each socket. Orders come as lines on its standard input, answers go as JSON lines to
+//! its standard output; its log, the eBPF programs' lines included, goes to standard error.
+
+use std::fs;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+use serde::{Deserialize, Serialize};
+use tracing::Level;
+use waggle_gateway::accel::{self, Accel, AccelConfig, Leg, Mode, SocketValues, Status};
+
+use crate::namespaces::{CLIENT, SERVER, enter};
+
+const ORDER: &str = "WAGGLE_NETNS_ORDER";
+const ANSWER_MAX: Duration = Duration::from_secs(20);
+/// Answers that may wait; each follows one order.
+const ANSWERS_MAX: usize = 16;
+
+/// How a gateway is to be run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) namespace: String,
+    pub(crate) mode: Mode,
+    pub(crate) capabilities: Capabilities,
+    /// For the accelerator's settings.
+    pub(crate) cgroup: Option<PathBuf>,
+    /// Run as in a container: in this cgroup, with cgroups mounted read-only.
+    pub(crate) container: Option<PathBuf>,
+}
+
+/// Moves itself into the cgroup `$1`, makes all beside and below it read-only, and becomes `$2`.
+const CONTAINER: &str = r#"
+    echo $$ > "$1/cgroup.procs" &&
+    parent=$(dirname "$1") &&
+    mount --bind "$parent" "$parent" &&
+    mount -o remount,bind,ro "$parent" &&
+    exec "$2"
+"#;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Capabilities {
+    Kept,
+    Dropped,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    Started(Started),
+    Refused(String),
+    Socket(Socket),
+    Status(Status),
+    Stopped { cgroup_at_end: String },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Started {
+    pub(crate) push_port: u16,
+    pub(crate) mesh_port: u16,
+    pub(crate) other_port: u16,
+    pub(crate) cgroup_before: String,
+    pub(crate) cgroup_now: String,
+}
+
+/// What the kernel holds for a socket, before and after the setsockopt rung has had its turn.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Socket {
+    pub(crate) before: SocketValues,
+    pub(crate) after: SocketValues,
+}
+
+/// The running process, as the test sees it; ended and cleaned up after on drop.
+pub(crate) struct Gateway {
+    child: Child,
+    orders: Option<ChildStdin>,
+    answers: Receiver<String>,
+    log: Option<JoinHandle<String>>,
+    pub(crate) cgroup: Option<PathBuf>,
+}
+
+impl Gateway {
+    pub(crate) fn run(order: &Order) -> Result<Self> {
+        let this = std::env::current_exe()?;
+        let mut command = match &order.container {
+            None => Command::new(this),
+            Some(cgroup) => {
+                let mut command = Command::new("unshare");
+                command.args(["--mount", "sh", "-e", "-c", CONTAINER, "sh"]).arg(cgroup).arg(this);
+                command
+            }
+        };
+        let mut child = command
+            .env(ORDER, serde_json::to_string(order)?)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let orders = child.stdin.take();
+        let stdout = BufReader::new(child.stdout.take().context("piped")?);
+        let stderr = child.stderr.take().context("piped")?;
+        let (sender, answers) = sync_channel(ANSWERS_MAX);
+        thread::spawn(move || {
+            let lines = stdout.lines().map_while(io::Result::ok);
+            lines.for_each(|line| drop(sender.send(line)));
+        });
+        let log = thread::spawn(move || io::read_to_string(stderr).unwrap_or_default());
+        Ok(Self { child, orders, answers, log: Some(log), cgroup: None })
+    }
+
+    pub(crate) fn answer(&mut self) -> Result<Answer> {
+        match self.answers.recv_timeout(ANSWER_MAX) {
+            Ok(line) => Ok(serde_json::from_str(&line)?),
+            Err(_) => bail!("no answer; the process said:\n{}", self.end()),
+        }
+    }
+
+    pub(crate) fn started(&mut self) -> Result<Started> {
+        match self.answer()? {
+            Answer::Started(started) => Ok(started),
+            other => bail!("not started: {other:?}"),
+        }
+    }
+
+    /// The next socket that the gateway accepts on, or opens for, `what`.
+    pub(crate) fn socket(&mut self, what: &str) -> Result<Socket> {
+        self.order(what)?;
+        match self.answer()? {
+            Answer::Socket(socket) => Ok(socket),
+            other => bail!("no socket for {what}: {other:?}"),
+        }
+    }
+
+    pub(crate) fn status(&mut self) -> Result<Status> {
+        self.order("status")?;
+        match self.answer()? {
+            Answer::Status(status) => {
+                self.cgroup.clone_from(&status.cgroup);
+                Ok(status)
+            }
+            other => bail!("no status: {other:?}"),
+        }
+    }
+
+    /// Stops in order. Returns the process's last cgroup and its log.
+    pub(crate) fn stop(mut self) -> Result<(String, String)> {
+        self.order("stop")?;
+        match self.answer()? {
+            Answer::Stopped { cgroup_at_end } => {
+                // It has cleaned up by itself: the test looks at how.
+                self.cgroup = None;
+                Ok((cgroup_at_end, self.end()))
+            }
+            other => bail!("not stopped: {other:?}"),
+        }
+    }
+
+    /// Kills it as it stands, which leaves its cgroup behind.
+    pub(crate) fn kill(mut self) {
+        self.end();
+        self.cgroup = None;
+    }
+
+    fn order(&mut self, order: &str) -> Result<()> {
+        let orders = self.orders.as_mut().context("the process has ended")?;
+        Ok(writeln!(orders, "{order}")?)
+    }
+
+    fn end(&mut self) -> String {
+        self.orders = None;
+        // Both fail only for a process that has ended, and been waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let log = self.log.take().and_then(|log| log.join().ok());
+        log.unwrap_or_default()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.end();
+        if let Some(cgroup) = &self.cgroup {
+            // Only a gateway that did not stop in order has left it.
+            let _ = fs::remove_dir(cgroup);
+        }
+    }
+}
+
+/// The order that this process was run with, if it is a gateway.
+pub(crate) fn order() -> Option<serde_json::Result<Order>> {
+    let order = std::env::var(ORDER).ok()?;
+    Some(serde_json::from_str(&order))
+}
+
+/// Life of the gateway's process.
+pub(crate) fn serve(order: &Order) -> Result<()> {
+    enter(&order.namespace)?;
+    if order.capabilities == Capabilities::Dropped {
+        let none = CapabilitySet::empty();
+        set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
+    }
+    tracing_subscriber::fmt().with_max_level(Level::DEBUG).with_writer(io::stderr).with_ansi(false).init();
+    let cgroup_before = own_cgroup()?;
+    let config = AccelConfig { mode: order.mode, cgroup: order.cgroup.clone(), ..AccelConfig::default() };
+    match Accel::start(config) {
+        Ok(accel) => obey(accel, cgroup_before),
+        Err(error) => say(&Answer::Refused(format!("{:#}", anyhow::Error::new(error)))),
+    }
+}
+
+fn obey(accel: Accel, cgroup_before: String) -> Result<()> {
+    let listen = || TcpListener::bind((SERVER, 0));
+    let (push, mesh, other) = (listen()?, listen()?, listen()?);
+    let mesh_port = mesh.local_addr()?.port();
+    accel.set_port(Leg::Agent, push.local_addr()?.port())?;
+    accel.set_port(Leg::Mesh, mesh_port)?;
+    say(&Answer::Started(Started {
+        push_port: push.local_addr()?.port(),
+        mesh_port,
+        other_port: other.local_addr()?.port(),
+        cgroup_before,
+        cgroup_now: own_cgroup()?,
+    }))?;
+    for order in io::stdin().lines() {
+        let (socket, leg) = match order?.as_str() {
+            "push" => (push.accept()?.0, Some(Leg::Agent)),
+            "mesh" => (mesh.accept()?.0, Some(Leg::Mesh)),
+            "other" => (other.accept()?.0, None),
+            "mesh peer" => (TcpStream::connect((CLIENT, mesh_port))?, Some(Leg::Mesh)),
+            "status" => {
+                say(&Answer::Status(accel.status()))?;
+                continue;
+            }
+            "stop" => break,
+            order => bail!("no such order: {order}"),
+        };
+        let before = accel::read_back(&socket);
+        if let Some(leg) = leg {
+            accel.apply_to(&socket, leg);
+        }
+        let after = accel::read_back(&socket);
+        say(&Answer::Socket(Socket { before, after }))?;
+    }
+    drop(accel);
+    let cgroup_at_end = own_cgroup()?;
+    say(&Answer::Stopped { cgroup_at_end })
+}
+
+fn say(answer: &Answer) -> Result<()> {
+    println!("{}", serde_json::to_string(answer)?);
+    Ok(())
+}
+
+/// This process's place in cgroup v2.
+fn own_cgroup() -> Result<String> {
+    let memberships = fs::read_to_string("/proc/self/cgroup")?;
+    let own = memberships.lines().find(|line| line.starts_with("0::"));
+    Ok(own.context("no cgroup v2")?.to_owned())
+}

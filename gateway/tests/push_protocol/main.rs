@@ -1,0 +1,9 @@
+//! The push protocol over real sockets, against an in-memory log.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
+mod harness;
+mod hostile;
+mod lifecycle;
+mod sessions;
+mod storm;
