@@ -231,12 +231,18 @@ const FOREIGN_VARIABLES: [&str; 3] = ["bless", "config", "token"];
 fn variables() -> Env {
     Env::prefixed("WAGGLE_").filter_map(|name| {
         let name = name.as_str().to_ascii_lowercase();
-        if FOREIGN_VARIABLES.contains(&name.as_str()) || is_service_link(&name) {
+        if FOREIGN_VARIABLES.contains(&name.as_str()) || is_service_link(&name) || is_of_the_client(&name) {
             return None;
         }
         let known = KEYS.iter().find(|key| key.name.replace('.', "_") == name);
         Some(known.map_or(name.clone(), |key| key.name.to_owned()).into())
     })
+}
+
+/// `wagglectl` reads addresses from `WAGGLE_API` and `WAGGLE_PUSH` too, as URLs, often in the same shell.
+fn is_of_the_client(name: &str) -> bool {
+    let variable = format!("WAGGLE_{}", name.to_ascii_uppercase());
+    matches!(name, "api" | "push") && std::env::var(variable).is_ok_and(|value| value.contains("://"))
 }
 
 /// Whether Kubernetes sets such a variable, for a service that is called `waggle` or `waggle-…`.
@@ -328,6 +334,7 @@ mod tests {
             jail.set_env("WAGGLE_API", "127.0.0.1:2");
             jail.set_env("WAGGLE_ACCEL_MESH_PORTS", "[7000, 7001]");
             jail.set_env("WAGGLE_TOKEN", "wgl_of_the_client");
+            jail.set_env("WAGGLE_PUSH", "ws://127.0.0.1:9/v1/push");
             jail.set_env("WAGGLE_PORT_8080_TCP_ADDR", "10.0.0.1");
             jail.set_env("WAGGLE_PUSH_SERVICE_HOST", "10.0.0.1");
             let flags = json!({"api": "127.0.0.1:3"});
