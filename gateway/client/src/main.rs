@@ -11,14 +11,14 @@ fn main() {
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start: {error}");
+            ctl::speak::notice(format_args!("error: cannot start: {error}"));
             std::process::exit(ctl::failure::Exit::Failure.code());
         }
     };
     let code = match runtime.block_on(ctl::run(args)) {
         Ok(exit) => exit.code(),
         Err(failure) => {
-            eprintln!("error: {failure}");
+            ctl::speak::notice(format_args!("error: {failure}"));
             failure.exit.code()
         }
     };

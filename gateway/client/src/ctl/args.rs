@@ -270,9 +270,11 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Prints a completion script to stdout.
-pub(crate) fn completion(shell: clap_complete::Shell) {
-    clap_complete::generate(shell, &mut Args::command(), "wagglectl", &mut std::io::stdout());
+/// A completion script.
+pub(crate) fn completion(shell: clap_complete::Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "wagglectl", &mut script);
+    script
 }
 
 impl Global {

@@ -15,6 +15,7 @@ use super::api::{Api, Ask};
 use super::args::{FeedArgs, Format, Global};
 use super::failure::{Exit, Failure};
 use super::rows::{Row, Rows};
+use super::speak::{notice, print};
 
 /// Between two lines of progress where there is no terminal.
 const REPORT_SECONDS: u64 = 5;
@@ -131,16 +132,16 @@ impl Feed {
 
     fn tell(&self, nth: u64, problem: &str) {
         if nth <= TOLD_MAX {
-            self.bar.suspend(|| eprintln!("{problem}"));
+            self.bar.suspend(|| notice(format_args!("{problem}")));
         } else if nth == TOLD_MAX + 1 {
-            self.bar.suspend(|| eprintln!("further ones are counted"));
+            self.bar.suspend(|| notice("further ones are counted"));
         }
     }
 
     fn report(&mut self) {
         if !self.is_terminal && self.reported.elapsed().as_secs() >= REPORT_SECONDS {
             self.reported = Instant::now();
-            eprintln!("{} tickets", self.summary.created);
+            notice(format_args!("{} tickets", self.summary.created));
         }
     }
 
@@ -150,12 +151,13 @@ impl Feed {
         self.summary.seconds = (seconds * 1_000.0).round() / 1_000.0;
         self.summary.tickets_per_second = (self.summary.created as f64 / seconds.max(1e-3)).round();
         let Summary { rows, created, bad, refused, seconds, tickets_per_second } = &self.summary;
-        match format {
-            Format::Json => println!("{}", serde_json::to_string(&self.summary).unwrap_or_default()),
-            Format::Human => println!(
-                "{created} tickets from {rows} rows ({bad} bad, {refused} refused) in {seconds:.1} s, {tickets_per_second}/s"
+        let told = match format {
+            Format::Json => format!("{}\n", serde_json::to_string(&self.summary).unwrap_or_default()),
+            Format::Human => format!(
+                "{created} tickets from {rows} rows ({bad} bad, {refused} refused) in {seconds:.1} s, {tickets_per_second}/s\n"
             ),
-        }
+        };
+        print(told.as_bytes())?;
         match self.failure {
             Some(failure) => Err(failure),
             None if *refused > 0 => Ok(Exit::Refused),

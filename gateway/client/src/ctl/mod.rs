@@ -8,6 +8,7 @@ mod feed;
 mod output;
 mod render;
 mod rows;
+pub(crate) mod speak;
 mod state;
 mod ticket;
 mod watch;
@@ -22,7 +23,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
         Task::Ticket { task } => ticket::run(&args.global, task).await,
         Task::Feed(feed) => feed::run(&args.global, &feed).await,
         Task::Completion { shell } => {
-            args::completion(shell);
+            speak::print(&args::completion(shell))?;
             Ok(Exit::Ok)
         }
     }

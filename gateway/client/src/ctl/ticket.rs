@@ -15,6 +15,7 @@ use super::api::{Api, Ask, random_key};
 use super::args::{Basis, Format, Global, TicketTask};
 use super::failure::{Exit, Failure};
 use super::render::{Look, cut, event_line, plain};
+use super::speak::{notice, print};
 
 /// Messages of one ticket that `show` reads.
 const MESSAGES_MAX: usize = 10_000;
@@ -169,31 +170,33 @@ impl Desk {
         let key = Some(random_key()?);
         let ask = Ask { method: Method::POST, path, body: body.to_string().into(), key, if_match };
         let answer = self.api.send(&ask).await?;
-        match self.format {
-            Format::Json => println!("{}", String::from_utf8_lossy(&answer).trim_end()),
+        let told = match self.format {
+            Format::Json => format!("{}\n", String::from_utf8_lossy(&answer).trim_end()),
             Format::Human => {
                 let event: EventMessage = read(&answer)?;
-                print!("{}", event_line(&event, self.look));
-                println!("ticket {} is now at version {}", event.ticket, event.version);
+                let line = event_line(&event, self.look);
+                format!("{line}ticket {} is now at version {}\n", event.ticket, event.version)
             }
-        }
+        };
+        print(told.as_bytes())?;
         Ok(Exit::Ok)
     }
 
     async fn list(&self, filters: &[(&str, Option<String>)], rows_max: usize) -> Result<Exit, Failure> {
         let items = self.pages("/v1/tickets", filters, rows_max).await?;
-        if self.format == Format::Json {
-            items.iter().for_each(|item| println!("{item}"));
-            return Ok(Exit::Ok);
+        let mut told = String::new();
+        if self.format == Format::Human {
+            told = row(["#", "status", "priority", "queue", "agent", "updated (UTC)"], "subject", self.look);
+            told.push('\n');
         }
-        println!(
-            "{}",
-            row(["#", "status", "priority", "queue", "agent", "updated (UTC)"], "subject", self.look)
-        );
         for item in items {
-            let ticket: Ticket = read(item.get().as_bytes())?;
-            println!("{}", ticket.row(self.look));
+            match self.format {
+                Format::Json => told.push_str(item.get()),
+                Format::Human => told.push_str(&read::<Ticket>(item.get().as_bytes())?.row(self.look)),
+            }
+            told.push('\n');
         }
+        print(told.as_bytes())?;
         Ok(Exit::Ok)
     }
 
@@ -201,17 +204,20 @@ impl Desk {
         let path = format!("/v1/tickets/{id}");
         let body = self.api.send(&ask_get(path.clone())).await?;
         let messages = self.pages(&format!("{path}/messages"), &[], MESSAGES_MAX).await?;
-        if self.format == Format::Json {
-            let ticket: Box<RawValue> = read(&body)?;
-            println!("{}", json!({"ticket": ticket, "messages": messages}));
-            return Ok(Exit::Ok);
-        }
-        let ticket: Ticket = read(&body)?;
-        print!("{}", ticket.card());
-        for message in messages {
-            let event: EventMessage = read(message.get().as_bytes())?;
-            print!("{}", paragraph(&event));
-        }
+        let told = match self.format {
+            Format::Json => {
+                let ticket: Box<RawValue> = read(&body)?;
+                format!("{}\n", json!({"ticket": ticket, "messages": messages}))
+            }
+            Format::Human => {
+                let mut told = read::<Ticket>(&body)?.card();
+                for message in messages {
+                    told.push_str(&paragraph(&read(message.get().as_bytes())?));
+                }
+                told
+            }
+        };
+        print(told.as_bytes())?;
         Ok(Exit::Ok)
     }
 
@@ -337,7 +343,7 @@ fn text_or_stdin(text: Option<String>) -> Result<String, Failure> {
         return Ok(text);
     }
     if std::io::stdin().is_terminal() {
-        eprintln!("reading the text from the terminal; end it with Ctrl-D");
+        notice("reading the text from the terminal; end it with Ctrl-D");
     }
     let mut text = String::new();
     // One byte more than fits, so that a longer text is refused, not cut.

@@ -13,6 +13,7 @@ use super::args::{Format, Global, WatchArgs};
 use super::failure::{Exit, Failure};
 use super::output::Output;
 use super::render::{Look, event_line};
+use super::speak::notice;
 use super::state::{State, StateFile};
 
 /// How long a write that hangs (a pipe that nobody reads) keeps the process after a signal.
@@ -77,7 +78,9 @@ fn start(global: &Global, args: &WatchArgs) -> Result<(Watch, Items), Failure> {
     if let Some(saved) = saved
         && let Err(error) = output.look_back(saved.output)
     {
-        eprintln!("warning: the output cannot be read back ({error}); its last lines may come twice");
+        notice(format_args!(
+            "warning: the output cannot be read back ({error}); its last lines may come twice"
+        ));
     }
     let mut builder = Client::builder(&global.push, &global.token)
         .views(args.views.iter().copied())
@@ -144,21 +147,21 @@ impl Watch {
             Item::CaughtUp { cursor } => self.cursor = Some(cursor),
             Item::Connected { node, cursor, .. } => {
                 if self.was_lost {
-                    eprintln!("connected again, to {}", super::render::plain(&node));
+                    notice(format_args!("connected again, to {}", super::render::plain(&node)));
                 } else if self.cursor.is_none() {
-                    eprintln!("watching from offset {}", cursor.offset);
+                    notice(format_args!("watching from offset {}", cursor.offset));
                 }
                 self.was_lost = false;
                 self.cursor = Some(cursor);
             }
             Item::Resync { reason, cursor } => {
                 let reason = serde_json::to_string(&reason).unwrap_or_default();
-                eprintln!(
+                notice(format_args!(
                     "RESYNC ({}): events may be missing here; going on after offset {} of epoch {}",
                     reason.trim_matches('"'),
                     cursor.offset,
                     cursor.epoch
-                );
+                ));
                 self.cursor = Some(cursor);
             }
             Item::Disconnected { reason, retry_ms } => {
@@ -166,9 +169,12 @@ impl Watch {
                 let reason = super::render::plain(&reason.to_string()).into_owned();
                 match retry_ms {
                     Some(ms) => {
-                        eprintln!("connection lost: {reason}; trying again in {:.1} s", ms as f64 / 1_000.0);
+                        notice(format_args!(
+                            "connection lost: {reason}; trying again in {:.1} s",
+                            ms as f64 / 1_000.0
+                        ));
                     }
-                    None => eprintln!("connection lost: {reason}; another one is being made"),
+                    None => notice(format_args!("connection lost: {reason}; another one is being made")),
                 }
             }
             Item::Signal(_) => {}
