@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use waggle_core::id::{TicketId, Version};
 use waggle_core::ledger::{Admitted, Slot, Written};
-use waggle_core::ticket::{Cell, Command, Entry, Expect, NewEvent};
 use waggle_core::ticket::Request as CommandRequest;
+use waggle_core::ticket::{Cell, Command, Entry, Expect, NewEvent};
 use waggle_core::time::Timestamp;
 
 use crate::agenda::Event;

@@ -110,7 +110,8 @@ impl World {
 
     pub(crate) fn shard_looks(&mut self, shard: usize) {
         let gateway = self.gateway.as_ref().expect("a living gateway");
-        let feeds: Vec<_> = gateway.shards[shard].feeds.iter().map(|(tenant, feed)| (*tenant, *feed)).collect();
+        let feeds: Vec<_> =
+            gateway.shards[shard].feeds.iter().map(|(tenant, feed)| (*tenant, *feed)).collect();
         for (tenant, feed) in feeds {
             let head = self.ledger().head(tenant).offset;
             if feed < head {
@@ -215,7 +216,10 @@ impl World {
                 Effect::Close { code, reason } => {
                     let is_fault = matches!(
                         code,
-                        CloseCode::Drain | CloseCode::Unresponsive | CloseCode::Internal | CloseCode::HelloTimeout
+                        CloseCode::Drain
+                            | CloseCode::Unresponsive
+                            | CloseCode::Internal
+                            | CloseCode::HelloTimeout
                     );
                     assert!(is_fault, "a session was closed with {code:?}: {reason}");
                     self.trace.note(self.now, "closes", &[conn, code.number().into()]);

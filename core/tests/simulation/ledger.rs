@@ -89,7 +89,13 @@ impl Generation {
         self.cells.borrow().get(&(tenant, ticket)).cloned()
     }
 
-    pub(crate) fn insert(&self, tenant: TenantId, ticket: TicketId, slot: Slot, cells_max: usize) -> Arc<Slot> {
+    pub(crate) fn insert(
+        &self,
+        tenant: TenantId,
+        ticket: TicketId,
+        slot: Slot,
+        cells_max: usize,
+    ) -> Arc<Slot> {
         let mut cells = self.cells.borrow_mut();
         if cells.len() >= cells_max {
             cells.retain(|_, slot| Arc::strong_count(slot) > 1);

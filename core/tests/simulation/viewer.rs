@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, VecDeque};
 use bytes::Bytes;
 use waggle_core::id::{AgentId, Cursor, Epoch, Offset, QueueId, TenantId, TicketId};
 use waggle_core::push::{
-    ClientConfig, ClientEffect, EventMessage, Link, Loss, LossReason, PushClient, Receipt, ServerMessage, Start,
-    View, Welcome,
+    ClientConfig, ClientEffect, EventMessage, Link, Loss, LossReason, PushClient, Receipt, ServerMessage,
+    Start, View, Welcome,
 };
 
 use crate::agenda::{Event, Life};
@@ -152,7 +152,9 @@ impl World {
         let text = std::str::from_utf8(&text).expect("texts are UTF-8");
         if text.starts_with(r#"{"type":"result""#) {
             // The machine passes results on; those of a replaced connection are the driver's.
-            if let Ok(ServerMessage::Result { id: Some(id), event, error }) = ServerMessage::parse(text.as_bytes()) {
+            if let Ok(ServerMessage::Result { id: Some(id), event, error }) =
+                ServerMessage::parse(text.as_bytes())
+            {
                 self.session_result(&id, event.as_deref(), error.as_deref());
             }
         } else {
@@ -339,7 +341,8 @@ impl World {
         assert!(place.awaits_resync || place.seen_to == Some(cursor), "a resync after an honoured resume");
         let seen_to = place.seen_to.expect("a welcome comes before a resync");
         let log = self.model.log(&self.store, place.tenant, cursor.epoch);
-        let is_due = seen_to.epoch != cursor.epoch || seen_to.offset.0 as usize > log.len() || seen_to == cursor;
+        let is_due =
+            seen_to.epoch != cursor.epoch || seen_to.offset.0 as usize > log.len() || seen_to == cursor;
         assert!(is_due, "viewer {viewer} at {seen_to:?} was sent to {cursor:?}");
         assert!(cursor.offset.0 as usize <= log.len(), "resync to {cursor:?}, beyond the log");
         self.trace.note(self.now, "resync", &at(cursor));
