@@ -26,7 +26,7 @@ mod writer;
 use world::{Reached, World};
 
 /// Seeds of one `cargo test`, where the environment does not say.
-const SEEDS_DEFAULT: u64 = 2_000;
+const SEEDS_DEFAULT: u64 = 3_000;
 
 /// Seeds that have found something once: an empty page for a session welcomed ahead of its feed.
 const SEEDS_THAT_FAILED: [u64; 2] = [838, 1347];
