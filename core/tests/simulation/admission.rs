@@ -144,6 +144,9 @@ impl World {
         };
         let request = &self.ledger().requests[&id];
         let (tenant, ticket) = (request.tenant, request.ticket.expect("a ticket"));
+        if self.store.row(tenant, ticket) != Some(row) {
+            self.ledger().outdated.insert((tenant, ticket));
+        }
         let cell = Cell::new(row.version, row.status, row.fence, row.assignee);
         let slot = Slot::new(cell, Written { version: row.version, queue: row.queue, agent: row.assignee });
         let slot = generation.insert(tenant, ticket, slot, self.plan.cells_max);

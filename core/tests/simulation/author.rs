@@ -15,8 +15,8 @@ use crate::random::Random;
 use crate::store::{Row, key_of};
 use crate::world::World;
 
-/// Milliseconds that an author waits for an answer.
-const PATIENCE_MS: u64 = 4_000;
+/// Milliseconds that a patient author waits for an answer.
+pub(crate) const PATIENCE_MS: u64 = 4_000;
 
 /// A command that is to have one effect.
 #[derive(Clone)]
@@ -25,6 +25,8 @@ struct Draft {
     body: Rc<str>,
     key: Option<String>,
     is_first_attempt: bool,
+    /// Milliseconds that the author waits for an answer: longer with every attempt.
+    patience_ms: u64,
 }
 
 pub(crate) struct Author {
@@ -93,8 +95,11 @@ impl World {
         place.attempt += 1;
         let attempt = place.attempt;
         let viewer = place.viewer;
-        let draft = place.current.clone().expect("a command");
-        self.agenda.add(self.now + PATIENCE_MS, Event::AuthorTimesOut { author, attempt });
+        let draft = place.current.as_mut().expect("a command");
+        let patience_ms = draft.patience_ms;
+        draft.patience_ms = (patience_ms * 2).min(PATIENCE_MS);
+        let draft = draft.clone();
+        self.agenda.add(self.now + patience_ms, Event::AuthorTimesOut { author, attempt });
         let link = viewer.and_then(|viewer| {
             let link = self.viewers[viewer].client.as_ref()?.live_link()?;
             self.conn_of(viewer, link)
@@ -169,6 +174,8 @@ impl World {
             return;
         }
         let Some(draft) = &mut place.current else { return };
+        // What comes for this attempt from here on comes too late.
+        place.attempt += 1;
         let key = draft.key.as_deref().map(|key| key_of(place.tenant, place.actor, key));
         match answer {
             Err(Failure::Again) if key.is_some() => {
@@ -224,7 +231,13 @@ impl World {
             let (ticket, row) = self.random.pick(&tickets);
             (Some(ticket), self.command(author, ticket, row, &text))
         };
-        Draft { ticket, body: body.into(), key: has_key.then_some(name), is_first_attempt: true }
+        Draft {
+            ticket,
+            body: body.into(),
+            key: has_key.then_some(name),
+            is_first_attempt: true,
+            patience_ms: self.plan.patience_ms,
+        }
     }
 
     /// A command by what the author knows of the ticket, or thinks it knows.

@@ -1,7 +1,7 @@
 //! The ledger's state in memory, as the gateway has it; gone with a crash.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -149,6 +149,9 @@ pub(crate) struct Ledger {
     pub(crate) assembler: Assembler<Caller>,
     pub(crate) writer: WriterState,
     pub(crate) writer_generation: u64,
+    /// Tickets whose cell may have been made of a row that was no longer the newest: the cell that had
+    /// been in use meanwhile was dropped between the read and its result.
+    pub(crate) outdated: BTreeSet<(TenantId, TicketId)>,
 }
 
 impl Ledger {
@@ -172,6 +175,7 @@ impl Ledger {
             assembler: Assembler::new(heads),
             writer: WriterState::Idle,
             writer_generation: 1,
+            outdated: BTreeSet::new(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use waggle_core::id::TenantId;
 
+use crate::author::PATIENCE_MS;
 use crate::random::Random;
 
 /// Something that goes wrong at a given time.
@@ -32,6 +33,9 @@ pub(crate) struct Plan {
     /// Until here things go wrong.
     pub(crate) troubled_ms: u64,
     pub(crate) think_ms: u64,
+    /// Milliseconds that an author waits for its first answer; those in a hurry ask again while the
+    /// first request is still under way.
+    pub(crate) patience_ms: u64,
     pub(crate) network_ms: u64,
     pub(crate) store_ms: u64,
     pub(crate) heartbeat_ms: u64,
@@ -74,6 +78,7 @@ impl Plan {
             shards: random.between(1, 2) as usize,
             troubled_ms,
             think_ms: random.pick(&[5, 100, 600, 1200]),
+            patience_ms: random.pick(&[20, 200, PATIENCE_MS]),
             network_ms: random.pick(&[1, 20, 200]),
             store_ms: random.pick(&[1, 10, 80]),
             heartbeat_ms: random.pick(&[700, 2_000, 5_000]),

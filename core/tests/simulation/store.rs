@@ -137,7 +137,12 @@ impl Store {
         }
         if event.kind.has_text() {
             let text = data[data.find("\"text\":").expect("a text")..].to_owned();
-            assert!(self.texts.insert((commit.tenant, text)), "a command landed twice: {data}");
+            assert!(
+                self.texts.insert((commit.tenant, text)),
+                "a command landed twice: {:?} {:.60}",
+                commit.key,
+                data
+            );
         }
         let stored = StoredEvent {
             offset: commit.offset,

@@ -87,9 +87,14 @@ impl World {
                 }
             }
             Err(conflict) => {
-                // Only a row that was read before its ticket's cell was dropped can be too old.
-                let may = self.plan.cells_max < 1000;
-                assert!(may, "{conflict:?} of a batch with {:?}", commit.batch);
+                let outdated = std::mem::take(&mut self.ledger().outdated);
+                let is_outdated =
+                    |commit: &CommitEvent| outdated.contains(&(commit.tenant, commit.event.ticket));
+                assert!(
+                    commit.batch.iter().any(is_outdated),
+                    "{conflict:?} of a batch with {:?}",
+                    commit.batch
+                );
                 self.reached.conflicts += 1;
                 commit.fate = Fate::Fails;
             }
