@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use waggle_core::id::{AgentId, Offset, SessionId, TenantId, TicketId};
+use waggle_core::id::{AgentId, Offset, SessionId, TenantId};
 use waggle_core::push::{CloseCode, Effect, Effects, LogPosition, Offer, Session, SessionSettings, View};
 use waggle_core::ticket::{Actor, Authority, Entry, Right};
 
@@ -315,7 +315,7 @@ impl World {
             origin: Origin::Session { conn, id: command.id.into() },
             tenant,
             authority: Authority { actor, right: Right::Agent },
-            ticket: command.ticket.map(|ticket: TicketId| ticket),
+            ticket: command.ticket,
             body: command.command.get().into(),
             key: command.key.map(|key| key_of(tenant, actor, key)),
             has_lease: false,

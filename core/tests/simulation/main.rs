@@ -28,8 +28,11 @@ use world::{Reached, World};
 /// Seeds of one `cargo test`, where the environment does not say.
 const SEEDS_DEFAULT: u64 = 3_000;
 
-/// Seeds that have found something once: an empty page for a session welcomed ahead of its feed.
-const SEEDS_THAT_FAILED: [u64; 2] = [838, 1347];
+/// Seeds that have found something once.
+const SEEDS_THAT_FAILED: [u64; 1] = [
+    // A session welcomed ahead of its feed was closed for an empty page that it had no need of.
+    1421,
+];
 
 /// Says how to run a seed again, where it has failed.
 struct Replay(u64);

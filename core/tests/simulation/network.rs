@@ -117,7 +117,7 @@ impl World {
         self.agenda.add(conn.to_client_last, Event::ToClient { conn: conn.id });
     }
 
-    pub(crate) fn to_server(&mut self, conn: ConnId) {
+    pub(crate) fn reaches_server(&mut self, conn: ConnId) {
         let Some(text) = self.conns.get_mut(&conn).and_then(|conn| conn.to_server.pop_front()) else {
             return;
         };
@@ -127,7 +127,7 @@ impl World {
         }
     }
 
-    pub(crate) fn to_client(&mut self, conn: ConnId) {
+    pub(crate) fn reaches_client(&mut self, conn: ConnId) {
         let Some(place) = self.conns.get_mut(&conn) else { return };
         place.arrived = place.to_client.len().min(place.arrived + 1);
         self.read(conn);

@@ -45,7 +45,7 @@ impl Trace {
 
     pub(crate) fn note(&mut self, now: u64, what: &'static str, numbers: &[u64]) {
         self.hasher.write_u64(now);
-        self.hasher.write_u64(what.len() as u64);
+        self.hasher.write(what.as_bytes());
         for number in numbers {
             self.hasher.write_u64(*number);
         }
