@@ -265,3 +265,13 @@ fn a_page_may_be_as_long_as_its_limit() {
     let page: Vec<_> = (1..=REPLAY_EVENTS_MAX as u64).map(|offset| entry(offset, 1, 1)).collect();
     assert_eq!(told(&session.page(&page, Offset(600))), ["read after 512"]);
 }
+
+#[test]
+fn a_gap_below_the_welcome_needs_no_events() {
+    let mut session = new_session();
+    say(&mut session, r#"{"type":"hello","token":"t","views":["tenant"]}"#, 0);
+    told(&session.authenticated(AGENT, None, position(10, 8), Tick(0)));
+    assert_eq!(told(&session.missed(Offset(8))), ["read after 10"]);
+    assert_eq!(told(&session.page(&[], Offset(11))), ["read after 10"]);
+    assert!(told(&session.page(&[], Offset(11)))[1].starts_with("close 4002"));
+}
