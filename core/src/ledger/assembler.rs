@@ -27,6 +27,8 @@ pub struct Placed<T> {
     pub admitted: Admitted<T>,
     /// Its event.
     pub entry: Arc<Entry>,
+    /// Offset of the ticket's event before it.
+    pub previous: Option<Offset>,
 }
 
 /// Collects a batch: gives out offsets, per ticket in the order of versions.
@@ -64,15 +66,15 @@ impl<T> Assembler<T> {
         let mut next = Some(admitted);
         while let Some(admitted) = next.take() {
             let key = (admitted.tenant, admitted.event.ticket, admitted.event.version);
-            let Some(route) = admitted.slot.write(&admitted.event) else {
+            let head = self.heads.entry(admitted.tenant).or_default();
+            let Some((route, previous)) = admitted.slot.write(&admitted.event, head.next()) else {
                 self.early.insert(key, admitted);
                 return;
             };
-            let head = self.heads.entry(admitted.tenant).or_default();
             *head = head.next();
             let entry = Arc::new(Entry::encode(*head, &admitted.event, route));
             self.batch_bytes += entry.frame.len();
-            self.batch.push(Placed { admitted, entry });
+            self.batch.push(Placed { admitted, entry, previous });
             if !self.early.is_empty() {
                 next = self.early.remove(&(key.0, key.1, key.2.next()));
             }

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::id::{AgentId, QueueId, Version};
+use crate::id::{AgentId, Offset, QueueId, Version};
 use crate::ticket::{Cell, NewEvent, Route};
 
 /// A ticket's cell, and the writer's own notes beside it.
@@ -19,6 +19,8 @@ pub struct Slot {
 pub struct Written {
     /// That event's version; 0 before the first.
     pub version: Version,
+    /// That event's offset; 0 before the first.
+    pub offset: Offset,
     /// Where it waits.
     pub queue: QueueId,
     /// Who holds it.
@@ -37,22 +39,25 @@ impl Slot {
         *self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the next event in: returns whose views it belongs to. `None` where another version is due.
-    pub(super) fn write(&self, event: &NewEvent) -> Option<Route> {
+    /// Takes the next event in, with the offset that it gets: returns whose views it belongs to, and
+    /// the offset of the ticket's event before it. `None` where another version is due.
+    pub(super) fn write(&self, event: &NewEvent, offset: Offset) -> Option<(Route, Option<Offset>)> {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         if event.version != written.version.next() {
             return None;
         }
         let before = *written;
         written.version = event.version;
+        written.offset = offset;
         written.queue = event.queue.unwrap_or(before.queue);
         written.agent = event.holder.unwrap_or(before.agent);
         let is_first = before.version == Version(0);
-        Some(Route {
+        let route = Route {
             queue: written.queue,
             queue_from: (before.queue != written.queue && !is_first).then_some(before.queue),
             agent: written.agent,
             agent_from: before.agent.filter(|_| before.agent != written.agent),
-        })
+        };
+        Some((route, (!is_first).then_some(before.offset)))
     }
 }

@@ -112,7 +112,8 @@ impl World {
             let event = event.expect("a create command");
             let queue = event.queue.unwrap_or_default();
             let cell = Cell::new(event.version, event.status, event.fence, None);
-            let slot = Slot::new(cell, Written { version: Version(0), queue, agent: None });
+            let slot =
+                Slot::new(cell, Written { version: Version(0), offset: Offset(0), queue, agent: None });
             let slot = generation.insert(request.tenant, ticket, slot, cells_max);
             return self.send(id, generation.number, &request, slot, event, &parsed);
         };
@@ -148,7 +149,10 @@ impl World {
             self.ledger().outdated.insert((tenant, ticket));
         }
         let cell = Cell::new(row.version, row.status, row.fence, row.assignee);
-        let slot = Slot::new(cell, Written { version: row.version, queue: row.queue, agent: row.assignee });
+        let slot = Slot::new(
+            cell,
+            Written { version: row.version, offset: row.newest, queue: row.queue, agent: row.assignee },
+        );
         let slot = generation.insert(tenant, ticket, slot, self.plan.cells_max);
         self.reserve(id, generation, slot, ticket);
     }

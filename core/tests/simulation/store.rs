@@ -10,6 +10,7 @@ use waggle_core::ticket::{Actor, Entry, NewEvent, Route, Status, StoredEvent};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) version: Version,
+    pub(crate) newest: Offset,
     pub(crate) status: Status,
     pub(crate) fence: Fence,
     pub(crate) assignee: Option<AgentId>,
@@ -155,7 +156,7 @@ impl Store {
             data,
         };
         let table = self.tenants.get_mut(&commit.tenant).expect("a known tenant");
-        table.fold(event);
+        table.fold(commit.offset, event);
         let entry = Arc::new(Entry::from_stored(&stored));
         table.log.push(Arc::new(Logged { stored, entry, commit }));
     }
@@ -176,10 +177,11 @@ impl Store {
 }
 
 impl TenantTable {
-    fn fold(&mut self, event: &NewEvent) {
+    fn fold(&mut self, offset: Offset, event: &NewEvent) {
         let before = self.rows.get(&event.ticket);
         let row = Row {
             version: event.version,
+            newest: offset,
             status: event.status,
             fence: event.fence,
             assignee: event.holder.unwrap_or(before.and_then(|row| row.assignee)),

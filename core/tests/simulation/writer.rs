@@ -107,7 +107,7 @@ impl World {
         match commit.fate {
             Fate::Succeeds => {
                 self.publish(&commit.placed);
-                for Placed { admitted, entry } in commit.placed {
+                for Placed { admitted, entry, .. } in commit.placed {
                     self.answer(admitted.caller.request, Ok(entry));
                 }
                 self.writer_turn();
@@ -118,7 +118,7 @@ impl World {
 
     fn publish(&mut self, placed: &[Placed<Caller>]) {
         let mut by_tenant: BTreeMap<TenantId, Vec<Arc<Entry>>> = BTreeMap::new();
-        for Placed { admitted, entry } in placed {
+        for Placed { admitted, entry, .. } in placed {
             by_tenant.entry(admitted.tenant).or_default().push(Arc::clone(entry));
         }
         for (tenant, entries) in by_tenant {
@@ -210,7 +210,7 @@ impl World {
 }
 
 fn commit_event(placed: &Placed<Caller>) -> CommitEvent {
-    let Placed { admitted, entry } = placed;
+    let Placed { admitted, entry, .. } = placed;
     CommitEvent {
         tenant: admitted.tenant,
         offset: entry.offset,

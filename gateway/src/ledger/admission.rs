@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use waggle_core::id::{QueueId, TenantId, TicketId, Version};
+use waggle_core::id::{Offset, QueueId, TenantId, TicketId, Version};
 use waggle_core::ledger::{Admitted, Slot, Written};
 use waggle_core::ticket::{Category, Cell, Command, Entry, Expect, Lifecycle, NewEvent};
 use waggle_core::time::Timestamp;
@@ -204,7 +204,7 @@ fn create(
         NewEvent::created(ticket, &submission.request.command, actor, at).ok_or(SubmitError::WrongTarget)?;
     let queue = event.queue.unwrap_or_default();
     let cell = Cell::new(event.version, event.status, event.fence, None);
-    let slot = Slot::new(cell, Written { version: Version(0), queue, agent: None });
+    let slot = Slot::new(cell, Written { version: Version(0), offset: Offset(0), queue, agent: None });
     Ok((generation.insert(log.tenant, ticket, slot), event))
 }
 
@@ -225,7 +225,8 @@ fn reserve(
 
 fn slot_of(row: &TicketRow) -> Slot {
     let cell = Cell::new(row.version, row.status, row.fence, row.assignee);
-    Slot::new(cell, Written { version: row.version, queue: row.queue, agent: row.assignee })
+    let written = Written { version: row.version, offset: row.newest, queue: row.queue, agent: row.assignee };
+    Slot::new(cell, written)
 }
 
 /// Texts that the ticket's row takes from a command, escapes undone.

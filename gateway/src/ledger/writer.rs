@@ -114,7 +114,7 @@ impl Writer {
                 let commit_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
                 self.inner.stats.committed(batch.len(), commit_us);
                 self.publish(&placed);
-                for Placed { admitted, entry } in placed {
+                for Placed { admitted, entry, .. } in placed {
                     answer(admitted.caller, Ok(entry));
                 }
             }
@@ -124,7 +124,7 @@ impl Writer {
 
     fn publish(&self, placed: &[Placed<Caller>]) {
         let mut by_tenant: BTreeMap<TenantId, Vec<Arc<Entry>>> = BTreeMap::new();
-        for Placed { admitted, entry } in placed {
+        for Placed { admitted, entry, .. } in placed {
             by_tenant.entry(admitted.tenant).or_default().push(Arc::clone(entry));
         }
         for (tenant, entries) in by_tenant {
@@ -205,13 +205,14 @@ impl Writer {
 }
 
 fn commit_event(placed: &mut Placed<Caller>) -> CommitEvent {
-    let Placed { admitted, entry } = placed;
+    let Placed { admitted, entry, previous } = placed;
     let caller = &mut admitted.caller;
     CommitEvent {
         tenant: admitted.tenant,
         offset: entry.offset,
         event: admitted.event.clone(),
         route: entry.route,
+        previous: *previous,
         subject: caller.subject.take(),
         requester: caller.requester.take(),
         follow_up_of: caller.follow_up_of,

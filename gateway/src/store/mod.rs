@@ -27,6 +27,8 @@ pub struct TicketRow {
     pub status: Status,
     /// How many events it has.
     pub version: Version,
+    /// Offset of its newest event.
+    pub newest: Offset,
     /// Who holds it.
     pub assignee: Option<AgentId>,
     /// Of its newest claim.
@@ -61,6 +63,8 @@ pub struct CommitEvent {
     pub event: NewEvent,
     /// Whose views it belongs to.
     pub route: Route,
+    /// Offset of the ticket's event before it.
+    pub previous: Option<Offset>,
     /// Subject, where the event changes it, escapes undone.
     pub subject: Option<String>,
     /// Requester, for a created ticket, escapes undone.
@@ -180,14 +184,11 @@ pub enum StoreError {
     /// The file is damaged, or no database.
     #[error("the database is damaged, or is no Waggle database; restore a backup")]
     Damaged(#[source] sqlx::Error),
-    /// A row was not at the version that the ledger had reserved.
-    #[error("{expected} tickets were to be written at their expected versions, {found} were there")]
-    VersionConflict {
-        /// Rows to be written.
-        expected: u64,
-        /// Rows that matched.
-        found: u64,
-    },
+    /// A head or a ticket was not where the ledger had left it: another process writes here.
+    #[error(
+        "the log or a ticket is not where this gateway left it; does another one write to this database?"
+    )]
+    VersionConflict(#[source] sqlx::Error),
     /// A name that exists already.
     #[error("a {kind} named {name:?} exists already")]
     NameTaken {

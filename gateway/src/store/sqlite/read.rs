@@ -69,17 +69,24 @@ pub(super) async fn ticket_events(
     limit: u32,
     kinds: EventKinds,
 ) -> Result<Vec<StoredEvent>, StoreError> {
-    const ALL: &str = concat!(
-        "SELECT ",
-        event_columns!(),
-        " FROM event WHERE tenant = ?1 AND ticket = ?2 AND version > ?3 ORDER BY version LIMIT ?4"
-    );
-    const TEXTS: &str = concat!(
-        "SELECT ",
-        event_columns!(),
-        " FROM event WHERE tenant = ?1 AND ticket = ?2 AND version > ?3",
-        " AND kind IN ('created', 'message', 'reply', 'note') ORDER BY version LIMIT ?4"
-    );
+    /// From the newest event back along the chain, as far as is asked for.
+    macro_rules! history {
+        ($filter:literal) => {
+            concat!(
+                "WITH RECURSIVE history AS (",
+                " SELECT event.* FROM event, ticket WHERE ticket.tenant = ?1 AND ticket.id = ?2",
+                " AND event.tenant = ?1 AND event.offset = ticket.newest AND event.version > ?3",
+                " UNION ALL SELECT event.* FROM history, event",
+                " WHERE event.tenant = ?1 AND event.offset = history.previous AND history.version > ?3 + 1) SELECT ",
+                event_columns!(),
+                " FROM history",
+                $filter,
+                " ORDER BY version LIMIT ?4"
+            )
+        };
+    }
+    const ALL: &str = history!("");
+    const TEXTS: &str = history!(" WHERE kind IN ('created', 'message', 'reply', 'note')");
     let sql = match kinds {
         EventKinds::All => ALL,
         EventKinds::Texts => TEXTS,

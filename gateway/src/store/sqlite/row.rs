@@ -108,7 +108,7 @@ pub(super) fn event(columns: &mut Columns<'_>) -> Result<StoredEvent, StoreError
 /// The columns of [`ticket`], in its order.
 macro_rules! ticket_columns {
     () => {
-        "id, queue, subject, requester, priority, status, version, assignee, fence, follow_up_of, \
+        "id, queue, subject, requester, priority, status, version, newest, assignee, fence, follow_up_of, \
          created_at, updated_at"
     };
 }
@@ -124,6 +124,7 @@ pub(super) fn ticket(columns: &mut Columns<'_>) -> Result<TicketRow, StoreError>
         priority: columns.named("priority", Priority::from_name)?,
         status: columns.named("status", |name| Lifecycle::default_table().status(name))?,
         version: Version(columns.small("version")?),
+        newest: Offset(columns.number("offset")?),
         assignee: columns.optional_small("assignee")?.map(AgentId),
         fence: Fence(columns.small("fence")?),
         follow_up_of: columns.optional("ticket")?.map(TicketId),
