@@ -98,6 +98,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_reference_has_every_code() {
+        let reference = include_str!("../../../docs/PROTOCOL.md");
+        let rows = reference.lines().filter(|line| line.starts_with("| 4"));
+        assert_eq!(rows.clone().count(), CLOSE_CODES.len());
+        for (row, entry) in rows.zip(CLOSE_CODES) {
+            let wanted = format!("| {} | {}", entry.number, entry.reason);
+            assert!(row.starts_with(&wanted), "docs/PROTOCOL.md has {row:?}, expected {wanted:?}");
+        }
+    }
+
+    #[test]
     fn every_code_has_one_row_in_range() {
         for entry in CLOSE_CODES {
             let rows =

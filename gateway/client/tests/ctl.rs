@@ -193,9 +193,9 @@ async fn answer(
             "follow_up_of": null, "created_at": 0, "updated_at": 0}),
         ),
         "GET /v1/me" => (200, json!({"tenant": {"id": 1, "name": "t"}, "agent": {"id": 3, "name": "n"}})),
-        "GET /v1/tickets/17/messages?limit=200" => (200, json!({"items": [event_value()], "next": "n2"})),
+        "GET /v1/tickets/17/messages?limit=200" => (200, json!({"messages": [event_value()], "next": "n2"})),
         "GET /v1/tickets/17/messages?limit=200&cursor=n2" => {
-            (200, json!({"items": [event_value()], "next": null}))
+            (200, json!({"messages": [event_value()], "next": null}))
         }
         "POST /v1/tickets" if std::mem::take(&mut books.is_overloaded) => (503, json!({"code": "overload"})),
         "POST /v1/tickets" => {

@@ -40,7 +40,7 @@ struct Ticket {
 #[derive(Debug, Deserialize)]
 struct Page {
     /// Named after what it holds.
-    #[serde(alias = "tickets", alias = "messages", alias = "events")]
+    #[serde(rename = "tickets", alias = "messages", alias = "events")]
     items: Vec<Box<RawValue>>,
     next: Option<String>,
 }
