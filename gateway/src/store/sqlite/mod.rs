@@ -122,7 +122,7 @@ fn wal_path(database: &Path) -> PathBuf {
 /// its log up to the first frame whose checksum is wrong, so zeros at its end are no frames. They are
 /// appended, never written at a place: whatever another process writes at the same time stays.
 fn lengthen(wal: &Path) -> io::Result<()> {
-    const CHUNK: [u8; 64 * 1024] = [0; 64 * 1024];
+    static CHUNK: [u8; 64 * 1024] = [0; 64 * 1024];
     let mut file = OpenOptions::new().append(true).open(wal)?;
     let mut bytes = file.metadata()?.len();
     if bytes >= WAL_BYTES_AHEAD {
