@@ -41,7 +41,7 @@ struct State {
 
 /// Serves in a thread until the process ends.
 pub(crate) fn spawn(behaviour: Behaviour) -> SocketAddr {
-    let (send, receive) = std::sync::mpsc::channel();
+    let (send, receive) = std::sync::mpsc::sync_channel(1);
     std::thread::spawn(move || run(behaviour, |address| send.send(address).unwrap()));
     receive.recv().unwrap()
 }

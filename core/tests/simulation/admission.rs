@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use waggle_core::id::{TicketId, Version};
+use waggle_core::id::{Offset, TicketId, Version};
 use waggle_core::ledger::{Admitted, Slot, Written};
 use waggle_core::ticket::Request as CommandRequest;
 use waggle_core::ticket::{Cell, Command, Entry, Expect, NewEvent};

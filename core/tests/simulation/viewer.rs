@@ -275,9 +275,8 @@ impl World {
             Item::Connected(welcome) => self.sees_welcome(viewer, &welcome),
             Item::Deliver(event, receipt) => {
                 self.sees(viewer, &event);
-                let now = self.tick();
                 if let Some(client) = &mut self.viewers[viewer].client {
-                    client.shown(receipt, now);
+                    client.shown(receipt);
                 }
             }
             Item::CaughtUp(cursor) => self.sees_all_to(viewer, cursor),

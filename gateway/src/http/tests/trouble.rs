@@ -28,7 +28,9 @@ impl Commands for Refusing {
 
 #[tokio::test]
 async fn a_ledger_that_cannot_says_when_to_ask_again() {
-    let cases: [(fn() -> SubmitError, &str, &str); 3] = [
+    /// How it fails, and the code and the detail that it becomes.
+    type Case = (fn() -> SubmitError, &'static str, &'static str);
+    let cases: [Case; 3] = [
         (|| SubmitError::Overload, "overload", "1"),
         (|| SubmitError::Stopping, "stopping", "1"),
         (
