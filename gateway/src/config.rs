@@ -224,8 +224,9 @@ fn range(key: &'static str, value: u64, least: u64, most: u64) -> Result<(), Con
     Err(ConfigError::Range { key, value: value.to_string(), wanted: format!("{least} to {most}") })
 }
 
-/// Variables of other programs that have our prefix.
-const FOREIGN_VARIABLES: [&str; 3] = ["bless", "config", "token"];
+/// Variables that are not settings: of `wagglectl`, of the build and of tests.
+const FOREIGN_VARIABLES: [&str; 8] =
+    ["bless", "config", "crashes", "ebpf_object", "sim_seed", "sim_seeds", "skip_log", "token"];
 
 /// `WAGGLE_LOG_LEVEL` is `log.level`. What no key is called stays as it is, and is an error then.
 fn variables() -> Env {

@@ -25,7 +25,7 @@ impl Gateway {
             .arg(folder)
             .args(["--api", &at(before.map(|before| before.api))])
             .args(["--push", &at(before.map(|before| before.push))])
-            .env("WAGGLE_LOG", "warn")
+            .env("WAGGLE_LOG_LEVEL", "error")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
