@@ -200,6 +200,7 @@ impl App {
             let _ = task.await;
         }
         drop(self.control);
+        self.store.close().await;
         tracing::info!("stopped");
     }
 }

@@ -40,11 +40,13 @@ pub struct DataDirLock {
 }
 
 impl DataDir {
-    /// Makes the directory where it is missing, with mode 0700.
+    /// Makes the directory where it is missing, with mode 0700. Whatever this process writes from now on
+    /// is for its own user alone, in a directory that others may enter, too.
     ///
     /// # Errors
     /// Where it cannot be made.
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
         let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.map_err(|source| DataDirError::Unusable { path: path.to_owned(), source })?;
         Ok(Self(path.to_owned()))

@@ -57,6 +57,9 @@ pub(super) async fn ready(api: &Api) -> Result<Response, Problem> {
     match api.readiness.phase() {
         Phase::Starting => return Err(Problem::new("stopping", "the gateway is starting")),
         Phase::Draining => return Err(Problem::new("stopping", "the gateway is draining")),
+        Phase::Ready if !api.commands.is_running() => {
+            return Err(Problem::new("stopping", "the ledger's writer has ended; restart the gateway"));
+        }
         Phase::Ready => {}
     }
     let limit = Duration::from_millis(STORAGE_ANSWER_MS_MAX);

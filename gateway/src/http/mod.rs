@@ -56,6 +56,8 @@ pub trait Commands: Send + Sync + 'static {
     async fn submit(&self, submission: Submission<'_>) -> Result<Outcome, SubmitError>;
     /// See [`Ledger::head`].
     fn head(&self, tenant: TenantId) -> Option<Cursor>;
+    /// See [`Ledger::is_running`].
+    fn is_running(&self) -> bool;
 }
 
 #[async_trait]
@@ -66,6 +68,10 @@ impl Commands for Ledger {
 
     fn head(&self, tenant: TenantId) -> Option<Cursor> {
         Ledger::head(self, tenant)
+    }
+
+    fn is_running(&self) -> bool {
+        Ledger::is_running(self)
     }
 }
 

@@ -226,6 +226,12 @@ impl Ledger {
         &self.inner.stats
     }
 
+    /// Whether the writer lives. Without it every command is refused.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !self.inner.items.is_closed()
+    }
+
     /// Commands admitted and not yet answered.
     #[must_use]
     pub fn in_flight(&self) -> usize {

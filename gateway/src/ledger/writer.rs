@@ -39,6 +39,8 @@ pub(super) struct Writer {
     items: mpsc::Receiver<Item>,
     assembler: Assembler<Caller>,
     generation: u64,
+    /// Why the newest failed commit failed.
+    failure: Option<Arc<StoreError>>,
 }
 
 impl Writer {
@@ -55,7 +57,7 @@ impl Writer {
         let heads =
             inner.tenants.read().values().map(|log| (log.tenant, log.cursor().offset)).collect::<Vec<_>>();
         let generation = inner.generation.load().number;
-        let writer = Self { inner, items, assembler: Assembler::new(heads), generation };
+        let writer = Self { inner, items, assembler: Assembler::new(heads), generation, failure: None };
         let run = move || {
             runtime.block_on(writer.run(stop));
             // Nobody may be waiting for it.
@@ -66,20 +68,15 @@ impl Writer {
     }
 
     async fn run(mut self, mut stop: oneshot::Receiver<()>) {
-        let mut received = Vec::with_capacity(BATCH_COMMANDS_MAX);
         loop {
             tokio::select! {
                 biased;
-                count = self.items.recv_many(&mut received, BATCH_COMMANDS_MAX) => {
-                    if count == 0 {
-                        return;
-                    }
-                }
+                item = self.items.recv() => match item {
+                    Some(item) => self.take(item),
+                    None => return,
+                },
                 // No more comes in after this; what is in the channel still does.
                 _ = &mut stop, if !self.items.is_closed() => self.items.close(),
-            }
-            for item in received.drain(..) {
-                self.take(item);
             }
             while self.assembler.len() < BATCH_COMMANDS_MAX && self.assembler.bytes() < BATCH_BYTES_MAX {
                 let Ok(item) = self.items.try_recv() else { break };
@@ -94,7 +91,7 @@ impl Writer {
     fn take(&mut self, item: Item) {
         if item.caller.generation != self.generation {
             // Reserved on cells that a failed commit has made void.
-            answer(item.caller, Err(SubmitError::Overload));
+            answer(item.caller, Err(self.void()));
             return;
         }
         if !self.assembler.knows(item.tenant)
@@ -103,6 +100,17 @@ impl Writer {
             self.assembler.add_tenant(item.tenant, log.cursor().offset);
         }
         self.assembler.offer(item);
+    }
+
+    /// Why a command that was reserved before a failed commit is refused.
+    fn void(&self) -> SubmitError {
+        self.failure.as_ref().map_or(SubmitError::Overload, |error| SubmitError::Storage(Arc::clone(error)))
+    }
+
+    fn refuse_queued(&mut self) {
+        while let Ok(item) = self.items.try_recv() {
+            answer(item.caller, Err(self.void()));
+        }
     }
 
     async fn commit(&mut self) {
@@ -147,6 +155,7 @@ impl Writer {
         tracing::error!(error = &error as &dyn std::error::Error, commands = placed.len(), "a commit failed");
         self.inner.stats.failed_commits.fetch_add(1, Ordering::Relaxed);
         let error = Arc::new(error);
+        self.failure = Some(Arc::clone(&error));
         // From here on commands of the old generation are refused. Admission gets the new one only
         // when the heads are known: a command refused after it had reserved on a new cell would
         // leave that cell with a version that never comes.
@@ -155,7 +164,7 @@ impl Writer {
         for Placed { admitted, .. } in placed {
             answer(admitted.caller, Err(SubmitError::Storage(Arc::clone(&error))));
         }
-        let heads = self.read_heads(&error).await;
+        let heads = self.read_heads().await;
         for admitted in self.assembler.reset(heads.iter().copied()) {
             answer(admitted.caller, Err(SubmitError::Storage(Arc::clone(&error))));
         }
@@ -166,7 +175,7 @@ impl Writer {
     }
 
     /// Reads the heads, for as long as it takes; commands that arrive meanwhile are refused.
-    async fn read_heads(&mut self, reason: &Arc<StoreError>) -> Vec<(TenantId, Offset)> {
+    async fn read_heads(&mut self) -> Vec<(TenantId, Offset)> {
         loop {
             match self.inner.store.heads().await {
                 Ok(heads) => {
@@ -174,9 +183,7 @@ impl Writer {
                 }
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "storage cannot be read");
-                    while let Ok(item) = self.items.try_recv() {
-                        answer(item.caller, Err(SubmitError::Storage(Arc::clone(reason))));
-                    }
+                    self.refuse_queued();
                     tokio::time::sleep(RECOVERY_PAUSE).await;
                 }
             }
@@ -184,7 +191,7 @@ impl Writer {
     }
 
     /// Publishes what storage has beyond what was published.
-    async fn catch_up(&self, tenant: TenantId, head: Offset) {
+    async fn catch_up(&mut self, tenant: TenantId, head: Offset) {
         loop {
             let published = self.inner.tenants.read().get(&tenant).map(|log| log.cursor().offset);
             let Some(published) = published.filter(|published| *published < head) else { return };
@@ -197,6 +204,7 @@ impl Writer {
                 }
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "storage cannot be read");
+                    self.refuse_queued();
                     tokio::time::sleep(RECOVERY_PAUSE).await;
                 }
             }

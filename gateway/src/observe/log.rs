@@ -40,6 +40,12 @@ pub enum LogError {
 pub fn start_logging(format: LogFormat, level: &str) -> Result<(), LogError> {
     let filter =
         EnvFilter::try_new(level).map_err(|source| LogError::Level { level: level.to_owned(), source })?;
+    // At its finest level this library logs whole messages, and the first one of a push client holds a
+    // token.
+    let filter = match "tungstenite=debug".parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    };
     let colours = std::io::stderr().is_terminal();
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);

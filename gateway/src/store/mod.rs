@@ -286,6 +286,8 @@ pub trait Store: Send + Sync + 'static {
         hash: [u8; 32],
         expires_at: Option<Timestamp>,
     ) -> Result<TokenRow, StoreError>;
+    /// Finishes what is under way and closes the database: at the end, when nobody uses it any more.
+    async fn close(&self);
     /// Revokes a token.
     async fn revoke_token(&self, tenant: TenantId, token: u64) -> Result<(), StoreError>;
 }

@@ -24,6 +24,10 @@ impl Commands for Refusing {
     fn head(&self, _: TenantId) -> Option<Cursor> {
         None
     }
+
+    fn is_running(&self) -> bool {
+        true
+    }
 }
 
 #[tokio::test]

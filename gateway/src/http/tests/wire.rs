@@ -209,6 +209,10 @@ impl Commands for Slow {
     fn head(&self, _: waggle_core::id::TenantId) -> Option<waggle_core::id::Cursor> {
         None
     }
+
+    fn is_running(&self) -> bool {
+        true
+    }
 }
 
 async fn slow() -> (World, mpsc::Receiver<()>, oneshot::Sender<()>) {

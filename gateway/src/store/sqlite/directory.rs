@@ -80,9 +80,10 @@ pub(super) async fn create_tenant(
     let id: i64 = query
         .bind(name)
         .bind(epoch.0.cast_signed())
-        .fetch_one(writer)
+        .fetch_all(writer)
         .await
-        .map_err(|error| name_taken(error, "tenant", name))?;
+        .map_err(|error| name_taken(error, "tenant", name))
+        .and_then(only)?;
     Ok(TenantRow { id: TenantId(narrow("tenant", id)?), name: name.to_owned(), epoch })
 }
 
@@ -118,12 +119,13 @@ async fn insert_named(
     name: &str,
 ) -> Result<u32, StoreError> {
     let query = sqlx::query_scalar(sql).bind(tenant.0).bind(name);
-    let id: i64 = query.fetch_one(writer).await.map_err(|error| match violation(&error) {
+    let ids = query.fetch_all(writer).await.map_err(|error| match violation(&error) {
         Some(sqlx::error::ErrorKind::ForeignKeyViolation) => {
             StoreError::Missing { kind: "tenant", name: tenant.to_string() }
         }
         _ => name_taken(error, kind, name),
     })?;
+    let id = only(ids)?;
     narrow(kind, id)
 }
 
@@ -145,12 +147,13 @@ pub(super) async fn create_token(
         .bind(hash.as_slice())
         .bind(now_ms())
         .bind(expires_at.map(|at| i64::try_from(at.0).unwrap_or(i64::MAX)));
-    let id: i64 = query.fetch_one(writer).await.map_err(|error| match violation(&error) {
+    let ids = query.fetch_all(writer).await.map_err(|error| match violation(&error) {
         Some(sqlx::error::ErrorKind::ForeignKeyViolation) => {
             StoreError::Missing { kind: "agent", name: agent.to_string() }
         }
         _ => StoreError::from_sqlx(error),
     })?;
+    let id = only(ids)?;
     Ok(TokenRow { id: id.cast_unsigned(), tenant, agent, scope, hash, expires_at })
 }
 
@@ -167,6 +170,12 @@ pub(super) async fn revoke_token(
         0 => Err(StoreError::Missing { kind: "token in force with number", name: token.to_string() }),
         _ => Ok(()),
     }
+}
+
+/// The one id of `INSERT … RETURNING`. All rows are asked for, not the first: the statement commits when
+/// it has given its last, and only then can it fail on a full disk.
+fn only(ids: Vec<i64>) -> Result<i64, StoreError> {
+    ids.first().copied().ok_or(StoreError::Database(sqlx::Error::RowNotFound))
 }
 
 fn violation(error: &sqlx::Error) -> Option<sqlx::error::ErrorKind> {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use sqlx::{ConnectOptions, SqliteConnection};
 use tokio::sync::Mutex;
 use waggle_core::id::{AgentId, Offset, TenantId, TicketId, Version};
 use waggle_core::ticket::{Actor, StoredEvent};
@@ -29,6 +29,7 @@ use super::{
 /// How long a statement waits for another process's lock, in milliseconds.
 const BUSY_MS_MAX: u64 = 5_000;
 const READERS: u32 = 4;
+const BROWSERS: u32 = 2;
 /// Page cache of the writer, in KiB.
 const WRITER_CACHE_KIB: u32 = 64 * 1024;
 /// With this many frames (of a page each) the write-ahead log is copied back into the database.
@@ -41,6 +42,9 @@ const CHECKPOINT_EVERY: Duration = Duration::from_millis(200);
 pub struct SqliteStore {
     writer: Arc<Mutex<SqliteConnection>>,
     readers: SqlitePool,
+    /// For lists and histories, whose length callers choose: they never hold up the short reads that
+    /// commands and sessions wait for.
+    browsers: SqlitePool,
     checkpointer: tokio::task::JoinHandle<()>,
     checkpoints: Arc<AtomicU64>,
 }
@@ -76,18 +80,13 @@ impl SqliteStore {
             Err(error) => tracing::warn!(%error, "laying out the write-ahead log was cut short"),
         }
         let reading = options.clone().create_if_missing(false).read_only(true);
-        let readers = PoolOptions::new()
-            .max_connections(READERS)
-            .min_connections(1)
-            .acquire_timeout(Duration::from_millis(BUSY_MS_MAX))
-            .connect_with(reading)
-            .await
-            .map_err(StoreError::from_sqlx)?;
+        let readers = pool(READERS, reading.clone()).await?;
+        let browsers = pool(BROWSERS, reading).await?;
         let writer = Arc::new(Mutex::new(writer));
         let checkpoints = Arc::new(AtomicU64::new(0));
         let copying = options.connect().await.map_err(StoreError::from_sqlx)?;
         let task = checkpoint_forever(copying, Arc::clone(&writer), Arc::clone(&checkpoints));
-        Ok(Self { writer, readers, checkpointer: tokio::spawn(task), checkpoints })
+        Ok(Self { writer, readers, browsers, checkpointer: tokio::spawn(task), checkpoints })
     }
 
     /// How often the write-ahead log was copied back since the start.
@@ -95,20 +94,16 @@ impl SqliteStore {
     pub fn checkpoints(&self) -> u64 {
         self.checkpoints.load(Ordering::Relaxed)
     }
+}
 
-    /// Finishes what is under way and closes the file.
-    pub async fn close(self) {
-        self.checkpointer.abort();
-        // The task is over, or was cancelled: nothing to learn from it.
-        let _ = self.checkpointer.await;
-        self.readers.close().await;
-        if let Some(writer) = Arc::into_inner(self.writer) {
-            let closed = writer.into_inner().close().await;
-            if let Err(error) = closed {
-                tracing::warn!(%error, "closing the database failed; what was acknowledged is in its log");
-            }
-        }
-    }
+async fn pool(connections: u32, options: SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
+    PoolOptions::new()
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(Duration::from_millis(BUSY_MS_MAX))
+        .connect_with(options)
+        .await
+        .map_err(StoreError::from_sqlx)
 }
 
 fn wal_path(database: &Path) -> PathBuf {
@@ -145,10 +140,17 @@ async fn checkpoint_forever(
 ) {
     let mut ticks = tokio::time::interval(CHECKPOINT_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut is_failing = false;
     loop {
         ticks.tick().await;
-        if let Err(error) = checkpoint_if_long(&mut copying, &writer, &checkpoints).await {
-            tracing::warn!(%error, "the write-ahead log could not be copied back; it grows until it can");
+        match checkpoint_if_long(&mut copying, &writer, &checkpoints).await {
+            Ok(()) => is_failing = false,
+            // Once, not at every tick: the disk that is full may hold the log files, too.
+            Err(error) if !is_failing => {
+                tracing::warn!(%error, "the write-ahead log could not be copied back; it grows until it can");
+                is_failing = true;
+            }
+            Err(_) => {}
         }
     }
 }
@@ -175,6 +177,18 @@ async fn checkpoint_if_long(
 
 #[async_trait]
 impl Store for SqliteStore {
+    async fn close(&self) {
+        self.checkpointer.abort();
+        self.browsers.close().await;
+        self.readers.close().await;
+        // All of it is durable already; this makes the next start quicker.
+        let copied =
+            sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut *self.writer.lock().await).await;
+        if let Err(error) = copied {
+            tracing::warn!(%error, "the write-ahead log could not be copied back; the next start reads it");
+        }
+    }
+
     async fn commit(&self, batch: &[CommitEvent]) -> Result<(), StoreError> {
         commit::commit(&mut *self.writer.lock().await, batch).await
     }
@@ -194,7 +208,7 @@ impl Store for SqliteStore {
         before: Option<TicketId>,
         limit: u32,
     ) -> Result<Vec<TicketRow>, StoreError> {
-        read::tickets(&self.readers, tenant, filter, before, limit).await
+        read::tickets(&self.browsers, tenant, filter, before, limit).await
     }
 
     async fn ticket_events(
@@ -205,7 +219,7 @@ impl Store for SqliteStore {
         limit: u32,
         kinds: EventKinds,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        read::ticket_events(&self.readers, tenant, ticket, after, limit, kinds).await
+        read::ticket_events(&self.browsers, tenant, ticket, after, limit, kinds).await
     }
 
     async fn events_after(
