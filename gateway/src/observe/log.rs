@@ -42,7 +42,7 @@ pub fn start_logging(format: LogFormat, level: &str) -> Result<(), LogError> {
         EnvFilter::try_new(level).map_err(|source| LogError::Level { level: level.to_owned(), source })?;
     // At its finest level this library logs whole messages, and the first one of a push client holds a
     // token.
-    let filter = match "tungstenite=debug".parse() {
+    let filter = match "tungstenite=warn".parse() {
         Ok(directive) => filter.add_directive(directive),
         Err(_) => filter,
     };
