@@ -169,7 +169,7 @@ impl Desk {
     async fn post(&self, path: String, body: &Value, if_match: Option<String>) -> Result<Exit, Failure> {
         let key = Some(random_key()?);
         let ask = Ask { method: Method::POST, path, body: body.to_string().into(), key, if_match };
-        let answer = self.api.send(&ask).await?;
+        let answer = self.api.send(&ask).await?.body;
         let told = match self.format {
             Format::Json => format!("{}\n", String::from_utf8_lossy(&answer).trim_end()),
             Format::Human => {
@@ -202,7 +202,7 @@ impl Desk {
 
     async fn show(&self, id: TicketId) -> Result<Exit, Failure> {
         let path = format!("/v1/tickets/{id}");
-        let body = self.api.send(&ask_get(path.clone())).await?;
+        let body = self.api.send(&ask_get(path.clone())).await?.body;
         let messages = self.pages(&format!("{path}/messages"), &[], MESSAGES_MAX).await?;
         let told = match self.format {
             Format::Json => {
@@ -250,7 +250,7 @@ impl Desk {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        read(&self.api.send(&ask_get(path.to_owned())).await?)
+        read(&self.api.send(&ask_get(path.to_owned())).await?.body)
     }
 }
 
