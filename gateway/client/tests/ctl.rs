@@ -271,6 +271,15 @@ async fn commands_carry_what_the_ticket_needs() {
     api.run(&["ticket", "claim", "17"]).await;
     assert_eq!(api.last().1, json!({"type": "claim"}));
 
+    let create = ["ticket", "create", "--queue", "2", "--subject", "s", "--requester", "r", "--text", "t"];
+    api.run(&create).await;
+    let mut body = json!({"type": "create", "queue": 2, "subject": "s", "requester": "r", "text": "t"});
+    assert_eq!(api.last().1, body);
+    api.run(&[&create[..], &["--follow-up-of", "17", "--priority", "high"]].concat()).await;
+    body["follow_up_of"] = json!(17);
+    body["priority"] = json!("high");
+    assert_eq!(api.last().1, body);
+
     let shown = api.run(&["ticket", "show", "17", "--output", "json"]).await;
     let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
     assert_eq!(

@@ -149,6 +149,9 @@ pub(crate) enum TicketTask {
         /// low, normal, high or urgent
         #[arg(long)]
         priority: Option<String>,
+        /// The closed ticket that this one follows
+        #[arg(long, value_name = "TICKET")]
+        follow_up_of: Option<TicketId>,
     },
     /// List tickets
     List {

@@ -76,11 +76,13 @@ pub(crate) async fn run(global: &Global, task: TicketTask) -> Result<Exit, Failu
     let desk =
         Desk { api: Api::new(&global.api, &global.token, API_ATTEMPTS_MAX)?, format: global.output, look };
     match task {
-        TicketTask::Create { queue, subject, requester, text, priority } => {
+        TicketTask::Create { queue, subject, requester, text, priority, follow_up_of } => {
             let text = text_or_stdin(text)?;
             let mut body = json!({"type": "create", "queue": queue, "subject": subject, "requester": requester, "text": text});
-            if let (Some(priority), Some(fields)) = (priority, body.as_object_mut()) {
-                fields.insert("priority".to_owned(), priority.into());
+            if let Some(fields) = body.as_object_mut() {
+                let priority = priority.map(|priority| ("priority".to_owned(), priority.into()));
+                fields.extend(priority);
+                fields.extend(follow_up_of.map(|ticket| ("follow_up_of".to_owned(), ticket.0.into())));
             }
             desk.post("/v1/tickets".to_owned(), &body, None).await
         }
