@@ -347,10 +347,23 @@ fn text_or_stdin(text: Option<String>) -> Result<String, Failure> {
     if std::io::stdin().is_terminal() {
         notice("reading the text from the terminal; end it with Ctrl-D");
     }
-    let mut text = String::new();
-    // One byte more than fits, so that a longer text is refused, not cut.
-    let read = std::io::stdin().take(TEXT_BYTES_MAX as u64 + 1).read_to_string(&mut text);
+    text_from(std::io::stdin())
+}
+
+fn text_from(from: impl Read) -> Result<String, Failure> {
+    // A last CR LF is no part of the text. One byte more than fits, so that a longer text is refused,
+    // not cut.
+    const READ_BYTES_MAX: usize = TEXT_BYTES_MAX + 3;
+    let mut bytes = Vec::new();
+    let read = from.take(READ_BYTES_MAX as u64).read_to_end(&mut bytes);
     read.map_err(|error| Failure::local("cannot read the text from stdin", error))?;
+    // Before the characters: the last one may be cut in two.
+    if bytes.len() == READ_BYTES_MAX || bytes.trim_ascii_end().len() > TEXT_BYTES_MAX {
+        let message = format!("the text is too long; at most {TEXT_BYTES_MAX} bytes are taken");
+        return Err(Failure::new(Exit::Refused, message));
+    }
+    let text = String::from_utf8(bytes);
+    let text = text.map_err(|error| Failure::local("the text from stdin is not UTF-8", error))?;
     let text = text.trim_end().to_owned();
     if text.is_empty() {
         return Err(Failure::new(Exit::Usage, "the text is empty; give one as an argument or on stdin"));
@@ -376,6 +389,22 @@ mod tests {
             ticket.card(),
             "#17 Card lost\nrequester  a@b.example\nstatus     on_hold, priority high, queue 2\nheld by    agent 3 (fence 1)\nversion    4\ncreated    2026-01-01 00:00\nupdated    2026-01-01 01:01\n"
         );
+    }
+
+    #[test]
+    fn texts_are_whole_or_refused() {
+        let fits = "\u{e9}".repeat(TEXT_BYTES_MAX / 2);
+        for end in ["", "\n", "\r\n"] {
+            assert_eq!(text_from((fits.clone() + end).as_bytes()).unwrap(), fits);
+        }
+        for more in ["a", "\u{e9}", "\nthe next line", "aa\u{e9}", "aaa\u{20ac}"] {
+            let failure = text_from((fits.clone() + more).as_bytes()).unwrap_err();
+            let told = (failure.exit, failure.to_string());
+            let expected = "the text is too long; at most 65536 bytes are taken".to_owned();
+            assert_eq!(told, (Exit::Refused, expected), "{more:?}");
+        }
+        assert!(text_from(&b"\xff\n"[..]).unwrap_err().to_string().contains("is not UTF-8"));
+        assert_eq!(text_from(&b" \n"[..]).unwrap_err().exit, Exit::Usage);
     }
 
     #[test]
