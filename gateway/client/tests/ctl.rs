@@ -184,6 +184,7 @@ async fn answer(
     let headers: BTreeMap<String, String> = headers.collect();
     let asked = format!("{} {}", parts.method, parts.uri);
     let mut books = books.lock().unwrap();
+    let is_replay = headers.get("idempotency-key").is_some_and(|key| books.keys.contains(key));
     books.asked.push((asked.clone(), body.clone(), headers.clone()));
     let (status, body) = match asked.as_str() {
         "GET /v1/tickets/17" => (
@@ -209,7 +210,11 @@ async fn answer(
         ),
     };
     let body = Full::new(Bytes::from(body.to_string()));
-    Ok(Response::builder().status(status).body(body).unwrap())
+    let mut response = Response::builder().status(status);
+    if is_replay {
+        response = response.header("Idempotency-Replayed", "true");
+    }
+    Ok(response.body(body).unwrap())
 }
 
 fn event_value() -> Value {
@@ -231,8 +236,12 @@ impl Api {
     }
 
     async fn run(&self, args: &[&str]) -> Output {
+        self.run_from(args, Stdio::null()).await
+    }
+
+    async fn run_from(&self, args: &[&str], stdin: impl Into<Stdio>) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wagglectl"));
-        command.args(["--api", &self.url, "--token", "secret"]).args(args).stdin(Stdio::null());
+        command.args(["--api", &self.url, "--token", "secret"]).args(args).stdin(stdin);
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     }
 
@@ -261,6 +270,15 @@ async fn commands_carry_what_the_ticket_needs() {
     assert_eq!(api.last().1, json!({"type": "reply", "text": "done", "status": "solved", "fence": 6}));
     api.run(&["ticket", "claim", "17"]).await;
     assert_eq!(api.last().1, json!({"type": "claim"}));
+
+    let create = ["ticket", "create", "--queue", "2", "--subject", "s", "--requester", "r", "--text", "t"];
+    api.run(&create).await;
+    let mut body = json!({"type": "create", "queue": 2, "subject": "s", "requester": "r", "text": "t"});
+    assert_eq!(api.last().1, body);
+    api.run(&[&create[..], &["--follow-up-of", "17", "--priority", "high"]].concat()).await;
+    body["follow_up_of"] = json!(17);
+    body["priority"] = json!("high");
+    assert_eq!(api.last().1, body);
 
     let shown = api.run(&["ticket", "show", "17", "--output", "json"]).await;
     let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
@@ -296,7 +314,9 @@ async fn a_feed_can_be_repeated() {
     let summary: Value = serde_json::from_slice(&first.stdout).unwrap();
     assert_eq!((&summary["rows"], &summary["created"], &summary["bad"]), (&json!(3), &json!(2), &json!(1)));
     assert!(String::from_utf8_lossy(&first.stderr).contains("line 3: 1 fields; expected 2"));
-    api.run(&args).await;
+    let again: Value = serde_json::from_slice(&api.run(&args).await.stdout).unwrap();
+    let counts = ["rows", "created", "already_there", "bad"].map(|name| again[name].as_u64().unwrap());
+    assert_eq!((summary["already_there"].as_u64(), counts), (Some(0), [3, 0, 2, 1]));
     let books = api.books.lock().unwrap();
     let [a, b, c, d] = books.keys.as_slice() else { panic!("{:?}", books.keys) };
     assert_eq!((a, b), (c, d));
@@ -304,4 +324,22 @@ async fn a_feed_can_be_repeated() {
     let texts: Vec<&str> = books.asked.iter().map(|(_, body, _)| body["text"].as_str().unwrap()).collect();
     let one = "a \"quoted\", one";
     assert_eq!(texts, [one, one, "three", one, "three"], "the overloaded one again, with its key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_stdin_are_new_unless_salted() {
+    let api = Api::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let lines = folder.path().join("lines");
+    std::fs::write(&lines, "My card is lost\n").unwrap();
+    let mut counts = Vec::new();
+    for salt in [None, None, Some("s"), Some("s"), Some("t")] {
+        let mut args = vec!["feed", "--output", "json"];
+        args.extend(salt.into_iter().flat_map(|salt| ["--salt", salt]));
+        let done = api.run_from(&args, File::open(&lines).unwrap()).await;
+        assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+        let summary: Value = serde_json::from_slice(&done.stdout).unwrap();
+        counts.push(["created", "already_there"].map(|name| summary[name].as_u64().unwrap()));
+    }
+    assert_eq!(counts, [[1, 0], [1, 0], [1, 0], [0, 1], [1, 0]]);
 }

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -126,6 +126,7 @@ pub(super) fn guide(app: &App, demo: &Demo) -> String {
     let (api, push) = (app.api_addr(), app.push_addr());
     let token = |index: usize| demo.agents.get(index).map_or("", |agent| agent.token.as_str());
     let (ana, ben) = (token(0), token(1));
+    let wagglectl = wagglectl(std::env::current_exe().ok(), std::env::current_dir().ok());
     let queue = demo.queues.first().map_or(1, |queue| queue.id.0);
     format!(
         r#"
@@ -139,15 +140,15 @@ Tenant "{tenant}" has the queues support and billing, and the agents ana and ben
 
 1. In a second terminal, watch as ana:
 
-     wagglectl watch --push ws://{push}/v1/push --token {ana}
+     {wagglectl} watch --push ws://{push}/v1/push --token {ana}
 
 2. In a third terminal, write as a customer would; it appears in the second at once:
 
-     printf 'My card is lost\n' | wagglectl feed --api http://{api} --token {ben}
+     printf 'My card is lost\n' | {wagglectl} feed --api http://{api} --token {ben}
 
    or a whole file of messages:
 
-     wagglectl feed --api http://{api} --token {ben} --csv FILE --column text
+     {wagglectl} feed --api http://{api} --token {ben} --csv FILE --column text
 
 3. Or without wagglectl:
 
@@ -162,4 +163,53 @@ Ctrl-C stops the gateway; what was acknowledged is kept.
         data = app.config().data_dir.display(),
         tenant = demo.tenant.name,
     )
+}
+
+/// What to type for `wagglectl`: the one beside this program, by a short path where that leads there
+/// from `here`; the shell's to find where there is none.
+fn wagglectl(program: Option<PathBuf>, here: Option<PathBuf>) -> String {
+    const NAME: &str = "wagglectl";
+    let Some(beside) = program.map(|path| path.with_file_name(NAME)).filter(|path| path.is_file()) else {
+        return NAME.to_owned();
+    };
+    // In the root all is inside, and a path without its slash is no shorter.
+    let here = here.filter(|here| here.parent().is_some());
+    let path = match here.as_deref().and_then(|here| beside.strip_prefix(here).ok()) {
+        // A name without a slash would be looked for in PATH.
+        Some(inside) if inside == Path::new(NAME) => format!("./{NAME}"),
+        Some(inside) => inside.display().to_string(),
+        None => beside.display().to_string(),
+    };
+    quoted(path)
+}
+
+/// One word to a shell.
+fn quoted(path: String) -> String {
+    let is_plain = |char: char| char.is_alphanumeric() || "/._-+".contains(char);
+    if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wagglectl_is_found_beside_the_gateway() {
+        let folder = tempfile::tempdir().unwrap();
+        let build = folder.path().join("it's here/release");
+        std::fs::create_dir_all(&build).unwrap();
+        let program = build.join("waggle");
+        let shown = |here: &Path| wagglectl(Some(program.clone()), Some(here.to_owned()));
+        assert_eq!(shown(folder.path()), "wagglectl", "there is none");
+
+        let client = build.join("wagglectl");
+        std::fs::write(&client, "").unwrap();
+        assert_eq!(shown(&folder.path().join("it's here")), "release/wagglectl");
+        assert_eq!(shown(&build), "./wagglectl");
+        assert_eq!(shown(folder.path()), r"'it'\''s here/release/wagglectl'");
+        let whole = quoted(client.display().to_string());
+        assert_eq!(shown(Path::new("/somewhere/else")), whole);
+        assert_eq!(shown(Path::new("/")), whole);
+        assert_eq!(wagglectl(None, None), "wagglectl");
+    }
 }

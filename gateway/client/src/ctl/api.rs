@@ -46,6 +46,14 @@ pub(crate) struct Ask {
     pub(crate) if_match: Option<String>,
 }
 
+/// A good answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) body: Bytes,
+    /// Whether an earlier request with the same key did the work, not one of this `Ask`.
+    pub(crate) is_replay: bool,
+}
+
 /// Why there is no answer.
 enum Trouble {
     /// The connection was not made, or broke.
@@ -76,15 +84,17 @@ impl Api {
         Ok(Self { base, host, port, token: token.to_owned(), attempts_max, idle: Mutex::new(Vec::new()) })
     }
 
-    /// Sends, again and again where the API is unavailable, and returns the body of a good answer.
+    /// Sends, again and again where the API is unavailable, and returns a good answer.
     ///
     /// # Errors
     /// The API's problem, or that it could not be reached.
-    pub(crate) async fn send(&self, ask: &Ask) -> Result<Bytes, Failure> {
+    pub(crate) async fn send(&self, ask: &Ask) -> Result<Answer, Failure> {
         let mut attempt = 1;
+        let mut is_unsure = false;
         loop {
             let trouble = match self.attempt(ask).await {
-                Ok(body) => return Ok(body),
+                // A request whose connection broke may have been done: the replay is then of its answer.
+                Ok(answer) => return Ok(Answer { is_replay: answer.is_replay && !is_unsure, ..answer }),
                 Err(trouble) => trouble,
             };
             let backoff_ms = PAUSE_MS_MIN << attempt.min(10);
@@ -92,6 +102,7 @@ impl Api {
                 Trouble::Final(failure) => return Err(failure),
                 Trouble::Overload { failure, after_ms } => (failure, after_ms.unwrap_or(backoff_ms)),
                 Trouble::Connection(why) => {
+                    is_unsure = true;
                     let message = format!("the API at {} cannot be reached: {why}", self.base);
                     (Failure::new(Exit::Unavailable, message), backoff_ms)
                 }
@@ -107,7 +118,7 @@ impl Api {
         }
     }
 
-    async fn attempt(&self, ask: &Ask) -> Result<Bytes, Trouble> {
+    async fn attempt(&self, ask: &Ask) -> Result<Answer, Trouble> {
         let mut sender = match self.take_idle() {
             Some(sender) => sender,
             None => self.connect().await?,
@@ -125,7 +136,10 @@ impl Api {
             timeout(Duration::from_millis(API_ANSWER_MS_MAX), answering).await.map_err(|_| late())??;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
         match parts.status.as_u16() {
-            200..=299 => Ok(body),
+            200..=299 => {
+                let replayed = parts.headers.get("idempotency-replayed");
+                Ok(Answer { body, is_replay: replayed.is_some_and(|value| value == "true") })
+            }
             status @ (429 | 503) => {
                 let seconds =
                     parts.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());

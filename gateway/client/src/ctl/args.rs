@@ -149,6 +149,9 @@ pub(crate) enum TicketTask {
         /// low, normal, high or urgent
         #[arg(long)]
         priority: Option<String>,
+        /// The closed ticket that this one follows
+        #[arg(long, value_name = "TICKET")]
+        follow_up_of: Option<TicketId>,
     },
     /// List tickets
     List {
@@ -227,7 +230,11 @@ pub(crate) struct Basis {
 const FEED_HELP: &str =
     "Each row's Idempotency-Key is made of the file's name, the row's number, its text and the queue:
 a feed that was interrupted can be repeated, and creates only what is missing, for as long as the
-server remembers keys. To feed the same rows again on purpose, give another --salt.
+server remembers keys; the rows that were there already are counted as such. To feed the same rows
+again on purpose, give another --salt.
+
+Lines of stdin come from no file that could be told apart, so that each feed of them makes tickets.
+With --salt such a feed can be repeated, too.
 
 Rows that cannot be a ticket are reported with their line, counted and passed over. The exit code is
 3 where the server refused rows.";
@@ -256,9 +263,10 @@ pub(crate) struct FeedArgs {
     /// Rows at most
     #[arg(long, value_name = "K")]
     pub(crate) limit: Option<u64>,
-    /// Makes the keys of this feed differ from those of another one of the same rows
-    #[arg(long, default_value = "", hide_default_value = true)]
-    pub(crate) salt: String,
+    /// Makes the keys of this feed differ from those of another one of the same rows; random for stdin
+    /// where not given
+    #[arg(long)]
+    pub(crate) salt: Option<String>,
 }
 
 /// `20`, `0.5` or `20/s`.

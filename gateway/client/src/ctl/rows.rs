@@ -109,7 +109,11 @@ impl Iterator for Rows {
             }
             Source::Lines(lines) => match line(lines) {
                 Ok(bytes) if bytes.is_empty() => None,
-                Err(error) => Some(Err(BadRow { line: number, problem: error.to_string() })),
+                Err(error) => {
+                    // It would fail for ever.
+                    self.source = Source::Lines(Box::new(std::io::empty()));
+                    Some(Err(BadRow { line: number, problem: error.to_string() }))
+                }
                 Ok(bytes) => Some(match String::from_utf8(bytes) {
                     Ok(text) => row(number, number, None, text.trim_start_matches('\u{feff}').to_owned()),
                     Err(_) => Err(BadRow { line: number, problem: "not UTF-8".to_owned() }),
@@ -291,6 +295,25 @@ mod tests {
         assert_eq!(rows[1].as_ref().unwrap().text, "next");
         let rows: Vec<_> = Rows::lines(Box::new(&b"one\r\n\ntwo"[..])).collect();
         assert_eq!(rows[1].as_ref().unwrap_err().to_string(), "line 2: the text is blank; passed over");
+    }
+
+    #[test]
+    fn what_cannot_be_read_has_no_further_rows() {
+        struct Broken;
+
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::IsADirectory.into())
+            }
+        }
+
+        let rows: Vec<_> =
+            Rows::lines(Box::new(BufReader::new((&b"one\n"[..]).chain(Broken)))).take(9).collect();
+        assert_eq!(rows[0].as_ref().unwrap().text, "one");
+        assert_eq!(rows[1].as_ref().unwrap_err().to_string(), "line 2: is a directory; passed over");
+        assert_eq!(rows.len(), 2);
+        let csv = Rows::from_csv(Box::new((&b"text\none\n"[..]).chain(Broken)), "text", None);
+        assert_eq!(csv.unwrap().take(9).filter(Result::is_err).count(), 1);
     }
 
     #[test]

@@ -76,11 +76,13 @@ pub(crate) async fn run(global: &Global, task: TicketTask) -> Result<Exit, Failu
     let desk =
         Desk { api: Api::new(&global.api, &global.token, API_ATTEMPTS_MAX)?, format: global.output, look };
     match task {
-        TicketTask::Create { queue, subject, requester, text, priority } => {
+        TicketTask::Create { queue, subject, requester, text, priority, follow_up_of } => {
             let text = text_or_stdin(text)?;
             let mut body = json!({"type": "create", "queue": queue, "subject": subject, "requester": requester, "text": text});
-            if let (Some(priority), Some(fields)) = (priority, body.as_object_mut()) {
-                fields.insert("priority".to_owned(), priority.into());
+            if let Some(fields) = body.as_object_mut() {
+                let priority = priority.map(|priority| ("priority".to_owned(), priority.into()));
+                fields.extend(priority);
+                fields.extend(follow_up_of.map(|ticket| ("follow_up_of".to_owned(), ticket.0.into())));
             }
             desk.post("/v1/tickets".to_owned(), &body, None).await
         }
@@ -169,7 +171,7 @@ impl Desk {
     async fn post(&self, path: String, body: &Value, if_match: Option<String>) -> Result<Exit, Failure> {
         let key = Some(random_key()?);
         let ask = Ask { method: Method::POST, path, body: body.to_string().into(), key, if_match };
-        let answer = self.api.send(&ask).await?;
+        let answer = self.api.send(&ask).await?.body;
         let told = match self.format {
             Format::Json => format!("{}\n", String::from_utf8_lossy(&answer).trim_end()),
             Format::Human => {
@@ -202,7 +204,7 @@ impl Desk {
 
     async fn show(&self, id: TicketId) -> Result<Exit, Failure> {
         let path = format!("/v1/tickets/{id}");
-        let body = self.api.send(&ask_get(path.clone())).await?;
+        let body = self.api.send(&ask_get(path.clone())).await?.body;
         let messages = self.pages(&format!("{path}/messages"), &[], MESSAGES_MAX).await?;
         let told = match self.format {
             Format::Json => {
@@ -250,7 +252,7 @@ impl Desk {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        read(&self.api.send(&ask_get(path.to_owned())).await?)
+        read(&self.api.send(&ask_get(path.to_owned())).await?.body)
     }
 }
 
@@ -345,10 +347,23 @@ fn text_or_stdin(text: Option<String>) -> Result<String, Failure> {
     if std::io::stdin().is_terminal() {
         notice("reading the text from the terminal; end it with Ctrl-D");
     }
-    let mut text = String::new();
-    // One byte more than fits, so that a longer text is refused, not cut.
-    let read = std::io::stdin().take(TEXT_BYTES_MAX as u64 + 1).read_to_string(&mut text);
+    text_from(std::io::stdin())
+}
+
+fn text_from(from: impl Read) -> Result<String, Failure> {
+    // A last CR LF is no part of the text. One byte more than fits, so that a longer text is refused,
+    // not cut.
+    const READ_BYTES_MAX: usize = TEXT_BYTES_MAX + 3;
+    let mut bytes = Vec::new();
+    let read = from.take(READ_BYTES_MAX as u64).read_to_end(&mut bytes);
     read.map_err(|error| Failure::local("cannot read the text from stdin", error))?;
+    // Before the characters: the last one may be cut in two.
+    if bytes.len() == READ_BYTES_MAX || bytes.trim_ascii_end().len() > TEXT_BYTES_MAX {
+        let message = format!("the text is too long; at most {TEXT_BYTES_MAX} bytes are taken");
+        return Err(Failure::new(Exit::Refused, message));
+    }
+    let text = String::from_utf8(bytes);
+    let text = text.map_err(|error| Failure::local("the text from stdin is not UTF-8", error))?;
     let text = text.trim_end().to_owned();
     if text.is_empty() {
         return Err(Failure::new(Exit::Usage, "the text is empty; give one as an argument or on stdin"));
@@ -374,6 +389,22 @@ mod tests {
             ticket.card(),
             "#17 Card lost\nrequester  a@b.example\nstatus     on_hold, priority high, queue 2\nheld by    agent 3 (fence 1)\nversion    4\ncreated    2026-01-01 00:00\nupdated    2026-01-01 01:01\n"
         );
+    }
+
+    #[test]
+    fn texts_are_whole_or_refused() {
+        let fits = "\u{e9}".repeat(TEXT_BYTES_MAX / 2);
+        for end in ["", "\n", "\r\n"] {
+            assert_eq!(text_from((fits.clone() + end).as_bytes()).unwrap(), fits);
+        }
+        for more in ["a", "\u{e9}", "\nthe next line", "aa\u{e9}", "aaa\u{20ac}"] {
+            let failure = text_from((fits.clone() + more).as_bytes()).unwrap_err();
+            let told = (failure.exit, failure.to_string());
+            let expected = "the text is too long; at most 65536 bytes are taken".to_owned();
+            assert_eq!(told, (Exit::Refused, expected), "{more:?}");
+        }
+        assert!(text_from(&b"\xff\n"[..]).unwrap_err().to_string().contains("is not UTF-8"));
+        assert_eq!(text_from(&b" \n"[..]).unwrap_err().exit, Exit::Usage);
     }
 
     #[test]
