@@ -42,7 +42,7 @@ pub(super) fn start(
                 shard.drive(key, |session| session.answered(&call.id, &outcome.entry.json()));
             }
             Err(problem) => {
-                let problem = problem.to_value(None).to_string();
+                let problem = problem.to_json();
                 shard.drive(key, |session| session.rejected(&call.id, problem.as_bytes()));
             }
         }

@@ -24,6 +24,7 @@ use super::port::{Access, Log};
 use super::stats::ShardStats;
 use super::timers::Timers;
 use crate::directory::Principal;
+use crate::problem::Problem;
 
 /// One shard. Only its own thread touches it; nothing in it is borrowed over an await.
 pub(super) struct Shard {
@@ -245,6 +246,10 @@ impl Shard {
                 if let Some(principal) = slot.principal {
                     command::start(self, key, principal, &call, source);
                 }
+            }
+            Effect::Refuse { id, code, detail } => {
+                let problem = Problem::new(code, detail).to_json();
+                return slot.session.refused(id, problem.as_bytes());
             }
             Effect::Close { code, reason } => {
                 self.stats.closed.add(1);

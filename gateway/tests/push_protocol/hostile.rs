@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use serde_json::json;
 use waggle_core::limits::{CLIENT_MESSAGE_BYTES_MAX, WINDOW_BYTES_MAX};
 
 use crate::harness::{Client, Frame, Gateway, HANDSHAKE};
@@ -123,6 +124,13 @@ fn too_many_views_are_refused() {
     let views: Vec<String> = (1..=257).map(|queue| format!("\"queue:{queue}\"")).collect();
     client.say(&format!(r#"{{"type":"hello","token":"agent-1","views":[{}]}}"#, views.join(",")));
     client.expect_close(4201, "257 views; at most 256");
+
+    let mut client = gateway.session(r#""mine""#);
+    client.say(&format!(r#"{{"type":"subscribe","id":"a","views":[{}]}}"#, views[1..].join(",")));
+    let refused = client.expect("result");
+    let problem = json!({"type": "urn:waggle:error:too_many_views", "title": "Too many views", "status": 422,
+        "code": "too_many_views", "detail": "the session would watch 257 views; at most 256 are taken"});
+    assert_eq!((&refused["id"], &refused["error"]), (&json!("a"), &problem));
 }
 
 #[test]

@@ -266,7 +266,9 @@ fn a_slow_command_holds_nothing_up_and_the_65th_is_refused() {
         ));
     }
     let refused = client.expect("result");
-    assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!("s64"), &json!("overload")));
+    let problem = json!({"type": "urn:waggle:error:overload", "title": "Overloaded", "status": 503, "code": "overload",
+        "detail": "64 commands of this session have no result yet"});
+    assert_eq!((&refused["id"], &refused["error"]), (&json!("s64"), &problem));
     gateway.log.commit(1, 1, 0);
     assert_eq!(client.events(1), [1]);
     gateway.log.slow_commands.add_permits(64);

@@ -275,6 +275,15 @@ impl Session {
         self.finish_command(effect::result_frame(id, "error", problem))
     }
 
+    /// The answer to [`Effect::Refuse`]: the JSON object of its problem.
+    pub fn refused(&mut self, id: &str, problem: &[u8]) -> Effects<'static> {
+        let mut effects = Effects::new();
+        if self.is_open() {
+            effects.push(Effect::Frame(effect::result_frame(id, "error", problem)));
+        }
+        effects
+    }
+
     fn finish_command(&mut self, frame: bytes::Bytes) -> Effects<'static> {
         let mut effects = Effects::new();
         if let Phase::Open(open) = &mut self.phase {

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use super::effect::{Effect, Effects, Offer, result_frame};
+use super::effect::{Effect, Effects, Offer};
 use super::window::Window;
 use crate::id::{AgentId, Offset};
-use crate::json::push_literal;
 use crate::limits::{REPLAY_EVENTS_MAX, SESSION_COMMANDS_MAX, VIEWS_MAX};
 use crate::push::client_message::ClientMessage;
 use crate::push::close::CloseCode;
@@ -122,7 +121,7 @@ impl Open {
             }
             ClientMessage::Command(command) => {
                 let detail = format!("{SESSION_COMMANDS_MAX} commands of this session have no result yet");
-                effects.push(problem(command.id, "overload", 503, &detail));
+                effects.push(Effect::Refuse { id: command.id, code: "overload", detail });
             }
             // Hints may be lost, and nobody listens to them yet.
             ClientMessage::Signal => {}
@@ -145,7 +144,7 @@ impl Open {
         Ok(())
     }
 
-    fn subscribe(&mut self, id: &str, views: &[View], effects: &mut Effects<'_>) {
+    fn subscribe<'a>(&mut self, id: &'a str, views: &[View], effects: &mut Effects<'a>) {
         let mut added: Vec<View> =
             views.iter().copied().filter(|view| self.views.binary_search(view).is_err()).collect();
         added.sort_unstable();
@@ -153,7 +152,7 @@ impl Open {
         let count = self.views.len() + added.len();
         if count > VIEWS_MAX {
             let detail = format!("the session would watch {count} views; at most {VIEWS_MAX} are taken");
-            effects.push(problem(id, "too_many_views", 422, &detail));
+            effects.push(Effect::Refuse { id, code: "too_many_views", detail });
             return;
         }
         effects.extend(added.iter().map(|view| Effect::Watch { view: *view }));
@@ -301,11 +300,4 @@ impl Open {
 
 fn done(id: &str) -> Effect<'static> {
     Effect::message(&ServerMessage::Result { id: Some(id.to_owned()), event: None, error: None })
-}
-
-fn problem(id: &str, code: &str, status: u16, detail: &str) -> Effect<'static> {
-    let mut json = format!(r#"{{"code":"{code}","status":{status},"detail":"#).into_bytes();
-    push_literal(&mut json, detail);
-    json.push(b'}');
-    Effect::Frame(result_frame(id, "error", &json))
 }

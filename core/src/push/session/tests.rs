@@ -42,6 +42,7 @@ fn told(effects: &Effects<'_>) -> Vec<String> {
             Effect::Watch { view } => format!("watch {view}"),
             Effect::Unwatch { view } => format!("unwatch {view}"),
             Effect::Command(command) => format!("command {} {}", command.id, command.command),
+            Effect::Refuse { id, code, detail } => format!("refuse {id} {code} {detail}"),
             Effect::Close { code, reason } => format!("close {} {reason}", code.number()),
         })
         .collect()
@@ -233,8 +234,8 @@ fn views_change_while_open() {
     let many: Vec<String> = (1..=256).map(|ticket| format!("\"queue:{ticket}\"")).collect();
     let text = format!(r#"{{"type":"subscribe","id":"m","views":[{}]}}"#, many.join(","));
     let refused = say(&mut session, &text, 0);
-    assert_eq!(refused.len(), 1);
-    assert!(refused[0].contains(r#""error":{"code":"too_many_views","status":422"#), "{refused:?}");
+    assert_eq!(refused, ["refuse m too_many_views the session would watch 257 views; at most 256 are taken"]);
+    assert_eq!(told(&session.refused("m", b"{}")), [r#"{"type":"result","id":"m","error":{}}"#]);
 }
 
 #[test]
@@ -244,7 +245,9 @@ fn commands_are_bounded_and_answered() {
     for _ in 0..SESSION_COMMANDS_MAX {
         assert_eq!(say(&mut session, text, 0), [r#"command c {"type":"claim"}"#]);
     }
-    assert!(say(&mut session, text, 0)[0].contains(r#""code":"overload""#));
+    assert!(say(&mut session, text, 0)[0].starts_with("refuse c overload 64 commands"));
+    assert_eq!(told(&session.refused("c", b"{}")), [r#"{"type":"result","id":"c","error":{}}"#]);
+    assert!(say(&mut session, text, 0)[0].starts_with("refuse c"), "a refusal ends no command");
     assert_eq!(told(&session.answered("c", b"{\"x\":1}")), [r#"{"type":"result","id":"c","event":{"x":1}}"#]);
     assert_eq!(say(&mut session, text, 0).len(), 1);
     assert_eq!(told(&session.rejected("c", b"{}")), [r#"{"type":"result","id":"c","error":{}}"#]);
