@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::effect::{Effect, Effects, Offer};
 use super::window::Window;
-use crate::id::{AgentId, Offset};
+use crate::id::{AgentId, Cursor, Epoch, Offset};
 use crate::limits::{REPLAY_EVENTS_MAX, SESSION_COMMANDS_MAX, VIEWS_MAX};
 use crate::push::client_message::ClientMessage;
 use crate::push::close::CloseCode;
-use crate::push::server_message::ServerMessage;
+use crate::push::server_message::{ResyncReason, ServerMessage};
 use crate::push::view::View;
 use crate::ticket::Entry;
 use crate::time::Tick;
@@ -16,10 +16,6 @@ use crate::time::Tick;
 /// What a client did against the protocol, and what would have been right.
 #[derive(Debug)]
 pub(super) struct Violation(pub(super) String);
-
-/// The log does not go on at the session's cursor.
-#[derive(Debug)]
-pub(super) struct LogGap;
 
 /// Where a session's next event comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +34,8 @@ pub(super) struct Open {
     /// In order, each once.
     views: Vec<View>,
     source: Source,
+    /// Of the log.
+    epoch: Epoch,
     /// All matching events up to here have been sent. While live, offers may have moved on since.
     cursor: Offset,
     /// The log that the read under way is answered from holds at least all up to here.
@@ -60,14 +58,16 @@ impl Open {
         agent: AgentId,
         views: Vec<View>,
         window: u32,
-        cursor: Offset,
+        cursor: Cursor,
         heartbeat_ms: u64,
         now: Tick,
     ) -> Self {
+        let Cursor { epoch, offset: cursor } = cursor;
         Self {
             agent,
             views,
             source: Source::Live,
+            epoch,
             cursor,
             log_holds: cursor,
             told: cursor,
@@ -227,22 +227,17 @@ impl Open {
         effects.push(Effect::Read { after: self.cursor });
     }
 
-    pub(super) fn page(
-        &mut self,
-        entries: &[Arc<Entry>],
-        feed: Offset,
-        effects: &mut Effects<'_>,
-    ) -> Result<(), LogGap> {
+    pub(super) fn page(&mut self, entries: &[Arc<Entry>], feed: Offset, effects: &mut Effects<'_>) {
         debug_assert!(self.source == Source::Replaying, "a page that was not asked for");
         debug_assert!(entries.len() <= REPLAY_EVENTS_MAX, "a page of {} events", entries.len());
         // A session that was welcomed ahead of the feed may be told of a gap whose events it does not
         // need: its page is empty, though the feed has gone on when it comes.
         if entries.is_empty() && self.cursor < self.log_holds {
-            return Err(LogGap);
+            return self.resync(feed, effects);
         }
         for entry in entries {
             if entry.offset != self.cursor.next() {
-                return Err(LogGap);
+                return self.resync(feed, effects);
             }
             if !self.matches(entry) {
                 self.cursor = entry.offset;
@@ -252,11 +247,18 @@ impl Open {
             } else {
                 self.lag_before(entry);
                 effects.push(self.mark());
-                return Ok(());
+                return;
             }
         }
         self.catch_up(feed, effects);
-        Ok(())
+    }
+
+    /// The log does not go on at the session's cursor: the session goes on at the feed, and says so.
+    fn resync(&mut self, feed: Offset, effects: &mut Effects<'_>) {
+        self.cursor = self.cursor.max(feed);
+        let (reason, epoch, offset) = (ResyncReason::Retention, self.epoch, self.cursor);
+        effects.push(Effect::message(&ServerMessage::Resync { reason, epoch, offset }));
+        self.catch_up(feed, effects);
     }
 
     pub(super) fn tick(
