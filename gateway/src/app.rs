@@ -109,7 +109,7 @@ impl App {
             directory: directory.clone(),
             metrics,
             readiness: Arc::clone(&readiness),
-            adopt: adopter(&push, &accel),
+            adopt: adopter(&push),
             request_ids: RequestIdSource::new().map_err(StartError::Random)?,
         });
         let api_at = |source| StartError::Listen { what: "api", place: config.api.to_string(), source };
@@ -246,13 +246,10 @@ fn start_push(
     PushEngine::start(push, hub, Arc::new(ledger.clone()), Arc::new(directory.clone()))
 }
 
-fn adopter(push: &Arc<PushEngine>, accel: &Arc<Accel>) -> PushAdopter {
-    let (push, accel) = (Arc::clone(push), Arc::clone(accel));
-    Arc::new(move |stream, leftover, remote| {
-        // The API's port has no profile of its own: the socket is a push connection from here on.
-        accel.apply_to(&stream, Leg::Agent);
-        push.hub().adopt(stream, leftover, remote);
-    })
+fn adopter(push: &PushEngine) -> PushAdopter {
+    let hub = push.hub().clone();
+    // The engine's hook sees this socket, too: it is a push connection from here on.
+    Arc::new(move |stream, leftover, remote| hub.adopt(stream, leftover, remote))
 }
 
 fn start_control(dir: &DataDir, accel: &Arc<Accel>) -> Result<ControlServer, StartError> {

@@ -204,6 +204,12 @@ pub const CODES: &[Code] = &[
         "Request timeout",
         "The body did not arrive in time: send it without pauses.",
     ),
+    code(
+        "too_many_views",
+        422,
+        "Too many views",
+        "Unsubscribe from views first; the detail names the limit of one push session.",
+    ),
 ];
 
 impl Problem {

@@ -213,6 +213,11 @@ impl World {
                     seat.watched.retain(|watched| *watched != view);
                 }
                 Effect::Command(command) => self.session_command(conn, &command),
+                Effect::Refuse { id, code, detail } => {
+                    let problem = format!(r#"{{"code":"{code}","detail":"{detail}"}}"#);
+                    let effects = self.seat(conn).session.refused(id, problem.as_bytes());
+                    self.carry_out(conn, effects);
+                }
                 Effect::Close { code, reason } => {
                     let is_fault = matches!(
                         code,

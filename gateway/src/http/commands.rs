@@ -10,7 +10,7 @@ use waggle_core::ticket::{Command, Request};
 
 use super::answer::{self, Response};
 use super::{Api, auth, body, preconditions};
-use crate::ledger::{Outcome, Submission, SubmitError};
+use crate::ledger::{self, Outcome, Submission, SubmitError};
 use crate::problem::Problem;
 
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -40,7 +40,7 @@ where
     request.expect = preconditions::expectation(if_match, request.expect)?;
     check_expectation(&request)?;
     let path = parts.uri.path();
-    let fingerprint = |key| (key, preconditions::fingerprint(parts.method.as_str(), path, &body));
+    let fingerprint = |key| (key, ledger::fingerprint(parts.method.as_str(), path, &body));
     let submission = Submission {
         tenant: principal.tenant,
         authority: principal.authority(),

@@ -2,7 +2,6 @@
 
 use http::header::{IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName};
-use sha2::{Digest, Sha256};
 use waggle_core::id::Version;
 use waggle_core::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 use waggle_core::ticket::Expect;
@@ -75,30 +74,11 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Probl
     }
 }
 
-/// What a key stands for: the first eight bytes of SHA-256 over method, path and body. It is stored, so
-/// it must never come out differently in another version.
-pub(super) fn fingerprint(method: &str, path: &str, body: &[u8]) -> u64 {
-    let mut hasher = Sha256::new();
-    hasher.update(method.as_bytes());
-    hasher.update(b"\n");
-    hasher.update(path.as_bytes());
-    hasher.update(b"\n");
-    hasher.update(body);
-    let digest: [u8; 32] = hasher.finalize().into();
-    digest.first_chunk().copied().map(u64::from_be_bytes).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
 
     use super::*;
-
-    #[test]
-    fn fingerprints_never_change() {
-        assert_eq!(fingerprint("POST", "/v1/tickets", b"{}"), 16_147_922_258_607_541_852);
-        assert_ne!(fingerprint("POST", "/v1/tickets", b"{}"), fingerprint("POST", "/v1/tickets", b"{ }"));
-    }
 
     #[test]
     fn if_match_is_one_version_or_a_star() {

@@ -2,6 +2,7 @@
 
 mod admission;
 mod cells;
+mod fingerprint;
 mod keys;
 mod log;
 mod stats;
@@ -22,6 +23,7 @@ use crate::directory::Directory;
 use crate::store::{Store, StoreError};
 
 use cells::Generation;
+pub use fingerprint::fingerprint;
 use keys::Keys;
 use log::TenantLog;
 pub use stats::{BATCH_SIZE_BOUNDS, LedgerStats};
@@ -61,7 +63,7 @@ pub struct Submission<'a> {
     pub ticket: Option<TicketId>,
     /// What.
     pub request: Request<'a>,
-    /// The caller's Idempotency-Key, and a hash of the request that it came with.
+    /// The caller's Idempotency-Key, and the [`fingerprint`] of the request that it came with.
     pub key: Option<(&'a str, u64)>,
 }
 

@@ -3,14 +3,13 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use waggle_core::id::TicketId;
 use waggle_core::push::PushCommand;
 use waggle_core::ticket::Request;
 
 use super::shard::{Key, Shard};
 use crate::directory::Principal;
-use crate::ledger::{Outcome, Submission};
+use crate::ledger::{self, Outcome, Submission};
 use crate::problem::Problem;
 
 /// A command, apart from the message that it came in.
@@ -43,7 +42,7 @@ pub(super) fn start(
                 shard.drive(key, |session| session.answered(&call.id, &outcome.entry.json()));
             }
             Err(problem) => {
-                let problem = problem.to_value(None).to_string();
+                let problem = problem.to_json();
                 shard.drive(key, |session| session.rejected(&call.id, problem.as_bytes()));
             }
         }
@@ -77,10 +76,6 @@ impl Call {
             None => "/v1/tickets".to_owned(),
             Some(ticket) => format!("/v1/tickets/{ticket}/commands"),
         };
-        let mut hasher = Sha256::new();
-        hasher.update(format!("POST\n{path}\n"));
-        hasher.update(&self.body);
-        let digest: [u8; 32] = hasher.finalize().into();
-        digest.first_chunk().copied().map(u64::from_be_bytes).unwrap_or_default()
+        ledger::fingerprint("POST", &path, &self.body)
     }
 }

@@ -18,6 +18,7 @@ use waggle_core::limits::{CLIENT_MESSAGE_BYTES_MAX, CLOSE_MS_MAX, CONTROL_BYTES_
 use waggle_core::push::{CloseCode, PATH, SUBPROTOCOL};
 
 use super::link::{Link, Socket, Wire};
+use super::outbox::Overflow;
 use super::shard::{Key, Shard};
 
 /// Where a connection comes from.
@@ -204,7 +205,7 @@ fn fail(shard: &Rc<Shard>, key: Key, error: &Error) {
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return,
         Error::Protocol(violation) => (CloseCode::ProtocolError, violation.to_string().to_lowercase()),
         Error::Io(error) if error.kind() == std::io::ErrorKind::QuotaExceeded => {
-            (CloseCode::Lagging, "too many answers wait to be read".to_owned())
+            (CloseCode::Lagging, Overflow::Control.reason().to_owned())
         }
         _ => return,
     };

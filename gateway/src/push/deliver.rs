@@ -84,22 +84,24 @@ impl Shard {
             match slot.session.offer(entry) {
                 Offer::Pass => {}
                 Offer::Send => {
-                    sent += 1;
-                    match writing {
-                        Writing::AtOnce => slot.link.send_event(&entry.frame),
-                        Writing::Later => {
-                            if slot.link.queue_event(entry.frame.clone()) {
+                    let outcome = match writing {
+                        Writing::AtOnce => slot.link.send_event(&entry.frame).map(|()| false),
+                        Writing::Later => slot.link.queue_event(entry.frame.clone()),
+                    };
+                    match outcome {
+                        Ok(needs_flush) => {
+                            sent += 1;
+                            if needs_flush {
                                 unsettled.push((key, Effects::new()));
                             }
                         }
+                        Err(overflow) => unsettled.push((key, slot.overflow(overflow))),
                     }
                 }
                 Offer::Lag(mark) => {
                     slot.note_lagging(&self.stats);
-                    let effects = match slot.link.queue_control(mark) {
-                        Ok(()) => Effects::new(),
-                        Err(_) => self.overflow(slot),
-                    };
+                    let queued = slot.link.queue_control(mark);
+                    let effects = queued.map_or_else(|overflow| slot.overflow(overflow), |()| Effects::new());
                     unsettled.push((key, effects));
                 }
             }

@@ -54,34 +54,34 @@ impl Link {
     }
 
     /// Sends an event's frame: straight to the socket where nothing waits.
-    pub(super) fn send_event(&self, frame: &Bytes) {
+    pub(super) fn send_event(&self, frame: &Bytes) -> Result<(), Overflow> {
         if self.state.get() != State::Open {
-            return;
+            return Ok(());
         }
         let mut outbox = self.outbox.borrow_mut();
         if !outbox.is_empty() {
-            outbox.push_event(frame.clone());
-            return;
+            return outbox.push_event(frame.clone());
         }
         match self.socket.try_write(frame) {
-            Ok(written) if written == frame.len() => return,
-            Ok(written) => outbox.push_event(frame.slice(written..)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => outbox.push_event(frame.clone()),
+            Ok(written) if written == frame.len() => return Ok(()),
+            Ok(written) => outbox.push_event(frame.slice(written..))?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => outbox.push_event(frame.clone())?,
             Err(_) => self.state.set(State::Broken),
         }
         self.wake();
+        Ok(())
     }
 
     /// Puts an event's frame behind what waits. Returns whether nothing waited: [`Link::flush`] has to
     /// come after then, and after nothing else.
-    pub(super) fn queue_event(&self, frame: Bytes) -> bool {
+    pub(super) fn queue_event(&self, frame: Bytes) -> Result<bool, Overflow> {
         if self.state.get() != State::Open {
-            return false;
+            return Ok(false);
         }
         let mut outbox = self.outbox.borrow_mut();
         let was_empty = outbox.is_empty();
-        outbox.push_event(frame);
-        was_empty
+        outbox.push_event(frame)?;
+        Ok(was_empty)
     }
 
     /// Puts any other frame behind what waits; [`Link::flush`] comes after.
@@ -254,7 +254,7 @@ impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.0.queue_control(Bytes::copy_from_slice(bytes)) {
             Ok(()) => Poll::Ready(Ok(bytes.len())),
-            Err(Overflow) => Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into())),
+            Err(_) => Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into())),
         }
     }
 

@@ -33,8 +33,15 @@ pub(super) struct Listeners {
     pub(super) unix: Option<std::os::unix::net::UnixListener>,
 }
 
-/// As many TCP listeners on one address: the kernel spreads connections over them.
+/// As many TCP listeners on one address: the kernel spreads connections over them. Where somebody else
+/// listens there already, this fails: another gateway of the same user would otherwise be given a share
+/// of the connections.
 pub(super) fn bind_tcp(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpListener>> {
+    if address.port() != 0 {
+        // Sharing is not asked for here, so this is refused where anybody listens. It is not refused for
+        // connections that a killed gateway has left behind.
+        new_socket(address)?.bind(&address.into())?;
+    }
     let first = bind_one(address)?;
     // The port that was given where any was asked for.
     let address = first.local_addr()?;
@@ -45,9 +52,14 @@ pub(super) fn bind_tcp(address: SocketAddr, count: usize) -> io::Result<Vec<std:
     Ok(listeners)
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+fn new_socket(address: SocketAddr) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    Ok(socket)
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = new_socket(address)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -166,5 +178,26 @@ mod tests {
         let listeners = bind_tcp("127.0.0.1:0".parse().unwrap(), 3).unwrap();
         let addresses: Vec<_> = listeners.iter().map(|one| one.local_addr().unwrap()).collect();
         assert!(addresses.len() == 3 && addresses.iter().all(|address| *address == addresses[0]));
+        // Nobody else shares it.
+        assert_eq!(bind_tcp(addresses[0], 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn connections_that_are_left_do_not_hold_the_address() {
+        let listeners = bind_tcp("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let address = listeners[0].local_addr().unwrap();
+        let connect = || {
+            let client = std::net::TcpStream::connect(address).unwrap();
+            listeners[0].set_nonblocking(false).unwrap();
+            (client, listeners[0].accept().unwrap().0)
+        };
+        let (_half_closed, served) = connect();
+        drop(served);
+        let (closed, served) = connect();
+        drop(served);
+        drop(closed);
+        let _established = connect();
+        drop(listeners);
+        assert_eq!(bind_tcp(address, 2).unwrap().len(), 2);
     }
 }

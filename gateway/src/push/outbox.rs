@@ -4,18 +4,35 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use bytes::Bytes;
-use waggle_core::limits::CONTROL_BYTES_MAX;
+use waggle_core::limits::{CONTROL_BYTES_MAX, WINDOW_BYTES_MAX};
 
-/// More control bytes wait than [`CONTROL_BYTES_MAX`]: the client asks, but does not read the answers.
-#[derive(Debug)]
-pub(super) struct Overflow;
+/// What there is no room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overflow {
+    /// More control bytes than [`CONTROL_BYTES_MAX`]: the client asks, but does not read the answers.
+    Control,
+    /// More event bytes than any window has: the client acknowledges what it has not read.
+    Events,
+}
 
-/// Bytes of frames that wait for the socket. Those of events are bounded by the session's window, all
-/// others by [`CONTROL_BYTES_MAX`].
+impl Overflow {
+    /// What the client is told.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Control => "too many answers wait to be read",
+            Self::Events => "too many events wait to be read; acknowledge only what was read",
+        }
+    }
+}
+
+/// Bytes of frames that wait for the socket. Those of events are bounded by the session's window where
+/// its client acknowledges what it has read, and by [`WINDOW_BYTES_MAX`] and one frame whatever it does;
+/// all others by [`CONTROL_BYTES_MAX`].
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     waiting: VecDeque<Waiting>,
     control_bytes: usize,
+    event_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -35,13 +52,18 @@ impl Outbox {
         self.waiting.is_empty()
     }
 
-    pub(super) fn push_event(&mut self, bytes: Bytes) {
+    pub(super) fn push_event(&mut self, bytes: Bytes) -> Result<(), Overflow> {
+        if self.event_bytes > WINDOW_BYTES_MAX as usize {
+            return Err(Overflow::Events);
+        }
+        self.event_bytes += bytes.len();
         self.waiting.push_back(Waiting { bytes, class: Class::Event });
+        Ok(())
     }
 
     pub(super) fn push_control(&mut self, bytes: Bytes) -> Result<(), Overflow> {
         if self.control_bytes + bytes.len() > CONTROL_BYTES_MAX {
-            return Err(Overflow);
+            return Err(Overflow::Control);
         }
         self.push_last(bytes);
         Ok(())
@@ -69,8 +91,9 @@ impl Outbox {
             && let Some(first) = self.waiting.front_mut()
         {
             let taken = bytes.min(first.bytes.len());
-            if first.class == Class::Control {
-                self.control_bytes -= taken;
+            match first.class {
+                Class::Control => self.control_bytes -= taken,
+                Class::Event => self.event_bytes -= taken,
             }
             bytes -= taken;
             if taken == first.bytes.len() {
@@ -92,25 +115,33 @@ mod tests {
     #[test]
     fn keeps_order_over_partial_writes() {
         let mut outbox = Outbox::default();
-        outbox.push_event(Bytes::from_static(b"abc"));
+        outbox.push_event(Bytes::from_static(b"abc")).unwrap();
         outbox.push_control(Bytes::from_static(b"defg")).unwrap();
-        outbox.push_event(Bytes::from_static(b"h"));
+        outbox.push_event(Bytes::from_static(b"h")).unwrap();
         outbox.advance(4);
         let mut slices = [IoSlice::new(&[]); 4];
         let count = outbox.fill(&mut slices);
         let text: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
         assert_eq!(text, b"efgh");
         outbox.advance(4);
-        assert!(outbox.is_empty() && outbox.control_bytes == 0);
+        assert!(outbox.is_empty() && outbox.control_bytes == 0 && outbox.event_bytes == 0);
     }
 
     #[test]
-    fn control_is_bounded_and_events_do_not_count() {
+    fn control_and_events_are_bounded_apart() {
         let mut outbox = Outbox::default();
-        outbox.push_event(Bytes::from(vec![0; CONTROL_BYTES_MAX]));
+        outbox.push_event(Bytes::from(vec![0; CONTROL_BYTES_MAX])).unwrap();
         outbox.push_control(Bytes::from(vec![0; CONTROL_BYTES_MAX])).unwrap();
-        assert!(outbox.push_control(Bytes::from_static(b"x")).is_err());
+        assert_eq!(outbox.push_control(Bytes::from_static(b"x")), Err(Overflow::Control));
         outbox.advance(CONTROL_BYTES_MAX + 1);
         outbox.push_control(Bytes::from_static(b"x")).unwrap();
+
+        let mut outbox = Outbox::default();
+        outbox.push_event(Bytes::from(vec![0; WINDOW_BYTES_MAX as usize])).unwrap();
+        outbox.push_event(Bytes::from_static(b"xy")).unwrap();
+        assert_eq!(outbox.push_event(Bytes::from_static(b"x")), Err(Overflow::Events));
+        outbox.push_control(Bytes::from_static(b"x")).unwrap();
+        outbox.advance(2);
+        outbox.push_event(Bytes::from_static(b"x")).unwrap();
     }
 }

@@ -19,10 +19,12 @@ use super::clock::Clock;
 use super::command;
 use super::interests::Interests;
 use super::link::Link;
+use super::outbox::Overflow;
 use super::port::{Access, Log};
 use super::stats::ShardStats;
 use super::timers::Timers;
 use crate::directory::Principal;
+use crate::problem::Problem;
 
 /// One shard. Only its own thread touches it; nothing in it is borrowed over an await.
 pub(super) struct Shard {
@@ -93,6 +95,11 @@ impl Sessions {
 impl Slot {
     pub(super) fn tenant(&self) -> Option<TenantId> {
         self.principal.map(|principal| principal.tenant)
+    }
+
+    /// The client does not read what it makes the gateway send.
+    pub(super) fn overflow(&mut self, overflow: Overflow) -> Effects<'static> {
+        self.session.close(CloseCode::Lagging, overflow.reason())
     }
 
     /// Counts the session as lagging, or not any more.
@@ -214,14 +221,14 @@ impl Shard {
         let Some(slot) = sessions.get(key) else { return Effects::new() };
         match effect {
             Effect::Frame(frame) => {
-                if slot.link.queue_control(frame).is_err() {
-                    return self.overflow(slot);
+                if let Err(overflow) = slot.link.queue_control(frame) {
+                    return slot.overflow(overflow);
                 }
             }
-            Effect::Event(entry) => {
-                self.count_sent(1, entry.frame.len());
-                slot.link.queue_event(entry.frame.clone());
-            }
+            Effect::Event(entry) => match slot.link.queue_event(entry.frame.clone()) {
+                Ok(_) => self.count_sent(1, entry.frame.len()),
+                Err(overflow) => return slot.overflow(overflow),
+            },
             Effect::Authenticate { token } => return self.authenticate(sessions, key, token),
             Effect::Refresh { token } => return self.refresh(slot, token),
             Effect::Read { after } => return self.read_log(sessions, key, after, pages),
@@ -239,6 +246,10 @@ impl Shard {
                 if let Some(principal) = slot.principal {
                     command::start(self, key, principal, &call, source);
                 }
+            }
+            Effect::Refuse { id, code, detail } => {
+                let problem = Problem::new(code, detail).to_json();
+                return slot.session.refused(id, problem.as_bytes());
             }
             Effect::Close { code, reason } => {
                 self.stats.closed.add(1);
@@ -274,11 +285,6 @@ impl Shard {
                 sessions.tenants.remove(&id);
             }
         }
-    }
-
-    /// The client asks, and does not read the answers.
-    pub(super) fn overflow(&self, slot: &mut Slot) -> Effects<'static> {
-        slot.session.close(CloseCode::Lagging, "too many answers wait to be read")
     }
 
     pub(super) fn count_sent(&self, events: u64, bytes: usize) {

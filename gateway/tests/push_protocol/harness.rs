@@ -30,6 +30,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct MemoryLog {
     entries: Mutex<Vec<Arc<Entry>>>,
     ring_after: AtomicU64,
+    /// Storage has nothing up to here.
+    stored_after: AtomicU64,
     /// Reads that did not come from the ring.
     pub(crate) storage_reads: AtomicU64,
     /// Commands named "slow" wait for a permit.
@@ -42,6 +44,7 @@ impl MemoryLog {
         Arc::new(Self {
             entries: Mutex::default(),
             ring_after: AtomicU64::new(0),
+            stored_after: AtomicU64::new(0),
             storage_reads: AtomicU64::new(0),
             slow_commands: Semaphore::new(0),
             publisher,
@@ -70,6 +73,12 @@ impl MemoryLog {
     /// The ring knows nothing up to here any more.
     pub(crate) fn forget_until(&self, offset: u64) {
         self.ring_after.store(offset, Ordering::SeqCst);
+    }
+
+    /// Nor does storage.
+    pub(crate) fn prune_until(&self, offset: u64) {
+        self.forget_until(offset);
+        self.stored_after.store(offset, Ordering::SeqCst);
     }
 
     /// The newest offset.
@@ -114,7 +123,7 @@ impl Log for MemoryLog {
     ) -> Result<Vec<Arc<Entry>>, StoreError> {
         self.storage_reads.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
-        Ok(self.after(after, limit))
+        Ok(self.after(after.max(Offset(self.stored_after.load(Ordering::SeqCst))), limit))
     }
 
     async fn submit(&self, submission: Submission<'_>) -> Result<Outcome, SubmitError> {

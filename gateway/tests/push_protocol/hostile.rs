@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use waggle_core::limits::CLIENT_MESSAGE_BYTES_MAX;
+use serde_json::json;
+use waggle_core::limits::{CLIENT_MESSAGE_BYTES_MAX, WINDOW_BYTES_MAX};
 
 use crate::harness::{Client, Frame, Gateway, HANDSHAKE};
 
@@ -123,6 +124,13 @@ fn too_many_views_are_refused() {
     let views: Vec<String> = (1..=257).map(|queue| format!("\"queue:{queue}\"")).collect();
     client.say(&format!(r#"{{"type":"hello","token":"agent-1","views":[{}]}}"#, views.join(",")));
     client.expect_close(4201, "257 views; at most 256");
+
+    let mut client = gateway.session(r#""mine""#);
+    client.say(&format!(r#"{{"type":"subscribe","id":"a","views":[{}]}}"#, views[1..].join(",")));
+    let refused = client.expect("result");
+    let problem = json!({"type": "urn:waggle:error:too_many_views", "title": "Too many views", "status": 422,
+        "code": "too_many_views", "detail": "the session would watch 257 views; at most 256 are taken"});
+    assert_eq!((&refused["id"], &refused["error"]), (&json!("a"), &problem));
 }
 
 #[test]
@@ -142,4 +150,43 @@ fn a_client_that_only_asks_is_closed_and_not_stored_for() {
     }
     gateway.wait_for(|stats| stats.sessions == 0);
     assert_eq!(gateway.engine.stats().closed, 1);
+}
+
+#[test]
+fn a_client_that_acknowledges_and_does_not_read_is_closed_and_not_stored_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("push.sock");
+    let gateway = Gateway::start(1, |config| {
+        config.tcp = None;
+        config.unix = Some(path.clone());
+        config.heartbeat_ms = 60_000;
+    });
+    let mut client = Client::connect_unix(&path);
+    client.shake_hands();
+    client.say(r#"{"type":"hello","token":"agent-1","views":["tenant"]}"#);
+    client.expect("welcome");
+    let bound = 2 * u64::from(WINDOW_BYTES_MAX);
+    // It knows the offsets from elsewhere.
+    for offset in 1.. {
+        gateway.log.commit(1, 1, 60_000);
+        gateway.wait_for(|stats| stats.events_sent == offset || stats.closed == 1);
+        let stats = gateway.engine.stats();
+        assert!(stats.event_bytes_sent < bound, "{stats:?}");
+        if stats.closed == 1 {
+            break;
+        }
+        client.ack(offset);
+    }
+    assert!(gateway.engine.stats().event_bytes_sent > u64::from(WINDOW_BYTES_MAX));
+    loop {
+        match client.next() {
+            Frame::Text(_) => {}
+            Frame::Close(code, reason) => {
+                assert_eq!(code, 4002, "{reason}");
+                assert!(reason.contains("acknowledge only what was read"), "{reason}");
+                break;
+            }
+            other => panic!("{other:?} instead of a close"),
+        }
+    }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use serde_json::json;
 use waggle_core::time::Timestamp;
+use waggle_gateway::push::{PushConfig, PushEngine, PushError, PushHub};
 
 use crate::harness::{Client, Frame, Gateway, PATIENCE};
 
@@ -140,6 +141,25 @@ fn drain_tells_then_closes_evenly_then_stops() {
     assert!(TcpStream::connect(address).is_err() && !gateway.engine.is_running());
     let stats = gateway.engine.stats();
     assert_eq!((stats.sessions, stats.connections, stats.closed), (0, 0, 11));
+}
+
+#[test]
+fn a_second_engine_takes_no_share_of_the_address() {
+    let gateway = Gateway::start(2, |_| {});
+    let address = gateway.engine.tcp_addr().unwrap();
+    let config = PushConfig { tcp: Some(address), ..PushConfig::new("second") };
+    let second = PushEngine::start(config, PushHub::new(2), gateway.log.clone(), gateway.tokens.clone());
+    match second {
+        Err(PushError::Tcp { address: told, source }) => {
+            assert_eq!((told, source.kind()), (address, std::io::ErrorKind::AddrInUse));
+        }
+        other => panic!("{other:?}"),
+    }
+    let mut clients: Vec<_> = (0..8).map(|_| gateway.session(r#""queue:1""#)).collect();
+    gateway.log.commit(1, 1, 0);
+    for client in &mut clients {
+        assert_eq!(client.events(1), [1]);
+    }
 }
 
 #[test]

@@ -111,6 +111,21 @@ fn a_cursor_that_cannot_be_honoured_is_answered_by_resync() {
 }
 
 #[test]
+fn a_cursor_that_the_log_does_not_reach_back_to_is_answered_by_resync() {
+    let gateway = Gateway::start(1, |_| {});
+    gateway.log.append(1, 10, 1);
+    gateway.log.prune_until(5);
+    let mut client = gateway.connect();
+    resume(&mut client, &EPOCH.to_string(), 2, "");
+    assert_eq!(client.expect("welcome")["resumed"], true);
+    let wanted = json!({"type": "resync", "reason": "retention", "epoch": EPOCH.to_string(), "offset": 10});
+    assert_eq!(client.expect("resync"), wanted);
+    assert_eq!(client.expect("mark"), json!({"type": "mark", "offset": 10, "sent": 0}));
+    gateway.log.commit(1, 1, 1);
+    assert_eq!(client.events(1), [11]);
+}
+
+#[test]
 fn a_slow_client_lags_and_catches_up() {
     let gateway = Gateway::start(1, |config| config.heartbeat_ms = 60_000);
     let mut client = gateway.connect();
@@ -266,7 +281,9 @@ fn a_slow_command_holds_nothing_up_and_the_65th_is_refused() {
         ));
     }
     let refused = client.expect("result");
-    assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!("s64"), &json!("overload")));
+    let problem = json!({"type": "urn:waggle:error:overload", "title": "Overloaded", "status": 503, "code": "overload",
+        "detail": "64 commands of this session have no result yet"});
+    assert_eq!((&refused["id"], &refused["error"]), (&json!("s64"), &problem));
     gateway.log.commit(1, 1, 0);
     assert_eq!(client.events(1), [1]);
     gateway.log.slow_commands.add_permits(64);

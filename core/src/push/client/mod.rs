@@ -20,7 +20,7 @@ use pace::Pace;
 use progress::{Progress, Verdict};
 use session::{Order, Session};
 
-use super::{EventMessage, Retry, ServerMessage, View, Welcome};
+use super::{EventMessage, ResyncReason, Retry, ServerMessage, View, Welcome};
 use crate::id::{Cursor, Offset};
 use crate::limits::{CONNECT_MS_MAX, SERVER_MESSAGE_BYTES_MAX};
 use crate::time::Tick;
@@ -242,7 +242,7 @@ impl PushClient {
                 self.welcomed(link, welcome, asked, is_successor, now);
             }
             (Phase::Live(session), ServerMessage::Resync { reason, epoch, offset })
-                if session.awaits_resync =>
+                if session.awaits_resync || reason == ResyncReason::Retention =>
             {
                 session.awaits_resync = false;
                 let cursor = Cursor { epoch, offset };

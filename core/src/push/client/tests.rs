@@ -193,6 +193,22 @@ fn a_refused_resume_moves_the_cursor_only_with_the_resync() {
 }
 
 #[test]
+fn a_log_that_does_not_reach_back_moves_the_cursor_of_a_resumed_session() {
+    let cursor = Cursor { epoch: Epoch(1), offset: Offset(3) };
+    let mut client = PushClient::new(config(Start::After(cursor)), Tick(0));
+    let link = connect(&mut client, Tick(0));
+    client.received(link, &welcome(3, true, 4096), Tick(1));
+    let resync = r#"{"type":"resync","reason":"retention","epoch":"0000000000000001","offset":9}"#;
+    client.received(link, resync, Tick(1));
+    client.received(link, r#"{"type":"mark","offset":9,"sent":0}"#, Tick(1));
+    let got = effects(&mut client);
+    let moved = Cursor { epoch: Epoch(1), offset: Offset(9) };
+    assert!(got.iter().any(|it| matches!(it, ClientEffect::Resync { cursor, .. } if *cursor == moved)));
+    assert!(!got.iter().any(|it| matches!(it, ClientEffect::Lost { .. })), "{got:?}");
+    assert_eq!(client.cursor(), Some(moved));
+}
+
+#[test]
 fn the_whole_log_is_asked_for_once_its_epoch_is_known() {
     let mut client = PushClient::new(config(Start::Beginning), Tick(0));
     let link = connect(&mut client, Tick(0));

@@ -52,6 +52,15 @@ pub enum Effect<'a> {
     },
     /// Carry the command out; answer by `answered` or `rejected`.
     Command(PushCommand<'a>),
+    /// The message had no effect: answer by `refused`, with the problem that this is.
+    Refuse {
+        /// Of the message.
+        id: &'a str,
+        /// The problem's code.
+        code: &'static str,
+        /// What is wrong and what would be right.
+        detail: String,
+    },
     /// Send a close frame and end the connection. The last effect of a session.
     Close {
         /// Why.

@@ -186,7 +186,8 @@ impl Session {
             let epoch = log.head.epoch;
             effects.push(Effect::message(&ServerMessage::Resync { reason, epoch, offset }));
         }
-        let mut open = Open::new(agent, views, window, offset, self.settings.heartbeat_ms, now);
+        let cursor = Cursor { epoch: log.head.epoch, offset };
+        let mut open = Open::new(agent, views, window, cursor, self.settings.heartbeat_ms, now);
         open.set_expiry(expires_at);
         if resumed_at.is_some() {
             open.catch_up(log.feed, &mut effects);
@@ -224,15 +225,12 @@ impl Session {
         effects
     }
 
-    /// The answer to [`Effect::Read`]: the log from the event after `after` on, without gaps; empty only
-    /// where there is none. `feed` is as it is now.
+    /// The answer to [`Effect::Read`]: the log from the event after `after` on; empty only where there is
+    /// none. `feed` is as it is now. Where the log does not go on there, the client is told to read anew.
     pub fn page(&mut self, entries: &[Arc<Entry>], feed: Offset) -> Effects<'static> {
         let mut effects = Effects::new();
-        if let Phase::Open(open) = &mut self.phase
-            && open.page(entries, feed, &mut effects).is_err()
-        {
-            let reason = "the log does not reach back to this session's cursor".to_owned();
-            self.close_into(CloseCode::Lagging, reason, &mut effects);
+        if let Phase::Open(open) = &mut self.phase {
+            open.page(entries, feed, &mut effects);
         }
         effects
     }
@@ -273,6 +271,15 @@ impl Session {
     /// A command has had no effect; `problem` is the JSON object that says why.
     pub fn rejected(&mut self, id: &str, problem: &[u8]) -> Effects<'static> {
         self.finish_command(effect::result_frame(id, "error", problem))
+    }
+
+    /// The answer to [`Effect::Refuse`]: the JSON object of its problem.
+    pub fn refused(&mut self, id: &str, problem: &[u8]) -> Effects<'static> {
+        let mut effects = Effects::new();
+        if self.is_open() {
+            effects.push(Effect::Frame(effect::result_frame(id, "error", problem)));
+        }
+        effects
     }
 
     fn finish_command(&mut self, frame: bytes::Bytes) -> Effects<'static> {

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use super::effect::{Effect, Effects, Offer, result_frame};
+use super::effect::{Effect, Effects, Offer};
 use super::window::Window;
-use crate::id::{AgentId, Offset};
-use crate::json::push_literal;
+use crate::id::{AgentId, Cursor, Epoch, Offset};
 use crate::limits::{REPLAY_EVENTS_MAX, SESSION_COMMANDS_MAX, VIEWS_MAX};
 use crate::push::client_message::ClientMessage;
 use crate::push::close::CloseCode;
-use crate::push::server_message::ServerMessage;
+use crate::push::server_message::{ResyncReason, ServerMessage};
 use crate::push::view::View;
 use crate::ticket::Entry;
 use crate::time::Tick;
@@ -17,10 +16,6 @@ use crate::time::Tick;
 /// What a client did against the protocol, and what would have been right.
 #[derive(Debug)]
 pub(super) struct Violation(pub(super) String);
-
-/// The log does not go on at the session's cursor.
-#[derive(Debug)]
-pub(super) struct LogGap;
 
 /// Where a session's next event comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +34,8 @@ pub(super) struct Open {
     /// In order, each once.
     views: Vec<View>,
     source: Source,
+    /// Of the log.
+    epoch: Epoch,
     /// All matching events up to here have been sent. While live, offers may have moved on since.
     cursor: Offset,
     /// The log that the read under way is answered from holds at least all up to here.
@@ -61,14 +58,16 @@ impl Open {
         agent: AgentId,
         views: Vec<View>,
         window: u32,
-        cursor: Offset,
+        cursor: Cursor,
         heartbeat_ms: u64,
         now: Tick,
     ) -> Self {
+        let Cursor { epoch, offset: cursor } = cursor;
         Self {
             agent,
             views,
             source: Source::Live,
+            epoch,
             cursor,
             log_holds: cursor,
             told: cursor,
@@ -122,7 +121,7 @@ impl Open {
             }
             ClientMessage::Command(command) => {
                 let detail = format!("{SESSION_COMMANDS_MAX} commands of this session have no result yet");
-                effects.push(problem(command.id, "overload", 503, &detail));
+                effects.push(Effect::Refuse { id: command.id, code: "overload", detail });
             }
             // Hints may be lost, and nobody listens to them yet.
             ClientMessage::Signal => {}
@@ -145,7 +144,7 @@ impl Open {
         Ok(())
     }
 
-    fn subscribe(&mut self, id: &str, views: &[View], effects: &mut Effects<'_>) {
+    fn subscribe<'a>(&mut self, id: &'a str, views: &[View], effects: &mut Effects<'a>) {
         let mut added: Vec<View> =
             views.iter().copied().filter(|view| self.views.binary_search(view).is_err()).collect();
         added.sort_unstable();
@@ -153,7 +152,7 @@ impl Open {
         let count = self.views.len() + added.len();
         if count > VIEWS_MAX {
             let detail = format!("the session would watch {count} views; at most {VIEWS_MAX} are taken");
-            effects.push(problem(id, "too_many_views", 422, &detail));
+            effects.push(Effect::Refuse { id, code: "too_many_views", detail });
             return;
         }
         effects.extend(added.iter().map(|view| Effect::Watch { view: *view }));
@@ -228,22 +227,17 @@ impl Open {
         effects.push(Effect::Read { after: self.cursor });
     }
 
-    pub(super) fn page(
-        &mut self,
-        entries: &[Arc<Entry>],
-        feed: Offset,
-        effects: &mut Effects<'_>,
-    ) -> Result<(), LogGap> {
+    pub(super) fn page(&mut self, entries: &[Arc<Entry>], feed: Offset, effects: &mut Effects<'_>) {
         debug_assert!(self.source == Source::Replaying, "a page that was not asked for");
         debug_assert!(entries.len() <= REPLAY_EVENTS_MAX, "a page of {} events", entries.len());
         // A session that was welcomed ahead of the feed may be told of a gap whose events it does not
         // need: its page is empty, though the feed has gone on when it comes.
         if entries.is_empty() && self.cursor < self.log_holds {
-            return Err(LogGap);
+            return self.resync(feed, effects);
         }
         for entry in entries {
             if entry.offset != self.cursor.next() {
-                return Err(LogGap);
+                return self.resync(feed, effects);
             }
             if !self.matches(entry) {
                 self.cursor = entry.offset;
@@ -253,11 +247,18 @@ impl Open {
             } else {
                 self.lag_before(entry);
                 effects.push(self.mark());
-                return Ok(());
+                return;
             }
         }
         self.catch_up(feed, effects);
-        Ok(())
+    }
+
+    /// The log does not go on at the session's cursor: the session goes on at the feed, and says so.
+    fn resync(&mut self, feed: Offset, effects: &mut Effects<'_>) {
+        self.cursor = self.cursor.max(feed);
+        let (reason, epoch, offset) = (ResyncReason::Retention, self.epoch, self.cursor);
+        effects.push(Effect::message(&ServerMessage::Resync { reason, epoch, offset }));
+        self.catch_up(feed, effects);
     }
 
     pub(super) fn tick(
@@ -301,11 +302,4 @@ impl Open {
 
 fn done(id: &str) -> Effect<'static> {
     Effect::message(&ServerMessage::Result { id: Some(id.to_owned()), event: None, error: None })
-}
-
-fn problem(id: &str, code: &str, status: u16, detail: &str) -> Effect<'static> {
-    let mut json = format!(r#"{{"code":"{code}","status":{status},"detail":"#).into_bytes();
-    push_literal(&mut json, detail);
-    json.push(b'}');
-    Effect::Frame(result_frame(id, "error", &json))
 }
