@@ -115,7 +115,7 @@ impl Iterator for Rows {
                     Some(Err(BadRow { line: number, problem: error.to_string() }))
                 }
                 Ok(bytes) => Some(match String::from_utf8(bytes) {
-                    Ok(text) => row(number, number, None, text.trim_start_matches('\u{feff}').to_owned()),
+                    Ok(text) => row(number, number, None, text.trim_start_matches('\u{feff}').trim_end().to_owned()),
                     Err(_) => Err(BadRow { line: number, problem: "not UTF-8".to_owned() }),
                 }),
             },
@@ -188,8 +188,7 @@ fn row(number: u64, line: u64, requester: Option<String>, text: String) -> Resul
         Some(given) if !given.trim().is_empty() => given.trim().to_owned(),
         _ => format!("customer-{number}@example.com"),
     };
-    let text = text.trim().to_owned();
-    if text.is_empty() {
+    if text.trim().is_empty() {
         return bad("the text is blank".to_owned());
     }
     if text.len() > TEXT_BYTES_MAX {
