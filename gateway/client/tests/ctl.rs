@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -157,6 +156,8 @@ struct Books {
     asked: Vec<(String, Value, BTreeMap<String, String>)>,
     keys: Vec<String>,
     is_overloaded: bool,
+    /// The next ticket is made, and the connection broken before that is said.
+    is_cut: bool,
 }
 
 async fn serve_api(listener: TcpListener, books: Arc<Mutex<Books>>) {
@@ -175,7 +176,7 @@ async fn serve_api(listener: TcpListener, books: Arc<Mutex<Books>>) {
 async fn answer(
     request: Request<Incoming>,
     books: &Mutex<Books>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+) -> Result<Response<Full<Bytes>>, std::io::Error> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
@@ -201,6 +202,9 @@ async fn answer(
         "POST /v1/tickets" if std::mem::take(&mut books.is_overloaded) => (503, json!({"code": "overload"})),
         "POST /v1/tickets" => {
             books.keys.push(headers["idempotency-key"].clone());
+            if std::mem::take(&mut books.is_cut) {
+                return Err(std::io::ErrorKind::ConnectionReset.into());
+            }
             (201, event_value())
         }
         "POST /v1/tickets/17/commands" => (200, event_value()),
@@ -342,4 +346,19 @@ async fn lines_of_stdin_are_new_unless_salted() {
         counts.push(["created", "already_there"].map(|name| summary[name].as_u64().unwrap()));
     }
     assert_eq!(counts, [[1, 0], [1, 0], [1, 0], [0, 1], [1, 0]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_made_before_the_connection_broke_is_this_feeds_own() {
+    let api = Api::start().await;
+    api.books.lock().unwrap().is_cut = true;
+    let folder = tempfile::tempdir().unwrap();
+    let lines = folder.path().join("lines");
+    std::fs::write(&lines, "My card is lost\n").unwrap();
+    let done = api.run_from(&["feed", "--output", "json"], File::open(&lines).unwrap()).await;
+    let summary: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!((&summary["created"], &summary["already_there"]), (&json!(1), &json!(0)));
+    let books = api.books.lock().unwrap();
+    let [first, second] = books.keys.as_slice() else { panic!("{:?}", books.keys) };
+    assert_eq!(first, second);
 }
