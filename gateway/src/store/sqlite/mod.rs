@@ -33,9 +33,9 @@ const BROWSERS: u32 = 2;
 /// Page cache of the writer, in KiB.
 const WRITER_CACHE_KIB: u32 = 64 * 1024;
 /// With this many frames (of a page each) the write-ahead log is copied back into the database.
-const WAL_FRAMES_WANTED: i64 = 12_288;
+const WAL_FRAMES_WANTED: i64 = 4_096;
 /// Room that the write-ahead log's file has from the start: what comes in while it is copied fits, too.
-const WAL_BYTES_AHEAD: u64 = (12_288 + 4_096) * 4_120;
+const WAL_BYTES_AHEAD: u64 = 2 * 4_096 * 4_120;
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(200);
 
 /// The embedded store.
