@@ -279,3 +279,68 @@ async fn a_lock_held_elsewhere_is_named() {
     sqlx::query("ROLLBACK").execute(&mut *held).await.unwrap();
     store.commit(&batch).await.unwrap();
 }
+
+/// A file system of its own, small enough to be filled.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// `None` where nobody may mount one here.
+    fn mounted() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"]).arg(folder.path());
+        mount
+            .stderr(std::process::Stdio::null())
+            .status()
+            .is_ok_and(|done| done.success())
+            .then(|| Self(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = std::process::Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+        assert!(unmounted.is_ok_and(|done| done.success()), "a file system stays mounted");
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_says_so_and_loses_nothing() {
+    let Some(disk) = SmallDisk::mounted() else {
+        println!("SKIPPED: a_full_disk: may not mount a file system here");
+        if let Some(log) = std::env::var_os("WAGGLE_SKIP_LOG") {
+            use std::io::Write;
+            let mut log = std::fs::OpenOptions::new().append(true).create(true).open(log).unwrap();
+            writeln!(log, "a_full_disk_says_so_and_loses_nothing: may not mount a file system here").unwrap();
+        }
+        return;
+    };
+    let ballast = disk.0.path().join("ballast");
+    // Room is left for the tables and a little more.
+    std::fs::write(&ballast, vec![0; 512 * 1024]).unwrap();
+    let store = sqlite(disk.0.path()).await;
+    let tenant = match store.create_tenant("acme").await {
+        Ok(tenant) => tenant,
+        Err(error) => {
+            assert!(matches!(error, StoreError::Full(_)), "{error:?}");
+            std::fs::remove_file(&ballast).unwrap();
+            store.create_tenant("acme").await.unwrap()
+        }
+    };
+    let mut book = Book::new(&tenant);
+    let mut acknowledged = 0;
+    let error = loop {
+        book.submit(acknowledged + 1, &create(1, &"long ".repeat(90)), None);
+        match store.commit(&book.batch()).await {
+            Ok(()) => acknowledged += 1,
+            Err(error) => break error,
+        }
+        assert!(acknowledged < 10_000, "the disk is never full");
+    };
+    assert!(matches!(error, StoreError::Full(_)), "{error:?}");
+    assert!(acknowledged > 10, "{acknowledged} commits fitted");
+    let heads = store.heads().await.unwrap();
+    assert_eq!(heads[0].cursor.offset.0, acknowledged, "all that was acknowledged, and no more");
+    let log = store.events_after(tenant.id, Offset(0), 20_000).await.unwrap();
+    assert_eq!(log.len() as u64, acknowledged);
+}

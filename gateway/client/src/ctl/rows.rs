@@ -115,7 +115,9 @@ impl Iterator for Rows {
                     Some(Err(BadRow { line: number, problem: error.to_string() }))
                 }
                 Ok(bytes) => Some(match String::from_utf8(bytes) {
-                    Ok(text) => row(number, number, None, text.trim_start_matches('\u{feff}').trim_end().to_owned()),
+                    Ok(text) => {
+                        row(number, number, None, text.trim_start_matches('\u{feff}').trim_end().to_owned())
+                    }
                     Err(_) => Err(BadRow { line: number, problem: "not UTF-8".to_owned() }),
                 }),
             },

@@ -123,6 +123,11 @@ fn lengthen(wal: &Path) -> io::Result<()> {
     if bytes >= WAL_BYTES_AHEAD {
         return Ok(());
     }
+    // A disk that is nearly full needs its room for data.
+    let disk = rustix::fs::fstatvfs(&file)?;
+    if disk.f_bavail.saturating_mul(disk.f_frsize) < 4 * WAL_BYTES_AHEAD {
+        return Ok(());
+    }
     while bytes < WAL_BYTES_AHEAD {
         file.write_all(&CHUNK)?;
         bytes += CHUNK.len() as u64;
