@@ -1,9 +1,9 @@
 //! Random commands against a plain reference model of a ticket.
 
 use proptest::prelude::*;
-use waggle_core::id::{AgentId, Fence, QueueId, Version};
+use waggle_core::id::{AgentId, Fence, Version};
 use waggle_core::ticket::{
-    Actor, Authority, Category, Cell, Expect, Hold, Intent, Lifecycle, Priority, Refusal, Right, Status,
+    Actor, Authority, Category, Cell, Expect, Hold, Intent, Lifecycle, Refusal, Right, Status,
 };
 
 /// What a ticket is, in the plainest terms.
@@ -41,7 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Intent::Message),
         prop::option::of(status()).prop_map(|status| Intent::Reply { status }),
         Just(Intent::Note),
-        Just(Intent::Set { priority: Some(Priority::High), queue: Some(QueueId(2)) }),
+        Just(Intent::Set),
         status().prop_map(|to| Intent::Move { to }),
         Just(Intent::Claim),
         Just(Intent::Release),
@@ -93,7 +93,7 @@ impl Model {
                 (next.holder, next.fence, next.status) = (Some(agent), self.fence + 1, taken);
             }
             _ if !may_write => return None,
-            Intent::Set { .. } => {}
+            Intent::Set => {}
             Intent::Reply { status: None } => next.status = taken,
             Intent::Reply { status: Some(target) } if target == self.status => next.status = taken,
             Intent::Reply { status: Some(target) } | Intent::Move { to: target } => next.status = to(target)?,

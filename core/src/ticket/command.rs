@@ -362,7 +362,7 @@ impl Command<'_> {
             Self::Message { .. } => Intent::Message,
             Self::Reply { status, .. } => Intent::Reply { status },
             Self::Note { .. } => Intent::Note,
-            Self::Set { priority, queue, .. } => Intent::Set { priority, queue },
+            Self::Set { .. } => Intent::Set,
             Self::Move { to } => Intent::Move { to },
             Self::Claim => Intent::Claim,
             Self::Release => Intent::Release,

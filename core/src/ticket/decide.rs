@@ -1,8 +1,8 @@
 //! The whole state that admission decides on, in one word, and the decision itself.
 
+use super::Expect;
 use super::lifecycle::{Category, Lifecycle, Right, Status};
-use super::{Expect, Priority};
-use crate::id::{AgentId, Fence, QueueId, Version};
+use crate::id::{AgentId, Fence, Version};
 
 /// Who acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,12 +37,7 @@ pub enum Intent {
     /// An internal note.
     Note,
     /// Changes of fields.
-    Set {
-        /// New priority.
-        priority: Option<Priority>,
-        /// New queue.
-        queue: Option<QueueId>,
-    },
+    Set,
     /// A move along an edge.
     Move {
         /// Where to.
@@ -228,7 +223,7 @@ pub fn decide(
     };
     let status_to = match intent {
         Intent::Message => lifecycle.after_requester(status).ok_or(Refusal::Closed)?,
-        Intent::Note | Intent::Set { .. } | Intent::Release => status,
+        Intent::Note | Intent::Set | Intent::Release => status,
         Intent::Reply { status: Some(to) } if to != status => checked_edge(lifecycle, status, to, authority)?,
         Intent::Reply { .. } | Intent::Claim | Intent::Assign { .. } => lifecycle.after_taken(status),
         Intent::Move { to } => checked_edge(lifecycle, status, to, authority)?,

@@ -9,7 +9,6 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -46,7 +45,6 @@ pub struct SqliteStore {
     /// commands and sessions wait for.
     browsers: SqlitePool,
     checkpointer: tokio::task::JoinHandle<()>,
-    checkpoints: Arc<AtomicU64>,
 }
 
 impl SqliteStore {
@@ -83,16 +81,9 @@ impl SqliteStore {
         let readers = pool(READERS, reading.clone()).await?;
         let browsers = pool(BROWSERS, reading).await?;
         let writer = Arc::new(Mutex::new(writer));
-        let checkpoints = Arc::new(AtomicU64::new(0));
         let copying = options.connect().await.map_err(StoreError::from_sqlx)?;
-        let task = checkpoint_forever(copying, Arc::clone(&writer), Arc::clone(&checkpoints));
-        Ok(Self { writer, readers, browsers, checkpointer: tokio::spawn(task), checkpoints })
-    }
-
-    /// How often the write-ahead log was copied back since the start.
-    #[must_use]
-    pub fn checkpoints(&self) -> u64 {
-        self.checkpoints.load(Ordering::Relaxed)
+        let task = checkpoint_forever(copying, Arc::clone(&writer));
+        Ok(Self { writer, readers, browsers, checkpointer: tokio::spawn(task) })
     }
 }
 
@@ -138,17 +129,13 @@ fn lengthen(wal: &Path) -> io::Result<()> {
 /// Copies the write-ahead log back whenever it is long. Most of it is copied beside the running
 /// writer; the rest in a moment when the writer waits, so that nothing is left to copy then and the
 /// next commit starts the log over (SQLite does that by itself).
-async fn checkpoint_forever(
-    mut copying: SqliteConnection,
-    writer: Arc<Mutex<SqliteConnection>>,
-    checkpoints: Arc<AtomicU64>,
-) {
+async fn checkpoint_forever(mut copying: SqliteConnection, writer: Arc<Mutex<SqliteConnection>>) {
     let mut ticks = tokio::time::interval(CHECKPOINT_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut is_failing = false;
     loop {
         ticks.tick().await;
-        match checkpoint_if_long(&mut copying, &writer, &checkpoints).await {
+        match checkpoint_if_long(&mut copying, &writer).await {
             Ok(()) => is_failing = false,
             // Once, not at every tick: the disk that is full may hold the log files, too.
             Err(error) if !is_failing => {
@@ -163,7 +150,6 @@ async fn checkpoint_forever(
 async fn checkpoint_if_long(
     copying: &mut SqliteConnection,
     writer: &Mutex<SqliteConnection>,
-    checkpoints: &AtomicU64,
 ) -> Result<(), sqlx::Error> {
     // The numbers are frames in the log and frames copied back.
     const LOOK: &str = "PRAGMA wal_checkpoint(NOOP)";
@@ -176,7 +162,6 @@ async fn checkpoint_if_long(
     let paused = writer.lock().await;
     sqlx::query(COPY).execute(&mut *copying).await?;
     drop(paused);
-    checkpoints.fetch_add(1, Ordering::Relaxed);
     Ok(())
 }
 
