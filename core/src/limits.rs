@@ -86,8 +86,11 @@ pub const ACCEPTS_PER_TURN_MAX: usize = 16;
 pub const CLOSE_MS_MAX: u64 = 5_000;
 /// Threads of the push engine.
 pub const SHARDS_MAX: usize = 256;
-/// Buffer for reading from one push connection, in bytes: as much is there per connection, always.
-pub const READ_BUFFER_BYTES: usize = 1_024;
+/// What one push connection keeps for the beginning of a message, in bytes; it grows to the message's
+/// length where that is more.
+pub const READ_BUFFER_BYTES: usize = 64;
+/// What a shard reads from a connection at a time, in bytes.
+pub const SHARD_READ_BYTES: usize = 16 * 1024;
 /// Slices that one vectored write takes.
 pub const WRITE_SLICES_MAX: usize = 64;
 /// Events that one shard writes to sessions before it reads from them again, give or take a batch.

@@ -1,24 +1,23 @@
 //! One connection's task: handshake, reading, and the end.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::Stream;
 use tokio::time::timeout;
+use tokio_tungstenite::accept_hdr_async_with_config;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
-use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
-use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
-use waggle_core::limits::{CLIENT_MESSAGE_BYTES_MAX, CLOSE_MS_MAX, CONTROL_BYTES_MAX, READ_BUFFER_BYTES};
+use tokio_tungstenite::tungstenite::protocol::Message;
+use waggle_core::limits::{CLIENT_MESSAGE_BYTES_MAX, CLOSE_MS_MAX};
 use waggle_core::push::{CloseCode, PATH, SUBPROTOCOL};
 
 use super::link::{Link, Socket, Wire};
 use super::outbox::Overflow;
+use super::reader::{Reader, config};
 use super::shard::{Key, Shard};
 
 /// Where a connection comes from.
@@ -34,24 +33,18 @@ pub(super) async fn run(shard: Rc<Shard>, socket: Socket, origin: Origin) {
     let connection = Connection::begin(shard, socket);
     let (shard, link) = (&connection.shard, &connection.link);
     let since = shard.clock.now();
-    let mut websocket = match origin {
-        Origin::Accepted => match shake_hands(shard, link).await {
-            Some(websocket) => websocket,
-            None => {
-                shard.stats.handshakes_failed.add(1);
-                return end(link).await;
-            }
-        },
-        Origin::Upgraded(leftover) => {
-            let wire = Wire(Rc::clone(link));
-            let role = Role::Server;
-            WebSocketStream::from_partially_read(wire, leftover.to_vec(), role, Some(config())).await
+    let leftover = match origin {
+        // In a box of its own: what a handshake needs is free again when the session begins.
+        Origin::Accepted if Box::pin(shake_hands(shard, link)).await => Bytes::new(),
+        Origin::Accepted => {
+            shard.stats.handshakes_failed.add(1);
+            return end(link).await;
         }
+        Origin::Upgraded(leftover) => leftover,
     };
     let key = shard.admit(Rc::clone(link), since);
-    poll_fn(|cx| poll_serve(shard, key, link, &mut websocket, cx)).await;
+    serve(shard, key, link, leftover).await;
     shard.drive(key, |session| session.gone());
-    drop(websocket);
     end(link).await;
 }
 
@@ -76,35 +69,22 @@ impl Drop for Connection {
     }
 }
 
-fn config() -> WebSocketConfig {
-    // The write buffer is emptied into the outbox at once; its limit only has to be above 0.
-    WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(0)
-        .max_write_buffer_size(CONTROL_BYTES_MAX)
-        .max_message_size(Some(CLIENT_MESSAGE_BYTES_MAX))
-        .max_frame_size(Some(CLIENT_MESSAGE_BYTES_MAX))
-}
-
-async fn shake_hands(shard: &Shard, link: &Rc<Link>) -> Option<WebSocketStream<Wire>> {
+/// Answers the client's handshake; returns whether it was good.
+async fn shake_hands(shard: &Shard, link: &Rc<Link>) -> bool {
     let handshake = accept_hdr_async_with_config(Wire(Rc::clone(link)), check_request, Some(config()));
     let outcome = timeout(Duration::from_millis(shard.settings.hello_ms), handshake).await;
     match outcome {
-        Ok(Ok(websocket)) => {
+        // A client waits for the answer before it says more, so nothing else has been read.
+        Ok(Ok(_)) => {
             link.flush();
-            Some(websocket)
+            return true;
         }
         // The answer has been written, or the peer is gone.
-        Ok(Err(Error::Http(_) | Error::Io(_))) => None,
-        Ok(Err(error)) => {
-            refuse(link, StatusCode::BAD_REQUEST, &error.to_string());
-            None
-        }
-        Err(_) => {
-            refuse(link, StatusCode::REQUEST_TIMEOUT, "the handshake took too long");
-            None
-        }
+        Ok(Err(Error::Http(_) | Error::Io(_))) => {}
+        Ok(Err(error)) => refuse(link, StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(_) => refuse(link, StatusCode::REQUEST_TIMEOUT, "the handshake took too long"),
     }
+    false
 }
 
 /// Takes what asks for [`PATH`] with [`SUBPROTOCOL`].
@@ -145,35 +125,52 @@ fn refuse(link: &Link, status: StatusCode, detail: &str) {
     link.queue_close(Bytes::from(text));
 }
 
-/// Ready when nothing more is to be read: the client or the shard has closed, or the connection is gone.
+/// Reads until nothing more is to be read: the client or the shard has closed, or the connection is gone.
+async fn serve(shard: &Rc<Shard>, key: Key, link: &Link, leftover: Bytes) {
+    let mut reader = Reader::new(&leftover);
+    let outcome = reader.take_leftover(link, |message| take(shard, key, link, message));
+    drop(leftover);
+    if go_on(shard, key, outcome) {
+        poll_fn(|cx| poll_serve(shard, key, link, &mut reader, cx)).await;
+    }
+}
+
 fn poll_serve(
     shard: &Rc<Shard>,
     key: Key,
     link: &Link,
-    websocket: &mut WebSocketStream<Wire>,
+    reader: &mut Reader,
     cx: &mut Context<'_>,
 ) -> Poll<()> {
     link.register(cx.waker());
-    loop {
-        if link.is_ending() {
-            return Poll::Ready(());
-        }
-        match Pin::new(&mut *websocket).poll_next(cx) {
-            Poll::Ready(Some(Ok(message))) => take(shard, key, message),
-            Poll::Ready(Some(Err(error))) => {
-                fail(shard, key, &error);
-                return Poll::Ready(());
+    while !link.is_ending() {
+        let taking = |message| take(shard, key, link, message);
+        match reader.poll_read(link, &shard.scratch, cx, taking) {
+            Poll::Ready(outcome) => {
+                if !go_on(shard, key, outcome) {
+                    return Poll::Ready(());
+                }
             }
-            Poll::Ready(None) => return Poll::Ready(()),
-            Poll::Pending => break,
+            Poll::Pending => {
+                // Pending or done: more is read either way, and whoever queues more wakes this task.
+                let _ = link.poll_flush(cx);
+                break;
+            }
         }
     }
-    // Pending or done: more is read either way, and whoever queues more wakes this task.
-    let _ = link.poll_flush(cx);
     if link.is_ending() { Poll::Ready(()) } else { Poll::Pending }
 }
 
-fn take(shard: &Rc<Shard>, key: Key, message: Message) {
+/// Whether to read on; closes for what the client did, where it did something.
+fn go_on(shard: &Rc<Shard>, key: Key, outcome: Result<bool, Error>) -> bool {
+    outcome.unwrap_or_else(|error| {
+        fail(shard, key, &error);
+        false
+    })
+}
+
+/// Takes a message; returns whether to read on.
+fn take(shard: &Rc<Shard>, key: Key, link: &Link, message: Message) -> bool {
     match message {
         Message::Text(text) => shard.received(key, &Bytes::from(text)),
         Message::Binary(_) => {
@@ -192,6 +189,7 @@ fn take(shard: &Rc<Shard>, key: Key, message: Message) {
         // Frames are not handed out raw while reading.
         Message::Frame(_) => {}
     }
+    !link.is_ending()
 }
 
 /// Closes for what the client did, where it did something.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use waggle_core::limits::WRITE_SLICES_MAX;
 
@@ -176,7 +176,8 @@ impl Link {
         }
     }
 
-    fn poll_read_some(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    /// Reads what is there, as much as fits. 0 is the end of the stream.
+    pub(super) fn poll_read_some(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.socket.poll_read_ready(cx))?;
             match self.socket.try_read(buffer) {
@@ -198,10 +199,21 @@ impl AsFd for Socket {
 
 impl Socket {
     fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_read(buffer),
-            Self::Unix(stream) => stream.try_read(buffer),
-        }
+        let mut partial = None;
+        // A buffer that was not filled has taken all there was: saying so spares the next call, which
+        // would find nothing. (tokio does the same in `poll_read`, but not in `try_read`.)
+        let read = || match rustix::io::read(self.as_fd(), &mut *buffer)? {
+            read if (1..buffer.len()).contains(&read) => {
+                partial = Some(read);
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            read => Ok(read),
+        };
+        let outcome = match self {
+            Self::Tcp(stream) => stream.try_io(Interest::READABLE, read),
+            Self::Unix(stream) => stream.try_io(Interest::READABLE, read),
+        };
+        partial.map_or(outcome, Ok)
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -233,8 +245,7 @@ impl Socket {
     }
 }
 
-/// A link as tungstenite sees it: reads come from the socket, writes (its handshake, pongs and close
-/// replies, each as a whole) go to the outbox.
+/// A link as the handshake sees it: reads come from the socket, writes go to the outbox.
 #[derive(Debug)]
 pub(super) struct Wire(pub(super) Rc<Link>);
 

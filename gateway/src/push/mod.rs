@@ -16,6 +16,7 @@ mod link;
 mod listen;
 mod outbox;
 mod port;
+mod reader;
 mod run;
 mod shard;
 mod stats;

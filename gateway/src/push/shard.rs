@@ -21,6 +21,7 @@ use super::interests::Interests;
 use super::link::Link;
 use super::outbox::Overflow;
 use super::port::{Access, Log};
+use super::reader::Scratch;
 use super::stats::ShardStats;
 use super::timers::Timers;
 use crate::directory::Principal;
@@ -37,6 +38,7 @@ pub(super) struct Shard {
     pub(super) clock: Clock,
     pub(super) sessions: RefCell<Sessions>,
     pub(super) timers: Timers,
+    pub(super) scratch: Scratch,
     /// Set once it takes no new sessions.
     pub(super) is_draining: Cell<bool>,
     /// A connection has ended.
@@ -134,6 +136,7 @@ impl Shard {
             clock: Clock::start(),
             sessions: RefCell::default(),
             timers: Timers::default(),
+            scratch: Scratch::default(),
             is_draining: Cell::new(false),
             connection_ended: Notify::new(),
             reads: Semaphore::new(SHARD_READS_MAX),
