@@ -84,6 +84,8 @@ pub const REPLAY_PAGES_PER_TURN_MAX: usize = 16;
 pub const ACCEPTS_PER_TURN_MAX: usize = 16;
 /// Milliseconds that a closed connection has to take what was sent and to close its end.
 pub const CLOSE_MS_MAX: u64 = 5_000;
+/// Sessions of one shard that are ticked before others have their turn.
+pub const TICKS_PER_TURN_MAX: usize = 128;
 /// Threads of the push engine.
 pub const SHARDS_MAX: usize = 256;
 /// What one push connection keeps for the beginning of a message, in bytes; it grows to the message's

@@ -81,6 +81,7 @@ async fn tick(shard: Rc<Shard>) {
         let clock = shard.clock;
         shard.timers.wait(|at| clock.instant(at)).await;
         shard.tick_due();
+        tokio::task::yield_now().await;
     }
 }
 

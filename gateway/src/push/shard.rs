@@ -10,7 +10,9 @@ use slab::Slab;
 use tokio::sync::{Notify, Semaphore};
 use waggle_core::id::{Offset, SessionId, TenantId};
 use waggle_core::json::JsonText;
-use waggle_core::limits::{REPLAY_EVENTS_MAX, REPLAY_PAGES_PER_TURN_MAX, SHARD_READS_MAX};
+use waggle_core::limits::{
+    REPLAY_EVENTS_MAX, REPLAY_PAGES_PER_TURN_MAX, SHARD_READS_MAX, TICKS_PER_TURN_MAX,
+};
 use waggle_core::push::{CloseCode, Effect, Effects, LogPosition, Session, SessionSettings, close_frame};
 use waggle_core::ticket::Entry;
 use waggle_core::time::Tick;
@@ -373,11 +375,12 @@ impl Shard {
         }
     }
 
-    /// Ticks every session that is due.
+    /// Ticks sessions that are due, but not so many that others wait; the rest is due still.
     pub(super) fn tick_due(self: &Rc<Self>) {
         let now = self.clock.now();
         let mut sessions = self.sessions.borrow_mut();
-        while let Some((at, key)) = self.timers.pop_due(now) {
+        for _ in 0..TICKS_PER_TURN_MAX {
+            let Some((at, key)) = self.timers.pop_due(now) else { return };
             let Some(slot) = sessions.get(key) else { continue };
             if slot.timer_at != at {
                 continue;

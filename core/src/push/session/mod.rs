@@ -187,7 +187,7 @@ impl Session {
             effects.push(Effect::message(&ServerMessage::Resync { reason, epoch, offset }));
         }
         let cursor = Cursor { epoch: log.head.epoch, offset };
-        let mut open = Open::new(agent, views, window, cursor, self.settings.heartbeat_ms, now);
+        let mut open = Open::new(self.id, agent, views, window, cursor, self.settings.heartbeat_ms, now);
         open.set_expiry(expires_at);
         if resumed_at.is_some() {
             open.catch_up(log.feed, &mut effects);

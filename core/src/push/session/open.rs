@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::effect::{Effect, Effects, Offer};
 use super::window::Window;
-use crate::id::{AgentId, Cursor, Epoch, Offset};
+use crate::id::{AgentId, Cursor, Epoch, Offset, SessionId};
 use crate::limits::{REPLAY_EVENTS_MAX, SESSION_COMMANDS_MAX, VIEWS_MAX};
 use crate::push::client_message::ClientMessage;
 use crate::push::close::CloseCode;
@@ -55,6 +55,7 @@ pub(super) struct Open {
 impl Open {
     /// A live session whose events begin after `cursor`.
     pub(super) fn new(
+        id: SessionId,
         agent: AgentId,
         views: Vec<View>,
         window: u32,
@@ -63,6 +64,7 @@ impl Open {
         now: Tick,
     ) -> Self {
         let Cursor { epoch, offset: cursor } = cursor;
+        let heartbeat_ms = heartbeat_ms.max(1);
         Self {
             agent,
             views,
@@ -75,7 +77,7 @@ impl Open {
             window: Window::new(window),
             commands: 0,
             heartbeat_ms,
-            mark_at: now.after_ms(heartbeat_ms),
+            mark_at: now.after_ms(first_mark_ms(id, heartbeat_ms)),
             heard_at: now,
             expires_at: None,
         }
@@ -279,7 +281,7 @@ impl Open {
             }
             effects.push(self.mark());
             while self.mark_at <= now {
-                self.mark_at = self.mark_at.after_ms(self.heartbeat_ms.max(1));
+                self.mark_at = self.mark_at.after_ms(self.heartbeat_ms);
             }
         }
         Ok(())
@@ -298,6 +300,16 @@ impl Open {
         self.told = self.told.max(self.cursor);
         Effect::message(&ServerMessage::Mark { offset: self.cursor, sent: self.sent })
     }
+}
+
+/// Milliseconds to a session's first mark: from half a heartbeat to a whole one, so that the marks of
+/// sessions that began together do not come together for ever.
+fn first_mark_ms(id: SessionId, heartbeat_ms: u64) -> u64 {
+    /// 2^64 divided by the golden ratio: neighbouring numbers land far apart (Knuth, The Art of Computer
+    /// Programming, volume 3, section 6.4).
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let place = id.0.wrapping_mul(SPREAD) >> 54;
+    heartbeat_ms - heartbeat_ms / 2 * place / 1024
 }
 
 fn done(id: &str) -> Effect<'static> {

@@ -113,7 +113,23 @@ fn live_events_are_sent_once_and_only_where_they_match() {
     assert!(matches!(session.offer(&entry(13, 1, 1)), Offer::Send));
     let mark = told(&session.tick(Tick(1000), Offset(14)));
     assert_eq!(mark, [r#"{"type":"mark","offset":14,"sent":2}"#]);
-    assert_eq!(session.deadline(), Some(Tick(2000)));
+    // The session's own first mark was due at 692, so the next one is at 1692.
+    assert_eq!(session.deadline(), Some(Tick(1692)));
+}
+
+#[test]
+fn first_marks_are_spread_over_the_second_half_of_a_heartbeat() {
+    let settings = Arc::new(SessionSettings { node: "n".into(), heartbeat_ms: 1000, hello_ms: 500 });
+    let mut tenths = [0; 10];
+    for id in 1..=500 {
+        let mut session = Session::new(SessionId(id), Arc::clone(&settings), Tick(0));
+        say(&mut session, r#"{"type":"hello","token":"t","views":[]}"#, 0);
+        told(&session.authenticated(AGENT, None, position(0, 0), Tick(0)));
+        let Some(Tick(at)) = session.deadline() else { panic!("an open session has a deadline") };
+        tenths[(at as usize - 1) / 100] += 1;
+    }
+    assert_eq!(tenths[..5], [0; 5]);
+    assert!(tenths[5..].iter().all(|count| (80..=120).contains(count)), "{tenths:?}");
 }
 
 #[test]
@@ -216,14 +232,15 @@ fn silence_expiry_and_a_missing_hello_close() {
     let (mut quiet, _) = welcomed(r#""views":[]"#);
     quiet.heard(Tick(300));
     assert_eq!(told(&quiet.tick(Tick(2000), Offset(10))).len(), 1);
+    assert_eq!(told(&quiet.tick(Tick(2692), Offset(10))).len(), 1);
     assert_eq!(quiet.deadline(), Some(Tick(2800)));
     assert!(told(&quiet.tick(Tick(2799), Offset(10))).is_empty());
     assert!(told(&quiet.tick(Tick(2800), Offset(10)))[0].starts_with("close 4001"));
 
     let (mut expiring, _) = welcomed(r#""views":[]"#);
-    assert_eq!(told(&expiring.refreshed(Some(Tick(700)))), [r#"{"type":"result"}"#]);
-    assert_eq!(expiring.deadline(), Some(Tick(700)));
-    assert_eq!(told(&expiring.tick(Tick(700), Offset(10))), ["close 4200 the token has expired"]);
+    assert_eq!(told(&expiring.refreshed(Some(Tick(600)))), [r#"{"type":"result"}"#]);
+    assert_eq!(expiring.deadline(), Some(Tick(600)));
+    assert_eq!(told(&expiring.tick(Tick(600), Offset(10))), ["close 4200 the token has expired"]);
 }
 
 #[test]
