@@ -220,7 +220,7 @@ fn heartbeats_move_the_cursor_of_a_quiet_session() {
 
 #[test]
 fn a_silent_client_is_closed() {
-    let gateway = Gateway::start(1, |config| config.heartbeat_ms = 40);
+    let gateway = Gateway::start(1, |config| config.heartbeat_ms = 200);
     let mut client = gateway.session("");
     client.expect("mark");
     client.expect("mark");
