@@ -3,12 +3,16 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 use waggle_core::id::{Offset, TenantId};
 use waggle_core::push::{Effects, Offer};
 use waggle_core::ticket::Entry;
 
 use super::shard::{Key, Sessions, Shard};
 use crate::ledger::PublishedBatch;
+
+/// Sessions whose frames are sent after all were asked.
+const GROUP: usize = 32;
 
 impl Shard {
     /// Offers a batch to the sessions that watch, and writes to their sockets: for a single event straight
@@ -78,17 +82,25 @@ impl Shard {
             return 0;
         }
         let mut sent = 0;
-        for number in tenant.interests.of(entry) {
-            let Some(slot) = slots.get_mut(number as usize) else { continue };
-            let key = Key { session: slot.session.id(), slot: number };
-            match slot.session.offer(entry) {
-                Offer::Pass => {}
-                Offer::Send => {
-                    let outcome = match writing {
-                        Writing::AtOnce => slot.link.send_event(&entry.frame).map(|()| false),
-                        Writing::Later => slot.link.queue_event(entry.frame.clone()),
-                    };
-                    match outcome {
+        // Sends come in groups: between system calls a session's memory is far away, and asking a whole
+        // group first lets the processor fetch one session's while it waits for another's.
+        let mut group = SmallVec::<[u32; GROUP]>::new();
+        let mut numbers = tenant.interests.of(entry);
+        loop {
+            group.clear();
+            let is_last = loop {
+                let Some(number) = numbers.next() else { break true };
+                let Some(slot) = slots.get_mut(number as usize) else { continue };
+                let key = Key { session: slot.session.id(), slot: number };
+                match slot.session.offer(entry) {
+                    Offer::Pass => {}
+                    Offer::Send if writing == Writing::AtOnce && slot.link.takes_at_once() => {
+                        group.push(number);
+                        if group.len() == GROUP {
+                            break false;
+                        }
+                    }
+                    Offer::Send => match slot.link.queue_event(entry.frame.clone()) {
                         Ok(needs_flush) => {
                             sent += 1;
                             if needs_flush {
@@ -96,14 +108,28 @@ impl Shard {
                             }
                         }
                         Err(overflow) => unsettled.push((key, slot.overflow(overflow))),
+                    },
+                    Offer::Lag(mark) => {
+                        slot.note_lagging(&self.stats);
+                        let queued = slot.link.queue_control(mark);
+                        let effects =
+                            queued.map_or_else(|overflow| slot.overflow(overflow), |()| Effects::new());
+                        unsettled.push((key, effects));
                     }
                 }
-                Offer::Lag(mark) => {
-                    slot.note_lagging(&self.stats);
-                    let queued = slot.link.queue_control(mark);
-                    let effects = queued.map_or_else(|overflow| slot.overflow(overflow), |()| Effects::new());
-                    unsettled.push((key, effects));
+            };
+            for number in &group {
+                let Some(slot) = slots.get_mut(*number as usize) else { continue };
+                match slot.link.send_event(&entry.frame) {
+                    Ok(()) => sent += 1,
+                    Err(overflow) => {
+                        let key = Key { session: slot.session.id(), slot: *number };
+                        unsettled.push((key, slot.overflow(overflow)));
+                    }
                 }
+            }
+            if is_last {
+                break;
             }
         }
         tenant.feed = entry.offset;

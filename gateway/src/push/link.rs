@@ -54,6 +54,11 @@ impl Link {
         })
     }
 
+    /// Whether a frame would go straight to the socket.
+    pub(super) fn takes_at_once(&self) -> bool {
+        self.state.get() == State::Open && self.outbox.borrow().is_empty()
+    }
+
     /// Sends an event's frame: straight to the socket where nothing waits.
     pub(super) fn send_event(&self, frame: &Bytes) -> Result<(), Overflow> {
         if self.state.get() != State::Open {

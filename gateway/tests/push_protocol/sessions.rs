@@ -204,7 +204,7 @@ fn batches_beyond_the_inbox_are_not_lost() {
 
 #[test]
 fn heartbeats_move_the_cursor_of_a_quiet_session() {
-    let gateway = Gateway::start(1, |config| config.heartbeat_ms = 100);
+    let gateway = Gateway::start(1, |config| config.heartbeat_ms = 400);
     let mut client = gateway.session(r#""queue:1""#);
     gateway.log.commit(2, 7, 0);
     let mut mark = client.expect("mark");
