@@ -45,6 +45,24 @@ pub const WINDOW_BYTES_DEFAULT: u32 = 256 * 1024;
 pub const WINDOW_BYTES_MAX: u32 = 4 * 1024 * 1024;
 /// Commands of one push session that have no result yet.
 pub const SESSION_COMMANDS_MAX: usize = 64;
+/// The data of one signal, in bytes as sent.
+pub const SIGNAL_DATA_BYTES_MAX: usize = 512;
+/// Signals that one session has on at a time; one more is dropped.
+pub const SESSION_SIGNALS_MAX: usize = 32;
+/// Signals that wait for one session's socket; one more is dropped.
+pub const WAITING_SIGNALS_MAX: usize = 32;
+/// Signals and comings and goings that wait for one shard; one more is dropped, and made up for.
+pub const SHARD_NEWS_MAX: usize = 4_096;
+/// Signals and comings and goings that one shard takes in before others have their turn.
+pub const NEWS_PER_TURN_MAX: usize = 64;
+/// Milliseconds that a typing signal lasts unless it is said again.
+pub const TYPING_MS: u64 = 6_000;
+/// Milliseconds that an agent counts as there after its last session has ended.
+pub const PRESENCE_GRACE_MS: u64 = 15_000;
+/// Milliseconds between two messages of who has come and gone.
+pub const PRESENCE_MS: u64 = 250;
+/// Agents that one message of who is there tells of.
+pub const PRESENCE_AGENTS_MAX: usize = 500;
 /// Control frames of one session that wait for its socket, in bytes.
 pub const CONTROL_BYTES_MAX: usize = 512 * 1024;
 /// Sessions of one gateway.
@@ -87,7 +105,7 @@ pub const CLOSE_MS_MAX: u64 = 5_000;
 /// Sessions of one shard that are ticked before others have their turn.
 pub const TICKS_PER_TURN_MAX: usize = 128;
 /// Threads of the push engine.
-pub const SHARDS_MAX: usize = 256;
+pub const SHARDS_MAX: usize = 64;
 /// What one push connection keeps for the beginning of a message, in bytes; it grows to the message's
 /// length where that is more.
 pub const READ_BUFFER_BYTES: usize = 64;

@@ -6,16 +6,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use waggle_core::id::{AgentId, TenantId};
 use waggle_core::limits::{DIRECTORY_REFRESH_MS, HTTP_STOP_MS_MAX};
 
 use crate::accel::{Accel, AccelConfig, AccelError, Leg};
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::directory::{self, Directory};
-use crate::http::{AccelStatus, Api, ControlServer, Phase, PushAdopter, Readiness, RequestIdSource, Server};
+use crate::http::{
+    AccelStatus, Api, ControlServer, Phase, PushAdopter, Readiness, RequestIdSource, Screens, Server,
+};
 use crate::ledger::Ledger;
 use crate::observe::Metrics;
 use crate::push::{AcceptHook, PushConfig, PushEngine, PushError, PushHub};
@@ -109,6 +113,7 @@ impl App {
             directory: directory.clone(),
             metrics,
             readiness: Arc::clone(&readiness),
+            screens: Arc::new(EngineScreens(Arc::clone(&push))),
             adopt: adopter(&push),
             request_ids: RequestIdSource::new().map_err(StartError::Random)?,
         });
@@ -202,6 +207,16 @@ impl App {
         drop(self.control);
         self.store.close().await;
         tracing::info!("stopped");
+    }
+}
+
+/// The engine as the API sees it.
+struct EngineScreens(Arc<PushEngine>);
+
+#[async_trait]
+impl Screens for EngineScreens {
+    async fn presence(&self, tenant: TenantId) -> Option<Vec<AgentId>> {
+        self.0.presence(tenant).await
     }
 }
 

@@ -3,10 +3,14 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::signal::{Signal, SignalKind};
 use super::view::View;
 use crate::id::{Cursor, Offset, TicketId};
 use crate::json::JsonText;
-use crate::limits::{CLIENT_MESSAGE_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX, MESSAGE_ID_BYTES_MAX, VIEWS_MAX};
+use crate::limits::{
+    CLIENT_MESSAGE_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX, MESSAGE_ID_BYTES_MAX, SIGNAL_DATA_BYTES_MAX,
+    VIEWS_MAX,
+};
 
 /// A message from a client, borrowed from the received text.
 #[derive(Debug, Clone)]
@@ -35,7 +39,7 @@ pub enum ClientMessage<'a> {
     /// A command, as over HTTP.
     Command(PushCommand<'a>),
     /// A live hint: never stored, may be lost.
-    Signal,
+    Signal(Signal<'a>),
     /// A new token for the same principal.
     Refresh {
         /// It.
@@ -110,6 +114,14 @@ pub enum MessageError {
         /// At most.
         limit: usize,
     },
+    /// No such signal.
+    #[error("unknown signal {0:?}; expected viewing or typing")]
+    UnknownSignal(String),
+    /// A signal's data is none.
+    #[error(
+        "a signal's data is a JSON object of at most {SIGNAL_DATA_BYTES_MAX} bytes, and comes with \"on\": true"
+    )]
+    SignalData,
     /// Too many views.
     #[error("{count} views; at most {VIEWS_MAX} are taken")]
     TooManyViews {
@@ -122,7 +134,7 @@ pub enum MessageError {
 #[serde(deny_unknown_fields)]
 struct Fields<'a> {
     #[serde(borrow, rename = "type")]
-    kind: JsonText<'a>,
+    message: JsonText<'a>,
     #[serde(borrow)]
     token: Option<JsonText<'a>>,
     resume: Option<Cursor>,
@@ -137,7 +149,10 @@ struct Fields<'a> {
     #[serde(borrow)]
     command: Option<&'a RawValue>,
     #[serde(borrow)]
-    signal: Option<&'a RawValue>,
+    kind: Option<JsonText<'a>>,
+    on: Option<bool>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
 }
 
 impl<'a> ClientMessage<'a> {
@@ -157,8 +172,8 @@ impl<'a> ClientMessage<'a> {
 
 impl<'a> Fields<'a> {
     fn into_message(self) -> Result<ClientMessage<'a>, MessageError> {
-        let kind = self.kind.decode();
-        match kind.as_ref() {
+        let message = self.message.decode();
+        match message.as_ref() {
             "hello" => {
                 self.takes_only("hello", &["token", "resume", "views", "window"])?;
                 let token = self.token.ok_or(missing("hello", "token"))?;
@@ -189,13 +204,31 @@ impl<'a> Fields<'a> {
                 let command = self.command.ok_or(missing("command", "command"))?;
                 Ok(ClientMessage::Command(PushCommand { id, ticket: self.ticket, key, command }))
             }
-            "signal" => Ok(ClientMessage::Signal),
+            "signal" => {
+                self.takes_only("signal", &["kind", "ticket", "on", "data"])?;
+                self.signal().map(ClientMessage::Signal)
+            }
             "refresh" => {
                 self.takes_only("refresh", &["token"])?;
                 let token = self.token.ok_or(missing("refresh", "token"))?;
                 Ok(ClientMessage::Refresh { token })
             }
             other => Err(MessageError::UnknownType(other.chars().take(40).collect())),
+        }
+    }
+
+    fn signal(&self) -> Result<Signal<'a>, MessageError> {
+        let kind = self.kind.ok_or(missing("signal", "kind"))?.decode();
+        let kind = SignalKind::find(&kind)
+            .ok_or_else(|| MessageError::UnknownSignal(kind.chars().take(40).collect()))?;
+        let ticket = self.ticket.ok_or(missing("signal", "ticket"))?;
+        let on = self.on.ok_or(missing("signal", "on"))?;
+        let is_object = |data: &RawValue| data.get().starts_with('{');
+        match self.data {
+            Some(data) if !on || !is_object(data) || data.get().len() > SIGNAL_DATA_BYTES_MAX => {
+                Err(MessageError::SignalData)
+            }
+            data => Ok(Signal { kind, ticket, on, data }),
         }
     }
 
@@ -215,7 +248,9 @@ impl<'a> Fields<'a> {
             ("ticket", self.ticket.is_some()),
             ("key", self.key.is_some()),
             ("command", self.command.is_some()),
-            ("signal", self.signal.is_some()),
+            ("kind", self.kind.is_some()),
+            ("on", self.on.is_some()),
+            ("data", self.data.is_some()),
         ];
         match given.into_iter().find(|(field, is_given)| *is_given && !allowed.contains(field)) {
             Some((field, _)) => Err(MessageError::ExtraField { message, field }),

@@ -6,6 +6,7 @@ mod close;
 mod frame;
 mod server_message;
 mod session;
+mod signal;
 mod view;
 
 pub use client::{
@@ -16,6 +17,7 @@ pub use close::{CLOSE_CODES, CloseCode, CloseEntry, Retry};
 pub use frame::{close_frame, ping_frame, pong_frame, text_frame, text_frame_header};
 pub use server_message::{EventMessage, ResyncReason, ServerMessage, Welcome};
 pub use session::{Effect, Effects, LogPosition, Offer, Session, SessionSettings};
+pub use signal::{Board, HeldSignals, Presence, Signal, SignalKey, SignalKind, SignalNews, presence_frames};
 pub use view::{View, ViewError};
 
 /// The WebSocket subprotocol of version 1.

@@ -17,11 +17,13 @@ pub enum View {
     Ticket(TicketId),
     /// All of the tenant.
     Tenant,
+    /// Who of the tenant's agents is there: signals, no events.
+    Presence,
 }
 
 /// A text that names no view.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown view {0:?}; expected mine, queue:<id>, ticket:<id> or tenant")]
+#[error("unknown view {0:?}; expected mine, queue:<id>, ticket:<id>, tenant or presence")]
 pub struct ViewError(String);
 
 impl View {
@@ -30,6 +32,7 @@ impl View {
     pub fn matches(self, agent: Option<AgentId>, ticket: TicketId, route: &Route) -> bool {
         match self {
             Self::Tenant => true,
+            Self::Presence => false,
             Self::Ticket(watched) => watched == ticket,
             Self::Queue(queue) => route.queue == queue || route.queue_from == Some(queue),
             Self::Mine => agent.is_some() && (route.agent == agent || route.agent_from == agent),
@@ -44,6 +47,7 @@ impl fmt::Display for View {
             Self::Queue(queue) => write!(f, "queue:{queue}"),
             Self::Ticket(ticket) => write!(f, "ticket:{ticket}"),
             Self::Tenant => f.write_str("tenant"),
+            Self::Presence => f.write_str("presence"),
         }
     }
 }
@@ -55,6 +59,7 @@ impl FromStr for View {
         let view = match text {
             "mine" => Some(Self::Mine),
             "tenant" => Some(Self::Tenant),
+            "presence" => Some(Self::Presence),
             _ => match text.split_once(':') {
                 Some(("queue", id)) => id.parse().ok().map(Self::Queue),
                 Some(("ticket", id)) => id.parse().ok().map(Self::Ticket),
@@ -84,7 +89,9 @@ mod tests {
 
     #[test]
     fn names_go_both_ways() {
-        for view in [View::Mine, View::Queue(QueueId(3)), View::Ticket(TicketId(17)), View::Tenant] {
+        for view in
+            [View::Mine, View::Queue(QueueId(3)), View::Ticket(TicketId(17)), View::Tenant, View::Presence]
+        {
             assert_eq!(view.to_string().parse(), Ok(view));
         }
         for text in ["", "queue", "queue:", "queue:0", "queue:-1", "ticket:x", "Mine", "tenant:1"] {

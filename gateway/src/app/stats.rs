@@ -44,7 +44,7 @@ static LEDGER_BATCH: Metric =
 /// A count of the push engine, and where it is.
 type PushCount = (Metric, fn(&PushStats) -> u64);
 
-static PUSH: [PushCount; 13] = [
+static PUSH: [PushCount; 15] = [
     (
         metric("waggle_push_connections", MetricKind::Gauge, "Push connections, those in handshake included"),
         |stats| stats.connections,
@@ -68,6 +68,17 @@ static PUSH: [PushCount; 13] = [
     (metric("waggle_push_event_bytes", MetricKind::Counter, "Bytes of event frames sent"), |stats| {
         stats.event_bytes_sent
     }),
+    (metric("waggle_push_signals", MetricKind::Counter, "Signals sent, once per session"), |stats| {
+        stats.signals_sent
+    }),
+    (
+        metric(
+            "waggle_push_signals_dropped",
+            MetricKind::Counter,
+            "Signals lost: too many of a session's, or for a session that does not keep up",
+        ),
+        |stats| stats.signals_dropped,
+    ),
     (metric("waggle_push_batches", MetricKind::Counter, "Batches of events that shards took"), |stats| {
         stats.batches
     }),

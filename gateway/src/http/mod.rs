@@ -1,6 +1,6 @@
 //! The HTTP API: requests in, answers out. Decisions are the ledger's; this part only translates.
 //!
-//! The router is a match by hand: there are thirteen paths, one of them is hot, and every answer, the
+//! The router is a match by hand: there are fourteen paths, one of them is hot, and every answer, the
 //! router's own included, must be a [`Problem`](crate::problem::Problem) when it is no success.
 
 mod answer;
@@ -29,7 +29,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use hyper::body::Body;
-use waggle_core::id::{Cursor, TenantId};
+use waggle_core::id::{AgentId, Cursor, TenantId};
 use waggle_core::limits::HTTP_HEADER_BYTES_MAX;
 
 pub use answer::Response;
@@ -75,6 +75,13 @@ impl Commands for Ledger {
     }
 }
 
+/// The push engine, as the API asks it.
+#[async_trait]
+pub trait Screens: Send + Sync + 'static {
+    /// See [`crate::push::PushEngine::presence`].
+    async fn presence(&self, tenant: TenantId) -> Option<Vec<AgentId>>;
+}
+
 /// The parts that the API stands on.
 pub struct Api {
     /// Carries commands out.
@@ -87,6 +94,8 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     /// Whether to send work here.
     pub readiness: Arc<Readiness>,
+    /// Who is there.
+    pub screens: Arc<dyn Screens>,
     /// Takes push connections that arrive here.
     pub adopt: PushAdopter,
     /// Numbers requests.
@@ -178,6 +187,7 @@ impl Api {
             Route::Me => people::me(self, parts),
             Route::Queues => people::queues(self, parts),
             Route::Agents => people::agents(self, parts),
+            Route::Presence => people::presence(self, parts).await,
             Route::Healthz => Ok(health::alive()),
             Route::Readyz => health::ready(self).await,
             Route::Metrics => health::metrics(self),

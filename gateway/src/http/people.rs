@@ -66,6 +66,26 @@ pub(super) fn agents(api: &Api, parts: &Parts) -> Result<Response, Problem> {
     answer::value(&Agents { agents })
 }
 
+#[derive(Serialize)]
+struct There {
+    agent: AgentId,
+    state: &'static str,
+}
+
+#[derive(Serialize)]
+struct AllThere {
+    agents: Vec<There>,
+}
+
+/// `GET /v1/presence`: the agents who are there, by number.
+pub(super) async fn presence(api: &Api, parts: &Parts) -> Result<Response, Problem> {
+    let tenant = asker(api, parts)?.tenant;
+    let there = api.screens.presence(tenant).await;
+    let there = there.ok_or_else(|| Problem::new("stopping", "the push engine has stopped"))?;
+    let agents = there.into_iter().map(|agent| There { agent, state: "online" }).collect();
+    answer::value(&AllThere { agents })
+}
+
 fn asker(api: &Api, parts: &Parts) -> Result<Principal, Problem> {
     let principal = auth::principal(&api.directory, &parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;

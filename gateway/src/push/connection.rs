@@ -153,7 +153,9 @@ fn poll_serve(
             }
             Poll::Pending => {
                 // Pending or done: more is read either way, and whoever queues more wakes this task.
-                let _ = link.poll_flush(cx);
+                if link.poll_flush(cx).is_ready() && link.take_presence_stale() {
+                    shard.tell_presence(&mut shard.sessions.borrow_mut(), key);
+                }
                 break;
             }
         }

@@ -76,7 +76,7 @@ impl Shard {
         writing: Writing,
         unsettled: &mut Vec<(Key, Effects<'static>)>,
     ) -> u64 {
-        let Sessions { slots, tenants } = sessions;
+        let Sessions { slots, tenants, .. } = sessions;
         let Some(tenant) = tenants.get_mut(&id) else { return 0 };
         if entry.offset <= tenant.feed {
             return 0;

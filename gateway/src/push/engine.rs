@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
+use waggle_core::id::{AgentId, TenantId};
 use waggle_core::limits::{HEARTBEAT_MS, HELLO_MS_MAX};
 use waggle_core::push::SessionSettings;
 
@@ -114,7 +115,7 @@ impl PushEngine {
         for (index, (outlet, listeners)) in outlets.into_iter().zip(listeners).enumerate() {
             let seed = Seed {
                 index,
-                shards: engine.hub.shards(),
+                hub: engine.hub.clone(),
                 settings: Arc::clone(&settings),
                 log: Arc::clone(&log),
                 access: Arc::clone(&access),
@@ -151,6 +152,12 @@ impl PushEngine {
     pub fn is_running(&self) -> bool {
         let threads = self.threads.lock();
         !threads.is_empty() && !threads.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Which of the tenant's agents are there, by number: they have a session, or had one until
+    /// [`waggle_core::limits::PRESENCE_GRACE_MS`] ago. `None` once the engine has stopped.
+    pub async fn presence(&self, tenant: TenantId) -> Option<Vec<AgentId>> {
+        self.hub.presence(tenant).await
     }
 
     /// Takes no new connections, tells every client that its connection will close, waits `after_ms`,
@@ -221,7 +228,7 @@ fn bind(config: &PushConfig, shards: usize) -> Result<(Option<SocketAddr>, Vec<L
 /// What a shard's thread is made of.
 struct Seed {
     index: usize,
-    shards: usize,
+    hub: PushHub,
     settings: Arc<SessionSettings>,
     log: Arc<dyn Log>,
     access: Arc<dyn Access>,
@@ -235,11 +242,11 @@ impl Seed {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let name = format!("push-{}", self.index);
         std::thread::Builder::new().name(name).spawn(move || {
-            let Self { index, shards, settings, log, access, outlet, listeners, hook } = self;
+            let Self { index, hub, settings, log, access, outlet, listeners, hook } = self;
             let local = LocalSet::new();
             let outcome = local.block_on(&runtime, async move {
                 let stats = Arc::clone(&outlet.stats);
-                let shard = Shard::new(index, shards, settings, log, access, stats);
+                let shard = Shard::new(index, settings, log, access, stats, hub);
                 run::run(shard, outlet, listeners, hook).await
             });
             if let Err(error) = outcome {

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, mpsc, oneshot};
-use waggle_core::id::{Offset, TenantId};
-use waggle_core::limits::{SHARD_BATCHES_MAX, SHARD_ORDERS_MAX, SHARDS_MAX};
+use waggle_core::id::{AgentId, Offset, TenantId};
+use waggle_core::limits::{SHARD_BATCHES_MAX, SHARD_NEWS_MAX, SHARD_ORDERS_MAX, SHARDS_MAX};
 
+use super::signals::News;
 use super::stats::{PushStats, ShardStats};
 use crate::ledger::{PublishedBatch, Publisher};
 
@@ -32,6 +33,7 @@ struct Shared {
 struct Inlet {
     batches: mpsc::Sender<Arc<PublishedBatch>>,
     orders: mpsc::Sender<Order>,
+    news: mpsc::Sender<Arc<News>>,
     lost: Arc<Lost>,
     stats: Arc<ShardStats>,
 }
@@ -41,6 +43,7 @@ struct Inlet {
 pub(super) struct Outlet {
     pub(super) batches: mpsc::Receiver<Arc<PublishedBatch>>,
     pub(super) orders: mpsc::Receiver<Order>,
+    pub(super) news: mpsc::Receiver<Arc<News>>,
     pub(super) lost: Arc<Lost>,
     pub(super) stats: Arc<ShardStats>,
 }
@@ -57,6 +60,8 @@ pub(super) struct Lost {
 pub(super) enum Order {
     /// Serve a connection whose handshake has been done elsewhere.
     Adopt { stream: TcpStream, leftover: Bytes },
+    /// Say which of the tenant's agents are there.
+    Presence { tenant: TenantId, answer: oneshot::Sender<Vec<AgentId>> },
     /// Close all sessions, in this order of time, and end.
     Drain { after_ms: u64, spread_ms: u64, done: oneshot::Sender<()> },
     /// End at once.
@@ -112,6 +117,33 @@ impl PushHub {
         sum
     }
 
+    /// Tells news to every shard but `from`. Returns a bit for each that had no room.
+    pub(super) fn tell_others(&self, from: usize, news: &Arc<News>) -> u64 {
+        self.tell_some(!(1 << from), news)
+    }
+
+    /// Tells news to the shards whose bits are set. Returns the bits of those that had no room.
+    pub(super) fn tell_some(&self, shards: u64, news: &Arc<News>) -> u64 {
+        let mut untold = 0;
+        for (number, inlet) in self.shared.inlets.iter().enumerate() {
+            let bit = 1 << number;
+            if shards & bit != 0
+                && let Err(mpsc::error::TrySendError::Full(_)) = inlet.news.try_send(Arc::clone(news))
+            {
+                untold |= bit;
+            }
+        }
+        untold
+    }
+
+    /// Which of the tenant's agents are there; `None` where no shard runs.
+    pub(super) async fn presence(&self, tenant: TenantId) -> Option<Vec<AgentId>> {
+        let (answer, there) = oneshot::channel();
+        // All shards know the same.
+        self.shared.inlets.first()?.orders.send(Order::Presence { tenant, answer }).await.ok()?;
+        there.await.ok()
+    }
+
     /// The inner ends, once.
     pub(super) fn take_outlets(&self) -> Vec<Outlet> {
         std::mem::take(&mut *self.shared.outlets.lock())
@@ -159,8 +191,9 @@ impl Lost {
 fn pipe() -> (Inlet, Outlet) {
     let (batches, batches_out) = mpsc::channel(SHARD_BATCHES_MAX);
     let (orders, orders_out) = mpsc::channel(SHARD_ORDERS_MAX);
+    let (news, news_out) = mpsc::channel(SHARD_NEWS_MAX);
     let lost = Arc::<Lost>::default();
     let stats = Arc::<ShardStats>::default();
-    let inlet = Inlet { batches, orders, lost: Arc::clone(&lost), stats: Arc::clone(&stats) };
-    (inlet, Outlet { batches: batches_out, orders: orders_out, lost, stats })
+    let inlet = Inlet { batches, orders, news, lost: Arc::clone(&lost), stats: Arc::clone(&stats) };
+    (inlet, Outlet { batches: batches_out, orders: orders_out, news: news_out, lost, stats })
 }

@@ -11,6 +11,7 @@ enum Interest {
     Agent(AgentId),
     Queue(QueueId),
     Ticket(TicketId),
+    Presence,
 }
 
 /// The sessions of one tenant on one shard, by what they watch.
@@ -54,6 +55,16 @@ impl Interests {
         let listed = interests.into_iter().flatten().filter_map(|interest| self.by_interest.get(&interest));
         self.everything.iter().chain(listed.flatten()).copied()
     }
+
+    /// Slots of the sessions that watch a ticket, each once.
+    pub(super) fn of_ticket(&self, ticket: TicketId) -> &[u32] {
+        self.by_interest.get(&Interest::Ticket(ticket)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Slots of the sessions that are told who is there, each once.
+    pub(super) fn of_presence(&self) -> &[u32] {
+        self.by_interest.get(&Interest::Presence).map_or(&[], Vec::as_slice)
+    }
 }
 
 fn interest(view: View, agent: AgentId) -> Option<Interest> {
@@ -62,6 +73,7 @@ fn interest(view: View, agent: AgentId) -> Option<Interest> {
         View::Mine => Some(Interest::Agent(agent)),
         View::Queue(queue) => Some(Interest::Queue(queue)),
         View::Ticket(ticket) => Some(Interest::Ticket(ticket)),
+        View::Presence => Some(Interest::Presence),
     }
 }
 

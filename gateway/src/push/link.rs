@@ -12,6 +12,7 @@ use rustix::net::SendFlags;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use waggle_core::limits::WRITE_SLICES_MAX;
+use waggle_core::push::SignalKey;
 
 use super::outbox::{Outbox, Overflow};
 
@@ -98,6 +99,56 @@ impl Link {
         Ok(())
     }
 
+    /// Sends a signal's frame where nothing waits; else it waits behind all else, or is lost. Returns
+    /// whether it was not lost.
+    pub(super) fn send_signal(&self, key: SignalKey, frame: &Bytes) -> bool {
+        if self.state.get() != State::Open {
+            return false;
+        }
+        let mut outbox = self.outbox.borrow_mut();
+        if !outbox.is_idle() {
+            return outbox.push_signal(key, frame.clone());
+        }
+        self.write_lossy(&mut outbox, frame) || outbox.push_signal(key, frame.clone())
+    }
+
+    /// Tells who came and went, where nothing waits; else it will have to be told who is there.
+    pub(super) fn send_presence(&self, frames: &[Bytes]) {
+        let mut outbox = self.outbox.borrow_mut();
+        for frame in frames {
+            if self.state.get() != State::Open {
+                return;
+            }
+            if !outbox.is_idle() || !self.write_lossy(&mut outbox, frame) {
+                return outbox.note_presence_stale();
+            }
+        }
+    }
+
+    /// Whether who is there has to be told, and nothing is in the way of it.
+    pub(super) fn take_presence_stale(&self) -> bool {
+        self.outbox.borrow_mut().take_presence_stale()
+    }
+
+    /// Writes to a socket that nothing waits for; returns false where it does not take anything now.
+    fn write_lossy(&self, outbox: &mut Outbox, frame: &Bytes) -> bool {
+        match self.socket.try_write(frame) {
+            Ok(written) if written == frame.len() => return true,
+            // The outbox is empty, so there is room.
+            Ok(written) => outbox.push_control(frame.slice(written..)).is_ok(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.wake();
+                return false;
+            }
+            Err(_) => {
+                self.state.set(State::Broken);
+                true
+            }
+        };
+        self.wake();
+        true
+    }
+
     /// Puts the close frame behind what waits, and takes nothing after it.
     pub(super) fn queue_close(&self, frame: Bytes) {
         if self.state.get() == State::Open {
@@ -110,7 +161,7 @@ impl Link {
     /// Writes as much of what waits as the socket takes. The task does the rest.
     pub(super) fn flush(&self) {
         self.write_waiting();
-        if !self.outbox.borrow().is_empty() {
+        if self.waits() {
             self.wake();
         }
     }
@@ -119,7 +170,7 @@ impl Link {
     pub(super) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             self.write_waiting();
-            if self.outbox.borrow().is_empty() || self.is_broken() {
+            if !self.waits() || self.is_broken() {
                 return Poll::Ready(());
             }
             if ready!(self.socket.poll_write_ready(cx)).is_err() {
@@ -128,9 +179,14 @@ impl Link {
         }
     }
 
+    /// Whether frames wait for the socket.
+    fn waits(&self) -> bool {
+        self.outbox.borrow().waits()
+    }
+
     fn write_waiting(&self) {
         let mut outbox = self.outbox.borrow_mut();
-        while !outbox.is_empty() && !self.is_broken() {
+        while outbox.waits() && !self.is_broken() {
             let mut slices = [io::IoSlice::new(&[]); WRITE_SLICES_MAX];
             let count = outbox.fill(&mut slices);
             match self.socket.try_write_vectored(slices.get(..count).unwrap_or_default()) {

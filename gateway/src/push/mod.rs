@@ -19,6 +19,7 @@ mod port;
 mod reader;
 mod run;
 mod shard;
+mod signals;
 mod stats;
 mod timers;
 

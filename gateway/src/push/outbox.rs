@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use bytes::Bytes;
-use waggle_core::limits::{CONTROL_BYTES_MAX, WINDOW_BYTES_MAX};
+use waggle_core::limits::{CONTROL_BYTES_MAX, WAITING_SIGNALS_MAX, WINDOW_BYTES_MAX};
+use waggle_core::push::SignalKey;
 
 /// What there is no room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,16 @@ pub(super) struct Outbox {
     waiting: VecDeque<Waiting>,
     control_bytes: usize,
     event_bytes: usize,
+    /// Behind all else. There only while some wait: most sessions never need it.
+    signals: Option<Box<WaitingSignals>>,
+}
+
+/// What may be merged and lost.
+#[derive(Debug, Default)]
+struct WaitingSignals {
+    newest: Vec<(SignalKey, Bytes)>,
+    /// Who came and went was not told: who is there will have to be.
+    is_presence_stale: bool,
 }
 
 #[derive(Debug)]
@@ -48,8 +59,69 @@ enum Class {
 }
 
 impl Outbox {
+    /// Whether no frame waits that must be sent.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    /// Whether not even signals wait.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.signals.is_none()
+    }
+
+    /// Whether a frame waits, of whatever kind.
+    pub(super) fn waits(&self) -> bool {
+        !self.waiting.is_empty() || self.signals.as_ref().is_some_and(|waiting| !waiting.newest.is_empty())
+    }
+
+    /// Puts a signal's frame behind all else, in the place of an older one with its key. Returns whether
+    /// there was room.
+    pub(super) fn push_signal(&mut self, key: SignalKey, frame: Bytes) -> bool {
+        let newest = &mut self.signals.get_or_insert_default().newest;
+        if let Some((_, older)) = newest.iter_mut().find(|(known, _)| *known == key) {
+            *older = frame;
+            return true;
+        }
+        let has_room = newest.len() < WAITING_SIGNALS_MAX;
+        if has_room {
+            newest.push((key, frame));
+        }
+        has_room
+    }
+
+    /// Remembers that comings and goings were not told.
+    pub(super) fn note_presence_stale(&mut self) {
+        self.signals.get_or_insert_default().is_presence_stale = true;
+    }
+
+    /// Whether nothing waits any more but news of who is there, which are forgotten here.
+    pub(super) fn take_presence_stale(&mut self) -> bool {
+        let is_last = self.waiting.is_empty()
+            && self
+                .signals
+                .as_ref()
+                .is_some_and(|waiting| waiting.is_presence_stale && waiting.newest.is_empty());
+        if is_last {
+            self.signals = None;
+        }
+        is_last
+    }
+
+    /// Where nothing else waits, makes the oldest signal the next frame to be sent.
+    fn promote_signal(&mut self) {
+        let Some(signals) = &mut self.signals else { return };
+        if !self.waiting.is_empty() {
+            return;
+        }
+        if signals.newest.is_empty() {
+            return;
+        }
+        let (_, bytes) = signals.newest.remove(0);
+        if signals.newest.is_empty() && !signals.is_presence_stale {
+            self.signals = None;
+        }
+        self.control_bytes += bytes.len();
+        self.waiting.push_back(Waiting { bytes, class: Class::Control });
     }
 
     pub(super) fn push_event(&mut self, bytes: Bytes) -> Result<(), Overflow> {
@@ -76,7 +148,8 @@ impl Outbox {
     }
 
     /// Fills `slices` with what comes first; returns how many.
-    pub(super) fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+    pub(super) fn fill<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.promote_signal();
         let mut count = 0;
         for (slice, waiting) in slices.iter_mut().zip(&self.waiting) {
             *slice = IoSlice::new(&waiting.bytes);
@@ -125,6 +198,36 @@ mod tests {
         assert_eq!(text, b"efgh");
         outbox.advance(4);
         assert!(outbox.is_empty() && outbox.control_bytes == 0 && outbox.event_bytes == 0);
+    }
+
+    #[test]
+    fn signals_are_merged_bounded_and_last() {
+        use waggle_core::id::{AgentId, TicketId};
+        use waggle_core::push::SignalKind;
+        let key =
+            |ticket| SignalKey { kind: SignalKind::Typing, ticket: TicketId(ticket), agent: AgentId(1) };
+        let mut outbox = Outbox::default();
+        outbox.push_event(Bytes::from_static(b"e")).unwrap();
+        assert!(outbox.push_signal(key(1), Bytes::from_static(b"old")));
+        assert!(outbox.push_signal(key(2), Bytes::from_static(b"2")));
+        assert!(outbox.push_signal(key(1), Bytes::from_static(b"new")));
+        for ticket in 3..=WAITING_SIGNALS_MAX as u64 {
+            assert!(outbox.push_signal(key(ticket), Bytes::from_static(b".")));
+        }
+        assert!(!outbox.push_signal(key(1000), Bytes::from_static(b"lost")));
+        outbox.note_presence_stale();
+        outbox.push_control(Bytes::from_static(b"c")).unwrap();
+        let mut text = Vec::new();
+        while !outbox.is_idle() && !outbox.take_presence_stale() {
+            let mut slices = [IoSlice::new(&[]); 4];
+            let count = outbox.fill(&mut slices);
+            let first: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
+            outbox.advance(first.len());
+            text.extend(first);
+        }
+        assert_eq!(text[..6], *b"ecnew2");
+        assert_eq!(text.len(), 6 + WAITING_SIGNALS_MAX - 2);
+        assert!(outbox.is_idle() && outbox.control_bytes == 0);
     }
 
     #[test]

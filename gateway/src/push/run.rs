@@ -8,12 +8,13 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, sleep_until, timeout};
-use waggle_core::limits::{CLOSE_MS_MAX, WRITES_PER_TURN_MAX};
+use waggle_core::limits::{CLOSE_MS_MAX, NEWS_PER_TURN_MAX, WRITES_PER_TURN_MAX};
 use waggle_core::push::CloseCode;
 
 use super::hub::{Order, Outlet};
 use super::listen::{self, AcceptHook, Listeners};
 use super::shard::Shard;
+use super::signals;
 
 /// Runs a shard until it has drained or is told to stop.
 pub(super) async fn run(
@@ -24,6 +25,7 @@ pub(super) async fn run(
 ) -> io::Result<()> {
     let accepting = start_listening(&shard, listeners, hook.as_ref())?;
     spawn_local(tick(Rc::clone(&shard)));
+    spawn_local(signals::keep_up(Rc::clone(&shard)));
     spawn_local(watch_directory(Rc::clone(&shard)));
     let drained = Rc::new(Notify::new());
     let mut writes = 0;
@@ -34,6 +36,14 @@ pub(super) async fn run(
                 if writes >= WRITES_PER_TURN_MAX {
                     writes = 0;
                     tokio::task::yield_now().await;
+                }
+            }
+            Some(news) = outlet.news.recv() => {
+                shard.learn(&news);
+                // What else has come is taken in one go, so that a broadcast of many is not a wake-up each.
+                for _ in 0..NEWS_PER_TURN_MAX {
+                    let Ok(news) = outlet.news.try_recv() else { break };
+                    shard.learn(&news);
                 }
             }
             () = outlet.lost.happened.notified() => shard.lose(outlet.lost.take()),
@@ -48,6 +58,10 @@ pub(super) async fn run(
                     shard.is_draining.set(true);
                     let finished = Finished { done, drained: Rc::clone(&drained) };
                     spawn_local(drain(Rc::clone(&shard), after_ms, spread_ms, finished));
+                }
+                Order::Presence { tenant, answer } => {
+                    // Whoever asked may not wait any more.
+                    let _ = answer.send(shard.there(&shard.sessions.borrow(), tenant));
                 }
                 Order::Stop => return Ok(()),
             },

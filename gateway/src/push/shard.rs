@@ -7,23 +7,28 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use slab::Slab;
+use smallvec::SmallVec;
 use tokio::sync::{Notify, Semaphore};
 use waggle_core::id::{Offset, SessionId, TenantId};
 use waggle_core::json::JsonText;
 use waggle_core::limits::{
     REPLAY_EVENTS_MAX, REPLAY_PAGES_PER_TURN_MAX, SHARD_READS_MAX, TICKS_PER_TURN_MAX,
 };
-use waggle_core::push::{CloseCode, Effect, Effects, LogPosition, Session, SessionSettings, close_frame};
+use waggle_core::push::{
+    CloseCode, Effect, Effects, HeldSignals, LogPosition, Session, SessionSettings, View, close_frame,
+};
 use waggle_core::ticket::Entry;
 use waggle_core::time::Tick;
 
 use super::clock::Clock;
 use super::command;
+use super::hub::PushHub;
 use super::interests::Interests;
 use super::link::Link;
 use super::outbox::Overflow;
 use super::port::{Access, Log};
 use super::reader::Scratch;
+use super::signals::{Chores, Live};
 use super::stats::ShardStats;
 use super::timers::Timers;
 use crate::directory::Principal;
@@ -41,6 +46,7 @@ pub(super) struct Shard {
     pub(super) sessions: RefCell<Sessions>,
     pub(super) timers: Timers,
     pub(super) scratch: Scratch,
+    pub(super) chores: Chores,
     /// Set once it takes no new sessions.
     pub(super) is_draining: Cell<bool>,
     /// A connection has ended.
@@ -54,6 +60,16 @@ pub(super) struct Shard {
 pub(super) struct Sessions {
     pub(super) slots: Slab<Slot>,
     pub(super) tenants: FxHashMap<TenantId, Tenant>,
+    pub(super) live: FxHashMap<TenantId, Live>,
+}
+
+/// What one turn of a session's effects has come to.
+#[derive(Default)]
+struct Turn {
+    /// Pages of the log that were read.
+    pages: usize,
+    /// Views that it has begun to watch, and that have something to show at once.
+    watched: SmallVec<[View; 2]>,
 }
 
 /// Where a session is. It stays wrong for ever once the session has gone.
@@ -68,6 +84,8 @@ pub(super) struct Slot {
     pub(super) session: Session,
     pub(super) link: Rc<Link>,
     pub(super) principal: Option<Principal>,
+    /// What it has said that is on; most sessions never say anything.
+    pub(super) signals: Option<Box<HeldSignals>>,
     timer_at: Tick,
     is_lagging: bool,
 }
@@ -122,15 +140,15 @@ impl Slot {
 impl Shard {
     pub(super) fn new(
         index: usize,
-        shards: usize,
         settings: Arc<SessionSettings>,
         log: Arc<dyn Log>,
         access: Arc<dyn Access>,
         stats: Arc<ShardStats>,
+        hub: PushHub,
     ) -> Rc<Self> {
         Rc::new(Self {
             index,
-            shards,
+            shards: hub.shards(),
             settings,
             log,
             access,
@@ -139,6 +157,7 @@ impl Shard {
             sessions: RefCell::default(),
             timers: Timers::default(),
             scratch: Scratch::default(),
+            chores: Chores::new(hub),
             is_draining: Cell::new(false),
             connection_ended: Notify::new(),
             reads: Semaphore::new(SHARD_READS_MAX),
@@ -155,8 +174,14 @@ impl Shard {
         let session = Session::new(id, Arc::clone(&self.settings), since);
         let timer_at = session.deadline().unwrap_or(since);
         let mut sessions = self.sessions.borrow_mut();
-        let slot =
-            sessions.slots.insert(Slot { session, link, principal: None, timer_at, is_lagging: false });
+        let slot = sessions.slots.insert(Slot {
+            session,
+            link,
+            principal: None,
+            signals: None,
+            timer_at,
+            is_lagging: false,
+        });
         self.stats.sessions.add(1);
         // A process has fewer connections than 32 bits count.
         let key = Key { session: id, slot: slot as u32 };
@@ -202,17 +227,18 @@ impl Shard {
         effects: Effects<'_>,
         source: &Bytes,
     ) {
-        let mut pages = 0;
+        let mut turn = Turn::default();
         let mut next = Effects::new();
         for effect in effects {
-            next.extend(self.do_one(sessions, key, effect, source, &mut pages));
+            next.extend(self.do_one(sessions, key, effect, source, &mut turn));
         }
         while !next.is_empty() {
             for effect in std::mem::take(&mut next) {
-                next.extend(self.do_one(sessions, key, effect, source, &mut pages));
+                next.extend(self.do_one(sessions, key, effect, source, &mut turn));
             }
         }
         self.settle(sessions, key);
+        self.show_what_is_on(sessions, key, &turn.watched);
     }
 
     fn do_one(
@@ -221,7 +247,7 @@ impl Shard {
         key: Key,
         effect: Effect<'_>,
         source: &Bytes,
-        pages: &mut usize,
+        turn: &mut Turn,
     ) -> Effects<'static> {
         let Some(slot) = sessions.get(key) else { return Effects::new() };
         match effect {
@@ -236,10 +262,13 @@ impl Shard {
             },
             Effect::Authenticate { token } => return self.authenticate(sessions, key, token),
             Effect::Refresh { token } => return self.refresh(slot, token),
-            Effect::Read { after } => return self.read_log(sessions, key, after, pages),
+            Effect::Read { after } => return self.read_log(sessions, key, after, &mut turn.pages),
             Effect::Watch { view } => {
                 if let Some((interests, agent)) = interests_of(sessions, key) {
                     interests.add(view, agent, key.slot);
+                    if matches!(view, View::Ticket(_) | View::Presence) {
+                        turn.watched.push(view);
+                    }
                 }
             }
             Effect::Unwatch { view } => {
@@ -247,6 +276,7 @@ impl Shard {
                     interests.remove(view, agent, key.slot);
                 }
             }
+            Effect::Signal(signal) => self.signal(sessions, key, &signal),
             Effect::Command(call) => {
                 if let Some(principal) = slot.principal {
                     command::start(self, key, principal, &call, source);
@@ -283,7 +313,9 @@ impl Shard {
     fn forget(&self, sessions: &mut Sessions, key: Key) {
         let slot = sessions.slots.remove(key.slot as usize);
         self.stats.sessions.subtract(1);
-        let Some(id) = slot.tenant() else { return };
+        let Some(Principal { tenant: id, agent, .. }) = slot.principal else { return };
+        let had_on = slot.signals.iter().flat_map(|held| held.iter());
+        self.leave(sessions, id, agent, key.session, had_on);
         if let Some(tenant) = sessions.tenants.get_mut(&id) {
             tenant.sessions -= 1;
             if tenant.sessions == 0 {
@@ -298,7 +330,7 @@ impl Shard {
     }
 
     fn authenticate(&self, sessions: &mut Sessions, key: Key, token: JsonText<'_>) -> Effects<'static> {
-        let Sessions { slots, tenants } = sessions;
+        let Sessions { slots, tenants, .. } = sessions;
         let Some(slot) = slots.get_mut(key.slot as usize) else { return Effects::new() };
         let principal = match self.access.authenticate(&token.decode(), self.clock.wall_now()) {
             Ok(principal) => principal,
@@ -314,8 +346,11 @@ impl Shard {
             sessions: 0,
         });
         tenant.sessions += 1;
+        let feed = tenant.feed;
+        self.arrive(sessions, principal.tenant, principal.agent);
+        let Some(slot) = sessions.get(key) else { return Effects::new() };
         let expires_at = principal.expires_at.map(|at| self.clock.tick_at(at));
-        let log = LogPosition { head, feed: tenant.feed };
+        let log = LogPosition { head, feed };
         slot.session.authenticated(principal.agent, expires_at, log, self.clock.now())
     }
 

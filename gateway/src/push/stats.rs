@@ -48,6 +48,10 @@ counts! {
     events_sent,
     /// Bytes of their frames.
     event_bytes_sent,
+    /// Signals sent, once per session.
+    signals_sent,
+    /// Signals lost: too many of a session's, or for a session that does not keep up.
+    signals_dropped,
     /// Batches of events taken.
     batches,
     /// Times that a tenant's feed had a gap.

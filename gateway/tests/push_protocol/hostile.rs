@@ -75,18 +75,17 @@ fn binary_bad_text_and_unmasked_frames_close() {
 fn messages_over_the_limit_close_and_those_at_it_do_not() {
     let gateway = gateway();
     let mut client = gateway.session("");
-    let open = r#"{"type":"signal","signal":""#;
-    let filler = "x".repeat(CLIENT_MESSAGE_BYTES_MAX - open.len() - 2);
-    client.say(&format!("{open}{filler}\"}}"));
-    client.say(r#"{"type":"subscribe","id":"a","views":[]}"#);
+    let open = r#"{"type":"subscribe","id":"a","views":["#;
+    let filler = " ".repeat(CLIENT_MESSAGE_BYTES_MAX - open.len() - 2);
+    client.say(&format!("{open}{filler}]}}"));
     client.expect("result");
-    client.say(&format!("{open}{filler}x\"}}"));
+    client.say(&format!("{open}{filler} ]}}"));
     client.expect_close(4202, "at most");
 
     // The same in fragments, none of which is over it.
     let mut client = gateway.session("");
     client.send(0x01, format!("{open}{filler}").as_bytes());
-    client.send(0x80, b"xx\"}");
+    client.send(0x80, b"  ]}");
     client.expect_close(4202, "at most");
 }
 

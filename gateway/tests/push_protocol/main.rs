@@ -6,4 +6,5 @@ mod harness;
 mod hostile;
 mod lifecycle;
 mod sessions;
+mod signals;
 mod storm;

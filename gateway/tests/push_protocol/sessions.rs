@@ -298,7 +298,7 @@ fn signals_are_taken_and_a_refresh_is_answered() {
     let gateway = Gateway::start(1, |_| {});
     gateway.tokens.add("fresh", 1, None);
     let mut client = gateway.session("");
-    client.say(r#"{"type":"signal","signal":{"typing":3}}"#);
+    client.say(r#"{"type":"signal","kind":"typing","ticket":3,"on":true}"#);
     client.say(r#"{"type":"refresh","token":"fresh"}"#);
     assert_eq!(client.expect("result"), json!({"type": "result"}));
     gateway.tokens.revoke("agent-1");

@@ -12,6 +12,7 @@ use crate::push::client_message::PushCommand;
 use crate::push::close::CloseCode;
 use crate::push::frame::text_frame;
 use crate::push::server_message::ServerMessage;
+use crate::push::signal::Signal;
 use crate::push::view::View;
 use crate::ticket::Entry;
 
@@ -52,6 +53,8 @@ pub enum Effect<'a> {
     },
     /// Carry the command out; answer by `answered` or `rejected`.
     Command(PushCommand<'a>),
+    /// Tell those who watch the ticket, apart from this session.
+    Signal(Signal<'a>),
     /// The message had no effect: answer by `refused`, with the problem that this is.
     Refuse {
         /// Of the message.

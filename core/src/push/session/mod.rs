@@ -383,7 +383,7 @@ impl ClientMessage<'_> {
             Self::Subscribe { .. } => "subscribe",
             Self::Unsubscribe { .. } => "unsubscribe",
             Self::Command(_) => "command",
-            Self::Signal => "signal",
+            Self::Signal(_) => "signal",
             Self::Refresh { .. } => "refresh",
         }
     }

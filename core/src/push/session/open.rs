@@ -125,8 +125,7 @@ impl Open {
                 let detail = format!("{SESSION_COMMANDS_MAX} commands of this session have no result yet");
                 effects.push(Effect::Refuse { id: command.id, code: "overload", detail });
             }
-            // Hints may be lost, and nobody listens to them yet.
-            ClientMessage::Signal => {}
+            ClientMessage::Signal(signal) => effects.push(Effect::Signal(signal)),
             ClientMessage::Refresh { token } => effects.push(Effect::Refresh { token }),
         }
         Ok(())

@@ -42,6 +42,7 @@ fn told(effects: &Effects<'_>) -> Vec<String> {
             Effect::Watch { view } => format!("watch {view}"),
             Effect::Unwatch { view } => format!("unwatch {view}"),
             Effect::Command(command) => format!("command {} {}", command.id, command.command),
+            Effect::Signal(signal) => format!("signal {} {} {}", signal.kind, signal.ticket, signal.on),
             Effect::Refuse { id, code, detail } => format!("refuse {id} {code} {detail}"),
             Effect::Close { code, reason } => format!("close {} {reason}", code.number()),
         })

@@ -106,3 +106,13 @@ async fn one_learns_who_one_is() {
     let agents = world.get_as(&world.stranger, "/v1/agents", &[]).await.json();
     assert_eq!(agents["agents"], json!([{"id": 1, "name": "zoe"}]));
 }
+
+#[tokio::test]
+async fn who_is_there_is_told_within_the_tenant() {
+    let world = World::new().await;
+    let there = world.get("/v1/presence").await.json();
+    let agents = json!([{"agent": 2, "state": "online"}, {"agent": 5, "state": "online"}]);
+    assert_eq!(there, json!({"agents": agents}));
+    assert_eq!(world.get_as(&world.stranger, "/v1/presence", &[]).await.json(), json!({"agents": []}));
+    assert_eq!(world.get_as("x", "/v1/presence", &[]).await.code(), "unauthorized");
+}

@@ -9,6 +9,7 @@ mod wire;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 use waggle_core::id::{AgentId, QueueId, TenantId};
 use waggle_core::time::Timestamp;
 
-use super::{Api, Commands, Phase, PushAdopter, Readiness, RequestIdSource};
+use super::{Api, Commands, Phase, PushAdopter, Readiness, RequestIdSource, Screens};
 use crate::directory::{Directory, Token};
 use crate::ledger::{Ledger, PublishedBatch, Publisher};
 use crate::observe::Metrics;
@@ -82,6 +83,16 @@ async fn token(
     token.reveal().to_owned()
 }
 
+/// An engine with agents 2 and 5 of the first tenant.
+struct SomeScreens;
+
+#[async_trait]
+impl Screens for SomeScreens {
+    async fn presence(&self, tenant: TenantId) -> Option<Vec<AgentId>> {
+        Some(if tenant == TenantId(1) { vec![AgentId(2), AgentId(5)] } else { Vec::new() })
+    }
+}
+
 impl World {
     async fn new() -> Self {
         Self::with_commands(None).await
@@ -120,6 +131,7 @@ impl World {
             directory,
             metrics: Arc::new(Metrics::default()),
             readiness: Arc::new(readiness),
+            screens: Arc::new(SomeScreens),
             adopt,
             request_ids: RequestIdSource::new().unwrap(),
         });
