@@ -44,7 +44,7 @@ static LEDGER_BATCH: Metric =
 /// A count of the push engine, and where it is.
 type PushCount = (Metric, fn(&PushStats) -> u64);
 
-static PUSH: [PushCount; 13] = [
+static PUSH: [PushCount; 14] = [
     (
         metric("waggle_push_connections", MetricKind::Gauge, "Push connections, those in handshake included"),
         |stats| stats.connections,
@@ -81,6 +81,10 @@ static PUSH: [PushCount; 13] = [
     (
         metric("waggle_push_replay_pages", MetricKind::Counter, "Pages of the log read for sessions"),
         |stats| stats.replay_pages,
+    ),
+    (
+        metric("waggle_push_signals_dropped", MetricKind::Counter, "Signals over their session's rate"),
+        |stats| stats.signals_dropped,
     ),
     (metric("waggle_push_closed", MetricKind::Counter, "Sessions that the server closed"), |stats| {
         stats.closed

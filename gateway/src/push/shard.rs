@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
@@ -11,23 +12,37 @@ use tokio::sync::{Notify, Semaphore};
 use waggle_core::id::{Offset, SessionId, TenantId};
 use waggle_core::json::JsonText;
 use waggle_core::limits::{
-    REPLAY_EVENTS_MAX, REPLAY_PAGES_PER_TURN_MAX, SHARD_READS_MAX, TICKS_PER_TURN_MAX,
+    HANDSHAKES_PER_TURN_MAX, REPLAY_EVENTS_MAX, REPLAY_PAGES_PER_TURN_MAX, SHARD_READS_MAX,
+    TICKS_PER_TURN_MAX,
 };
 use waggle_core::push::{CloseCode, Effect, Effects, LogPosition, Session, SessionSettings, close_frame};
 use waggle_core::ticket::Entry;
 use waggle_core::time::Tick;
 
+use super::admission::{Admission, TenantPlace};
 use super::clock::Clock;
 use super::command;
 use super::interests::Interests;
 use super::link::Link;
 use super::outbox::Overflow;
+use super::peer::PeerRules;
 use super::port::{Access, Log};
 use super::reader::Scratch;
 use super::stats::ShardStats;
 use super::timers::Timers;
 use crate::directory::Principal;
 use crate::problem::Problem;
+
+/// What all shards of an engine have in common.
+#[derive(Clone)]
+pub(super) struct Parts {
+    pub(super) shards: usize,
+    pub(super) settings: Arc<SessionSettings>,
+    pub(super) log: Arc<dyn Log>,
+    pub(super) access: Arc<dyn Access>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) rules: Arc<PeerRules>,
+}
 
 /// One shard. Only its own thread touches it; nothing in it is borrowed over an await.
 pub(super) struct Shard {
@@ -41,8 +56,17 @@ pub(super) struct Shard {
     pub(super) sessions: RefCell<Sessions>,
     pub(super) timers: Timers,
     pub(super) scratch: Scratch,
+    pub(super) admission: Arc<Admission>,
+    pub(super) rules: Arc<PeerRules>,
+    /// Handshakes under way.
+    pub(super) handshakes: Cell<usize>,
+    /// A handshake has ended.
+    pub(super) handshake_ended: Notify,
+    /// For those that go on in one turn.
+    pub(super) handshake_turns: Semaphore,
     /// Set once it takes no new sessions.
     pub(super) is_draining: Cell<bool>,
+    drain_begins: Notify,
     /// A connection has ended.
     pub(super) connection_ended: Notify,
     reads: Semaphore,
@@ -68,6 +92,8 @@ pub(super) struct Slot {
     pub(super) session: Session,
     pub(super) link: Rc<Link>,
     pub(super) principal: Option<Principal>,
+    /// Among its tenant's sessions.
+    place: Option<TenantPlace>,
     timer_at: Tick,
     is_lagging: bool,
 }
@@ -78,6 +104,8 @@ pub(super) struct Tenant {
     pub(super) feed: Offset,
     pub(super) interests: Interests,
     sessions: usize,
+    /// Of all shards' sessions of it.
+    counter: Arc<AtomicU32>,
 }
 
 impl Sessions {
@@ -120,14 +148,8 @@ impl Slot {
 }
 
 impl Shard {
-    pub(super) fn new(
-        index: usize,
-        shards: usize,
-        settings: Arc<SessionSettings>,
-        log: Arc<dyn Log>,
-        access: Arc<dyn Access>,
-        stats: Arc<ShardStats>,
-    ) -> Rc<Self> {
+    pub(super) fn new(index: usize, parts: Parts, stats: Arc<ShardStats>) -> Rc<Self> {
+        let Parts { shards, settings, log, access, admission, rules } = parts;
         Rc::new(Self {
             index,
             shards,
@@ -139,11 +161,31 @@ impl Shard {
             sessions: RefCell::default(),
             timers: Timers::default(),
             scratch: Scratch::default(),
+            admission,
+            rules,
+            handshakes: Cell::new(0),
+            handshake_ended: Notify::new(),
+            handshake_turns: Semaphore::new(HANDSHAKES_PER_TURN_MAX),
             is_draining: Cell::new(false),
+            drain_begins: Notify::new(),
             connection_ended: Notify::new(),
             reads: Semaphore::new(SHARD_READS_MAX),
             sessions_made: Cell::new(0),
         })
+    }
+
+    /// From now on it takes no new sessions.
+    pub(super) fn begin_drain(&self) {
+        self.is_draining.set(true);
+        self.drain_begins.notify_waiters();
+    }
+
+    /// Waits until it takes no new sessions.
+    pub(super) async fn drain_began(&self) {
+        let begins = self.drain_begins.notified();
+        if !self.is_draining.get() {
+            begins.await;
+        }
     }
 
     /// A session for a connection that has shaken hands, and that began at `since`.
@@ -155,8 +197,14 @@ impl Shard {
         let session = Session::new(id, Arc::clone(&self.settings), since);
         let timer_at = session.deadline().unwrap_or(since);
         let mut sessions = self.sessions.borrow_mut();
-        let slot =
-            sessions.slots.insert(Slot { session, link, principal: None, timer_at, is_lagging: false });
+        let slot = sessions.slots.insert(Slot {
+            session,
+            link,
+            principal: None,
+            place: None,
+            timer_at,
+            is_lagging: false,
+        });
         self.stats.sessions.add(1);
         // A process has fewer connections than 32 bits count.
         let key = Key { session: id, slot: slot as u32 };
@@ -256,6 +304,7 @@ impl Shard {
                 let problem = Problem::new(code, detail).to_json();
                 return slot.session.refused(id, problem.as_bytes());
             }
+            Effect::SignalDropped => self.stats.signals_dropped.add(1),
             Effect::Close { code, reason } => {
                 self.stats.closed.add(1);
                 tracing::debug!(session = key.session.0, code = code.number(), %reason, "closing a session");
@@ -312,8 +361,16 @@ impl Shard {
             feed: head.offset,
             interests: Interests::default(),
             sessions: 0,
+            counter: self.admission.tenant(principal.tenant),
         });
         tenant.sessions += 1;
+        match self.admission.enter_tenant(&tenant.counter) {
+            Ok(place) => slot.place = Some(place),
+            Err(refusal) => {
+                self.stats.refused.add(1);
+                return slot.session.close(CloseCode::Overload, refusal.reason);
+            }
+        }
         let expires_at = principal.expires_at.map(|at| self.clock.tick_at(at));
         let log = LogPosition { head, feed: tenant.feed };
         slot.session.authenticated(principal.agent, expires_at, log, self.clock.now())

@@ -56,6 +56,8 @@ counts! {
     lags,
     /// Pages of the log read for sessions.
     replay_pages,
+    /// Signals dropped because their session sent too many.
+    signals_dropped,
     /// Sessions closed by the server.
     closed,
 }
