@@ -65,8 +65,18 @@ pub const PRESENCE_MS: u64 = 250;
 pub const PRESENCE_AGENTS_MAX: usize = 500;
 /// Control frames of one session that wait for its socket, in bytes.
 pub const CONTROL_BYTES_MAX: usize = 512 * 1024;
-/// Sessions of one gateway.
-pub const SESSIONS_MAX: usize = 200_000;
+/// Sessions of one gateway where the configuration does not say otherwise.
+pub const SESSIONS_MAX: u32 = 200_000;
+/// Sessions of one tenant where the configuration does not say otherwise.
+pub const SESSIONS_PER_TENANT_MAX: u32 = 100_000;
+/// Sessions from one address where the configuration does not say otherwise.
+pub const SESSIONS_PER_ADDRESS_MAX: u32 = 10_000;
+/// Messages per second of one session where the configuration does not say otherwise.
+pub const MESSAGES_PER_SECOND_MAX: u32 = 100;
+/// Seconds whose messages may come at once.
+pub const MESSAGE_BURST_S: u64 = 2;
+/// Heartbeats for which a session may lag while its client acknowledges nothing further.
+pub const LAG_HEARTBEATS_MAX: u8 = 4;
 /// Milliseconds between heartbeats (a `mark`, and a ping) of a quiet session.
 pub const HEARTBEAT_MS: u64 = 15_000;
 /// Milliseconds a new connection has for its handshake and its `hello`.
@@ -100,6 +110,23 @@ pub const SHARD_READS_MAX: usize = 16;
 pub const REPLAY_PAGES_PER_TURN_MAX: usize = 16;
 /// Connections that one listener accepts before others have their turn.
 pub const ACCEPTS_PER_TURN_MAX: usize = 16;
+/// Handshakes that one shard works on before others have their turn.
+pub const HANDSHAKES_PER_TURN_MAX: usize = 16;
+/// Connections of one shard that have not finished their handshake; the rest waits in the kernel.
+pub const HANDSHAKES_MAX: usize = 2_048;
+/// Milliseconds for a handshake while more than half of [`HANDSHAKES_MAX`] are under way.
+pub const HANDSHAKE_PRESSED_MS_MAX: u64 = 1_000;
+/// The request of a push handshake, in bytes.
+pub const HANDSHAKE_BYTES_MAX: usize = 16 * 1024;
+/// Seconds after which a client that was turned away is told to come back: the least and the most.
+pub const RETRY_AFTER_S_MIN: u32 = 1;
+/// See [`RETRY_AFTER_S_MIN`].
+pub const RETRY_AFTER_S_MAX: u32 = 5;
+/// The longest such hint that a push client takes, in seconds.
+pub const RETRY_HINT_S_MAX: u32 = 300;
+/// Counters of connections by address: a power of two. Where the hashes of two addresses meet twice, they
+/// are counted together.
+pub const ADDRESS_COUNTERS: usize = 1 << 18;
 /// Milliseconds that a closed connection has to take what was sent and to close its end.
 pub const CLOSE_MS_MAX: u64 = 5_000;
 /// Sessions of one shard that are ticked before others have their turn.

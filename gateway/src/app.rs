@@ -22,7 +22,7 @@ use crate::http::{
 };
 use crate::ledger::Ledger;
 use crate::observe::Metrics;
-use crate::push::{AcceptHook, PushConfig, PushEngine, PushError, PushHub};
+use crate::push::{AcceptHook, PushConfig, PushEngine, PushError, PushHub, PushLimits};
 use crate::store::{SqliteStore, Store, StoreError};
 
 mod stats;
@@ -255,6 +255,13 @@ fn start_push(
         tcp: Some(config.push),
         unix: config.push_unix.clone(),
         heartbeat_ms: config.heartbeat_ms,
+        messages_per_second: config.push_limits.messages_per_second,
+        limits: PushLimits {
+            sessions: config.push_limits.sessions,
+            sessions_per_tenant: config.push_limits.sessions_per_tenant,
+            sessions_per_address: config.push_limits.sessions_per_address,
+        },
+        rules: config.peer_rules(),
         on_accept: Some(on_accept),
         ..PushConfig::new(&config.node_name())
     };

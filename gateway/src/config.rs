@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
-use waggle_core::limits::{HEARTBEAT_MS, NAME_BYTES_MAX};
+use waggle_core::limits::{
+    HEARTBEAT_MS, MESSAGES_PER_SECOND_MAX, NAME_BYTES_MAX, SESSIONS_MAX, SESSIONS_PER_ADDRESS_MAX,
+    SESSIONS_PER_TENANT_MAX,
+};
 
 use crate::accel::Mode;
 use crate::observe::LogFormat;
+use crate::push::{PeerRules, TrustedProxy};
 
 /// All that can be set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +27,12 @@ pub struct Config {
     pub push: SocketAddr,
     /// Unix socket of the push engine.
     pub push_unix: Option<PathBuf>,
+    /// How much push clients may do.
+    pub push_limits: PushLimitsConfig,
+    /// Pages that may connect.
+    pub push_origins: Vec<String>,
+    /// Proxies that are believed.
+    pub push_trusted_proxies: Vec<TrustedProxy>,
     /// Threads of the push engine; 0 is one per core.
     pub shards: u16,
     /// The gateway's name; empty is the host's.
@@ -37,6 +47,20 @@ pub struct Config {
     pub log: LogConfig,
     /// eBPF.
     pub accel: AccelConfig,
+}
+
+/// See [`Config::push_limits`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PushLimitsConfig {
+    /// Of the gateway.
+    pub sessions: u32,
+    /// Of one tenant.
+    pub sessions_per_tenant: u32,
+    /// From one address.
+    pub sessions_per_address: u32,
+    /// Of one session.
+    pub messages_per_second: u32,
 }
 
 /// See [`Config::log`].
@@ -68,6 +92,14 @@ impl Default for Config {
             api: SocketAddr::from(([127, 0, 0, 1], 8080)),
             push: SocketAddr::from(([127, 0, 0, 1], 8081)),
             push_unix: None,
+            push_limits: PushLimitsConfig {
+                sessions: SESSIONS_MAX,
+                sessions_per_tenant: SESSIONS_PER_TENANT_MAX,
+                sessions_per_address: SESSIONS_PER_ADDRESS_MAX,
+                messages_per_second: MESSAGES_PER_SECOND_MAX,
+            },
+            push_origins: Vec::new(),
+            push_trusted_proxies: Vec::new(),
             shards: 0,
             node: String::new(),
             heartbeat_ms: HEARTBEAT_MS,
@@ -115,6 +147,40 @@ pub const KEYS: &[Key] = &[
         "push_unix",
         "path",
         "A Unix socket for push connections, for a proxy on the same host; none where not set.",
+    ),
+    key(
+        "push_limits.sessions",
+        "1 to 10000000",
+        "Push sessions of this gateway; one more is answered 503 with Retry-After.",
+    ),
+    key(
+        "push_limits.sessions_per_tenant",
+        "1 to 10000000",
+        "Push sessions of one tenant; one more is closed with 4100 and a hint when to come back.",
+    ),
+    key(
+        "push_limits.sessions_per_address",
+        "0 to 10000000",
+        "Push sessions from one IPv4 address or one /64 of IPv6; 0 is no limit. Not for the Unix socket, unless its \
+         proxy is trusted.",
+    ),
+    key(
+        "push_limits.messages_per_second",
+        "1 to 100000",
+        "Messages per second of one push session, twice that at once; beyond it is closed with 4103. Acks that go \
+         forward are not counted, and signals are dropped instead.",
+    ),
+    key(
+        "push_origins",
+        "list of origins",
+        "Web pages that may open push connections, as `https://host`; `*` is any; empty: those of the request's own \
+         host. Clients that are no browsers send no origin, and may always.",
+    ),
+    key(
+        "push_trusted_proxies",
+        "list of networks, unix",
+        "Peers whose last `X-Forwarded-For` entry is the client's address: networks such as `10.0.0.0/8`, or `unix` \
+         for whoever connects to the Unix socket.",
     ),
     key("shards", "0 to 64", "Threads of the push engine; 0 is one per core."),
     key("node", "text", "This gateway's name, which push clients are told; empty is the host's name."),
@@ -190,6 +256,11 @@ impl Config {
 
     fn check(self) -> Result<Self, ConfigError> {
         range("shards", u64::from(self.shards), 0, 64)?;
+        let limits = &self.push_limits;
+        range("push_limits.sessions", limits.sessions.into(), 1, 10_000_000)?;
+        range("push_limits.sessions_per_tenant", limits.sessions_per_tenant.into(), 1, 10_000_000)?;
+        range("push_limits.sessions_per_address", limits.sessions_per_address.into(), 0, 10_000_000)?;
+        range("push_limits.messages_per_second", limits.messages_per_second.into(), 1, 100_000)?;
         range("heartbeat_ms", self.heartbeat_ms, 100, 600_000)?;
         range("drain_after_ms", self.drain_after_ms, 0, 600_000)?;
         range("drain_spread_ms", self.drain_spread_ms, 0, 600_000)?;
@@ -204,6 +275,12 @@ impl Config {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             shards => usize::from(shards),
         }
+    }
+
+    /// Who may open push connections from where.
+    #[must_use]
+    pub fn peer_rules(&self) -> PeerRules {
+        PeerRules { trusted_proxies: self.push_trusted_proxies.clone(), origins: self.push_origins.clone() }
     }
 
     /// The gateway's name.

@@ -1,5 +1,7 @@
 //! Close codes: one table, used by servers and clients.
 
+use crate::limits::RETRY_HINT_S_MAX;
+
 /// What a client does after a close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
@@ -80,6 +82,22 @@ impl CloseCode {
     }
 }
 
+/// A close's reason with a hint when to come back, in seconds. [`retry_after_s`] reads it.
+#[must_use]
+pub fn with_retry_after(reason: &str, seconds: u32) -> String {
+    format!("{reason}{RETRY_AFTER}{seconds} s")
+}
+
+/// The hint at the end of a close's reason, in seconds, at most [`RETRY_HINT_S_MAX`].
+#[must_use]
+pub fn retry_after_s(reason: &str) -> Option<u32> {
+    let (_, hint) = reason.rsplit_once(RETRY_AFTER)?;
+    let seconds: u32 = hint.strip_suffix(" s")?.parse().ok()?;
+    Some(seconds.min(RETRY_HINT_S_MAX))
+}
+
+const RETRY_AFTER: &str = "; retry after ";
+
 impl Retry {
     /// What a client does after a close with `number`: by range, so that codes of a newer server are
     /// understood; anything outside the ranges (a proxy's 1001, a cut connection) backs off.
@@ -105,6 +123,15 @@ mod tests {
         for (row, entry) in rows.zip(CLOSE_CODES) {
             let wanted = format!("| {} | {}", entry.number, entry.reason);
             assert!(row.starts_with(&wanted), "docs/PROTOCOL.md has {row:?}, expected {wanted:?}");
+        }
+    }
+
+    #[test]
+    fn a_hint_is_read_back() {
+        assert_eq!(retry_after_s(&with_retry_after("too many; retry after all", 3)), Some(3));
+        assert_eq!(retry_after_s(&with_retry_after("too many", 100_000)), Some(RETRY_HINT_S_MAX));
+        for none in ["too many", "; retry after 3", "; retry after -1 s", "; retry after 3 s or so"] {
+            assert_eq!(retry_after_s(none), None, "{none}");
         }
     }
 

@@ -13,10 +13,12 @@ pub use client::{
     ClientConfig, ClientEffect, ClientStats, Link, Loss, LossReason, PushClient, Receipt, Start,
 };
 pub use client_message::{ClientMessage, Hello, MessageError, PushCommand};
-pub use close::{CLOSE_CODES, CloseCode, CloseEntry, Retry};
+pub use close::{CLOSE_CODES, CloseCode, CloseEntry, Retry, retry_after_s, with_retry_after};
 pub use frame::{close_frame, ping_frame, pong_frame, text_frame, text_frame_header};
 pub use server_message::{EventMessage, ResyncReason, ServerMessage, Welcome};
-pub use session::{Effect, Effects, LogPosition, Offer, Session, SessionSettings};
+pub use session::{
+    Effect, Effects, LogPosition, Offer, Session, SessionPhase, SessionReport, SessionSettings,
+};
 pub use signal::{Board, HeldSignals, Presence, Signal, SignalKey, SignalKind, SignalNews, presence_frames};
 pub use view::{View, ViewError};
 

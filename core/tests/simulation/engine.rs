@@ -212,7 +212,7 @@ impl World {
                     assert!(seat.watched.contains(&view), "unwatched and never watched: {view}");
                     seat.watched.retain(|watched| *watched != view);
                 }
-                Effect::Signal(_) => panic!("no viewer signals"),
+                Effect::Signal(_) | Effect::SignalDropped => panic!("no viewer signals"),
                 Effect::Command(command) => self.session_command(conn, &command),
                 Effect::Refuse { id, code, detail } => {
                     let problem = format!(r#"{{"code":"{code}","detail":"{detail}"}}"#);

@@ -282,6 +282,7 @@ impl World {
             node: "n".into(),
             heartbeat_ms: self.plan.heartbeat_ms,
             hello_ms: self.plan.heartbeat_ms * 3,
+            messages_per_second: 1_000_000,
         };
         self.gateway = Some(Gateway::new(ledger, self.plan.shards, Arc::new(settings)));
     }

@@ -7,45 +7,79 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::timeout;
-use tokio_tungstenite::accept_hdr_async_with_config;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
-use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
-use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 use tokio_tungstenite::tungstenite::protocol::Message;
 use waggle_core::limits::{CLIENT_MESSAGE_BYTES_MAX, CLOSE_MS_MAX};
-use waggle_core::push::{CloseCode, PATH, SUBPROTOCOL};
+use waggle_core::push::CloseCode;
 
-use super::link::{Link, Socket, Wire};
+use super::handshake::shake_hands;
+use super::link::{Link, Socket};
 use super::outbox::Overflow;
-use super::reader::{Reader, config};
+use super::peer::Peer;
+use super::reader::Reader;
 use super::shard::{Key, Shard};
 
 /// Where a connection comes from.
 pub(super) enum Origin {
     /// A listener: the handshake is still to be done.
-    Accepted,
+    Accepted(Underway),
     /// The API: the handshake is done, and this was read after it.
     Upgraded(Bytes),
 }
 
 /// Serves a connection from its first byte to its last.
-pub(super) async fn run(shard: Rc<Shard>, socket: Socket, origin: Origin) {
-    let connection = Connection::begin(shard, socket);
+pub(super) async fn run(shard: Rc<Shard>, socket: Socket, peer: Peer, origin: Origin) {
+    let connection = Connection::begin(shard, socket, peer);
     let (shard, link) = (&connection.shard, &connection.link);
     let since = shard.clock.now();
     let leftover = match origin {
         // In a box of its own: what a handshake needs is free again when the session begins.
-        Origin::Accepted if Box::pin(shake_hands(shard, link)).await => Bytes::new(),
-        Origin::Accepted => {
-            shard.stats.handshakes_failed.add(1);
-            return end(link).await;
+        Origin::Accepted(underway) => {
+            let is_good = Box::pin(shake_hands(shard, link)).await;
+            drop(underway);
+            if !is_good {
+                shard.stats.handshakes_failed.add(1);
+                return end(link).await;
+            }
+            Bytes::new()
         }
         Origin::Upgraded(leftover) => leftover,
     };
     let key = shard.admit(Rc::clone(link), since);
+    if link.has_no_place() {
+        enter_upgraded(shard, key, link);
+    }
     serve(shard, key, link, leftover).await;
     shard.drive(key, |session| session.gone());
     end(link).await;
+}
+
+/// A handshake that is counted while it is under way.
+pub(super) struct Underway(Rc<Shard>);
+
+impl Underway {
+    pub(super) fn begin(shard: &Rc<Shard>) -> Self {
+        shard.handshakes.set(shard.handshakes.get() + 1);
+        Self(Rc::clone(shard))
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.0.handshakes.set(self.0.handshakes.get() - 1);
+        self.0.handshake_ended.notify_one();
+    }
+}
+
+/// A place for a connection whose handshake was done elsewhere; without one it is closed.
+fn enter_upgraded(shard: &Rc<Shard>, key: Key, link: &Link) {
+    match shard.admission.enter(link.peer_address()) {
+        Ok(place) => link.take_place(place),
+        Err(refusal) => {
+            shard.stats.refused.add(1);
+            shard.drive(key, |session| session.close(CloseCode::Overload, refusal.reason));
+        }
+    }
 }
 
 /// A connection that is counted while it is there.
@@ -55,10 +89,10 @@ struct Connection {
 }
 
 impl Connection {
-    fn begin(shard: Rc<Shard>, socket: Socket) -> Self {
+    fn begin(shard: Rc<Shard>, socket: Socket, peer: Peer) -> Self {
         shard.stats.connections.add(1);
         shard.stats.accepted.add(1);
-        Self { shard, link: Link::new(socket) }
+        Self { shard, link: Link::new(socket, peer) }
     }
 }
 
@@ -67,62 +101,6 @@ impl Drop for Connection {
         self.shard.stats.connections.subtract(1);
         self.shard.connection_ended.notify_one();
     }
-}
-
-/// Answers the client's handshake; returns whether it was good.
-async fn shake_hands(shard: &Shard, link: &Rc<Link>) -> bool {
-    let handshake = accept_hdr_async_with_config(Wire(Rc::clone(link)), check_request, Some(config()));
-    let outcome = timeout(Duration::from_millis(shard.settings.hello_ms), handshake).await;
-    match outcome {
-        // A client waits for the answer before it says more, so nothing else has been read.
-        Ok(Ok(_)) => {
-            link.flush();
-            return true;
-        }
-        // The answer has been written, or the peer is gone.
-        Ok(Err(Error::Http(_) | Error::Io(_))) => {}
-        Ok(Err(error)) => refuse(link, StatusCode::BAD_REQUEST, &error.to_string()),
-        Err(_) => refuse(link, StatusCode::REQUEST_TIMEOUT, "the handshake took too long"),
-    }
-    false
-}
-
-/// Takes what asks for [`PATH`] with [`SUBPROTOCOL`].
-#[expect(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
-fn check_request(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
-    if request.uri().path() != PATH {
-        return Err(answer(StatusCode::NOT_FOUND, &format!("push is at {PATH}")));
-    }
-    let offered = request.headers().get_all("sec-websocket-protocol");
-    let mut offered = offered.iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));
-    if !offered.any(|protocol| protocol.trim() == SUBPROTOCOL) {
-        let detail = format!("offer the subprotocol {SUBPROTOCOL} in Sec-WebSocket-Protocol");
-        return Err(answer(StatusCode::BAD_REQUEST, &detail));
-    }
-    let protocol = HeaderValue::from_static(SUBPROTOCOL);
-    response.headers_mut().insert("sec-websocket-protocol", protocol);
-    Ok(response)
-}
-
-fn answer(status: StatusCode, detail: &str) -> ErrorResponse {
-    let body = format!("{detail}\n");
-    let length = HeaderValue::from(body.len());
-    let mut response = ErrorResponse::new(Some(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert("content-length", length);
-    headers.insert("content-type", HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert("connection", HeaderValue::from_static("close"));
-    response
-}
-
-/// An HTTP answer on a connection that has got none.
-fn refuse(link: &Link, status: StatusCode, detail: &str) {
-    let text = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{detail}\n",
-        detail.len() + 1
-    );
-    link.queue_close(Bytes::from(text));
 }
 
 /// Reads until nothing more is to be read: the client or the shard has closed, or the connection is gone.
@@ -181,10 +159,7 @@ fn take(shard: &Rc<Shard>, key: Key, link: &Link, message: Message) -> bool {
         }
         Message::Ping(_) | Message::Pong(_) => {
             let now = shard.clock.now();
-            shard.drive(key, |session| {
-                session.heard(now);
-                Default::default()
-            });
+            shard.drive(key, |session| session.heard(now));
         }
         // The next read sends the reply, and ends.
         Message::Close(_) => shard.drive(key, |session| session.gone()),

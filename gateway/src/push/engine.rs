@@ -11,14 +11,16 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 use waggle_core::id::{AgentId, TenantId};
-use waggle_core::limits::{HEARTBEAT_MS, HELLO_MS_MAX};
+use waggle_core::limits::{HEARTBEAT_MS, HELLO_MS_MAX, MESSAGES_PER_SECOND_MAX};
 use waggle_core::push::SessionSettings;
 
+use super::admission::{Admission, PushLimits};
 use super::hub::{Order, Outlet, PushHub};
 use super::listen::{AcceptHook, Listeners, bind_tcp, bind_unix};
+use super::peer::PeerRules;
 use super::port::{Access, Log};
 use super::run;
-use super::shard::Shard;
+use super::shard::{Parts, Shard};
 use super::stats::PushStats;
 
 /// How the engine is to be. The number of shards is the hub's.
@@ -34,6 +36,12 @@ pub struct PushConfig {
     pub heartbeat_ms: u64,
     /// Milliseconds from a connection to its `hello`.
     pub hello_ms: u64,
+    /// Messages per second of one session; at least 1.
+    pub messages_per_second: u32,
+    /// How many sessions there may be.
+    pub limits: PushLimits,
+    /// Who may connect from where.
+    pub rules: PeerRules,
     /// Called with each new socket on a shard's thread; must not block.
     pub on_accept: Option<AcceptHook>,
 }
@@ -48,6 +56,9 @@ impl PushConfig {
             node: node.to_owned(),
             heartbeat_ms: HEARTBEAT_MS,
             hello_ms: HELLO_MS_MAX,
+            messages_per_second: MESSAGES_PER_SECOND_MAX,
+            limits: PushLimits::default(),
+            rules: PeerRules::default(),
             on_accept: None,
         }
     }
@@ -110,19 +121,20 @@ impl PushEngine {
             node: config.node.as_str().into(),
             heartbeat_ms: config.heartbeat_ms.max(1),
             hello_ms: config.hello_ms,
+            messages_per_second: config.messages_per_second.max(1),
         });
+        let parts = Parts {
+            hub: hub.clone(),
+            settings,
+            log,
+            access,
+            admission: Admission::new(config.limits),
+            rules: Arc::new(config.rules),
+        };
         let engine = Self { hub, threads: Mutex::default(), tcp_addr, unix: config.unix };
         for (index, (outlet, listeners)) in outlets.into_iter().zip(listeners).enumerate() {
-            let seed = Seed {
-                index,
-                hub: engine.hub.clone(),
-                settings: Arc::clone(&settings),
-                log: Arc::clone(&log),
-                access: Arc::clone(&access),
-                outlet,
-                listeners,
-                hook: config.on_accept.clone(),
-            };
+            let seed =
+                Seed { index, parts: parts.clone(), outlet, listeners, hook: config.on_accept.clone() };
             let thread = seed.start().map_err(PushError::Shard)?;
             engine.threads.lock().push(thread);
         }
@@ -228,10 +240,7 @@ fn bind(config: &PushConfig, shards: usize) -> Result<(Option<SocketAddr>, Vec<L
 /// What a shard's thread is made of.
 struct Seed {
     index: usize,
-    hub: PushHub,
-    settings: Arc<SessionSettings>,
-    log: Arc<dyn Log>,
-    access: Arc<dyn Access>,
+    parts: Parts,
     outlet: Outlet,
     listeners: Listeners,
     hook: Option<AcceptHook>,
@@ -242,15 +251,14 @@ impl Seed {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let name = format!("push-{}", self.index);
         std::thread::Builder::new().name(name).spawn(move || {
-            let Self { index, hub, settings, log, access, outlet, listeners, hook } = self;
+            let Self { index, parts, outlet, listeners, hook } = self;
             let local = LocalSet::new();
             let outcome = local.block_on(&runtime, async move {
-                let stats = Arc::clone(&outlet.stats);
-                let shard = Shard::new(index, settings, log, access, stats, hub);
+                let shard = Shard::new(index, parts, Arc::clone(&outlet.stats));
                 run::run(shard, outlet, listeners, hook).await
             });
             if let Err(error) = outcome {
-                tracing::error!(%error, shard = index, "a push shard could not listen");
+                tracing::error!(%error, shard = index, "a push shard has failed");
             }
         })
     }

@@ -1,6 +1,6 @@
 //! The way into the shards, from the ledger's writer and from everything else.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -59,7 +59,7 @@ pub(super) struct Lost {
 #[derive(Debug)]
 pub(super) enum Order {
     /// Serve a connection whose handshake has been done elsewhere.
-    Adopt { stream: TcpStream, leftover: Bytes },
+    Adopt { stream: TcpStream, leftover: Bytes, remote: IpAddr },
     /// Say which of the tenant's agents are there.
     Presence { tenant: TenantId, answer: oneshot::Sender<Vec<AgentId>> },
     /// Close all sessions, in this order of time, and end.
@@ -94,7 +94,7 @@ impl PushHub {
     pub fn adopt(&self, stream: TcpStream, leftover: Bytes, remote: SocketAddr) {
         let shards = self.shards();
         let first = self.shared.next.fetch_add(1, Ordering::Relaxed);
-        let mut order = Order::Adopt { stream, leftover };
+        let mut order = Order::Adopt { stream, leftover, remote: remote.ip() };
         for turn in 0..shards {
             let Some(inlet) = self.shared.inlets.get((first.wrapping_add(turn)) % shards) else { break };
             match inlet.orders.try_send(order) {

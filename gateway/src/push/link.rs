@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -11,10 +12,12 @@ use bytes::Bytes;
 use rustix::net::SendFlags;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use waggle_core::limits::WRITE_SLICES_MAX;
+use waggle_core::limits::{HANDSHAKE_BYTES_MAX, WRITE_SLICES_MAX};
 use waggle_core::push::SignalKey;
 
+use super::admission::Place;
 use super::outbox::{Outbox, Overflow};
+use super::peer::{Peer, Via};
 
 /// A connected socket.
 #[derive(Debug)]
@@ -30,6 +33,9 @@ pub(super) enum Socket {
 #[derive(Debug)]
 pub(super) struct Link {
     socket: Socket,
+    peer: Peer,
+    /// Among the connections that are taken.
+    place: RefCell<Option<Place>>,
     outbox: RefCell<Outbox>,
     state: Cell<State>,
     /// Of the task that reads from the socket, and flushes when it takes bytes again.
@@ -46,13 +52,44 @@ enum State {
 }
 
 impl Link {
-    pub(super) fn new(socket: Socket) -> Rc<Self> {
+    pub(super) fn new(socket: Socket, peer: Peer) -> Rc<Self> {
         Rc::new(Self {
             socket,
+            peer,
+            place: RefCell::default(),
             outbox: RefCell::default(),
             state: Cell::new(State::Open),
             task: RefCell::default(),
         })
+    }
+
+    /// The way that it came.
+    pub(super) fn via(&self) -> Via {
+        self.peer.via
+    }
+
+    /// The address at the other end: the client's, or its proxy's; none of the Unix socket.
+    pub(super) fn peer_address(&self) -> Option<IpAddr> {
+        self.peer.address
+    }
+
+    /// The client's address, where it is known.
+    pub(super) fn client_address(&self) -> Option<IpAddr> {
+        self.place.borrow().as_ref().and_then(Place::address)
+    }
+
+    /// Keeps the place until the connection is gone.
+    pub(super) fn take_place(&self, place: Place) {
+        *self.place.borrow_mut() = Some(place);
+    }
+
+    pub(super) fn has_no_place(&self) -> bool {
+        self.place.borrow().is_none()
+    }
+
+    /// Bytes that wait for the socket.
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.outbox.borrow().bytes()
     }
 
     /// Whether a frame would go straight to the socket.
@@ -238,6 +275,11 @@ impl Link {
         }
     }
 
+    /// Ready when there is something to read, or the socket has failed.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.socket.poll_read_ready(cx).map(drop)
+    }
+
     /// Reads what is there, as much as fits. 0 is the end of the stream.
     pub(super) fn poll_read_some(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
@@ -306,17 +348,31 @@ impl Socket {
     }
 }
 
-/// A link as the handshake sees it: reads come from the socket, writes go to the outbox.
+/// A link as the handshake sees it: reads come from the socket, so many bytes at most; writes go to the
+/// outbox.
 #[derive(Debug)]
-pub(super) struct Wire(pub(super) Rc<Link>);
+pub(super) struct Wire {
+    link: Rc<Link>,
+    bytes_left: usize,
+}
+
+impl Wire {
+    pub(super) fn new(link: Rc<Link>) -> Self {
+        Self { link, bytes_left: HANDSHAKE_BYTES_MAX }
+    }
+}
 
 impl AsyncRead for Wire {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = ready!(self.0.poll_read_some(cx, buffer.initialize_unfilled()))?;
+        let read = ready!(self.link.poll_read_some(cx, buffer.initialize_unfilled()))?;
+        match self.bytes_left.checked_sub(read) {
+            Some(left) => self.bytes_left = left,
+            None => return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into())),
+        }
         buffer.advance(read);
         Poll::Ready(Ok(()))
     }
@@ -324,7 +380,7 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.0.queue_control(Bytes::copy_from_slice(bytes)) {
+        match self.link.queue_control(Bytes::copy_from_slice(bytes)) {
             Ok(()) => Poll::Ready(Ok(bytes.len())),
             Err(_) => Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into())),
         }

@@ -1,7 +1,7 @@
 //! Listening sockets, and the loops that accept from them.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
@@ -12,10 +12,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use socket2::{Domain, Protocol, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
-use waggle_core::limits::{ACCEPTS_PER_TURN_MAX, SESSIONS_MAX};
+use waggle_core::limits::{ACCEPTS_PER_TURN_MAX, HANDSHAKES_MAX};
 
-use super::connection::{self, Origin};
+use super::connection::{self, Origin, Underway};
 use super::link::Socket;
+use super::peer::{Peer, Via};
 use super::shard::Shard;
 
 /// Connections that the kernel keeps until they are accepted.
@@ -87,11 +88,14 @@ pub(super) fn bind_unix(path: &Path) -> io::Result<std::os::unix::net::UnixListe
 pub(super) async fn accept_tcp(shard: Rc<Shard>, listener: TcpListener, hook: Option<AcceptHook>) {
     let mut turn = 0;
     loop {
+        wait_for_room(&shard).await;
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, remote)) => {
                 // A socket that does not take it is gone already.
                 let _ = stream.set_nodelay(true);
-                serve(&shard, Socket::Tcp(stream), Origin::Accepted, hook.as_ref());
+                let peer = Peer { via: Via::Tcp, address: Some(remote.ip()) };
+                let origin = Origin::Accepted(Underway::begin(&shard));
+                serve(&shard, Socket::Tcp(stream), peer, origin, hook.as_ref());
             }
             Err(error) => pause_after(&error).await,
         }
@@ -103,8 +107,13 @@ pub(super) async fn accept_tcp(shard: Rc<Shard>, listener: TcpListener, hook: Op
 pub(super) async fn accept_unix(shard: Rc<Shard>, listener: UnixListener, hook: Option<AcceptHook>) {
     let mut turn = 0;
     loop {
+        wait_for_room(&shard).await;
         match listener.accept().await {
-            Ok((stream, _)) => serve(&shard, Socket::Unix(stream), Origin::Accepted, hook.as_ref()),
+            Ok((stream, _)) => {
+                let peer = Peer { via: Via::Unix, address: None };
+                let origin = Origin::Accepted(Underway::begin(&shard));
+                serve(&shard, Socket::Unix(stream), peer, origin, hook.as_ref());
+            }
             Err(error) => pause_after(&error).await,
         }
         yield_sometimes(&mut turn).await;
@@ -116,27 +125,30 @@ pub(super) fn adopt(
     shard: &Rc<Shard>,
     stream: std::net::TcpStream,
     leftover: Bytes,
+    remote: IpAddr,
     hook: Option<&AcceptHook>,
 ) -> io::Result<()> {
     stream.set_nonblocking(true)?;
     let stream = TcpStream::from_std(stream)?;
     // A socket that does not take it is gone already.
     let _ = stream.set_nodelay(true);
-    serve(shard, Socket::Tcp(stream), Origin::Upgraded(leftover), hook);
+    let peer = Peer { via: Via::Api, address: Some(remote) };
+    serve(shard, Socket::Tcp(stream), peer, Origin::Upgraded(leftover), hook);
     Ok(())
 }
 
-fn serve(shard: &Rc<Shard>, socket: Socket, origin: Origin, hook: Option<&AcceptHook>) {
-    // Each shard has its share, so that none has to ask the others.
-    if shard.stats.connections.get() >= (SESSIONS_MAX / shard.shards) as u64 {
-        // Dropped: the client backs off.
-        shard.stats.refused.add(1);
-        return;
-    }
+fn serve(shard: &Rc<Shard>, socket: Socket, peer: Peer, origin: Origin, hook: Option<&AcceptHook>) {
     if let Some(hook) = hook {
         hook(socket.as_fd());
     }
-    tokio::task::spawn_local(connection::run(Rc::clone(shard), socket, origin));
+    tokio::task::spawn_local(connection::run(Rc::clone(shard), socket, peer, origin));
+}
+
+/// Waits until another handshake may begin.
+async fn wait_for_room(shard: &Shard) {
+    while shard.handshakes.get() >= HANDSHAKES_MAX {
+        shard.handshake_ended.notified().await;
+    }
 }
 
 /// A storm of connections takes turns with the sessions that are there.

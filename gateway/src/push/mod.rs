@@ -5,16 +5,19 @@
 //! carries it out. A committed event goes from the ledger's writer through the [`PushHub`] to each shard,
 //! which writes its one shared frame straight to the sockets of those who watch.
 
+mod admission;
 mod clock;
 mod command;
 mod connection;
 mod deliver;
 mod engine;
+mod handshake;
 mod hub;
 mod interests;
 mod link;
 mod listen;
 mod outbox;
+mod peer;
 mod port;
 mod reader;
 mod run;
@@ -23,8 +26,10 @@ mod signals;
 mod stats;
 mod timers;
 
+pub use admission::{PushLimits, PushRefusal};
 pub use engine::{PushConfig, PushEngine, PushError};
 pub use hub::PushHub;
 pub use listen::AcceptHook;
+pub use peer::{PeerRules, TrustedProxy, TrustedProxyError, Via};
 pub use port::{Access, Log};
 pub use stats::PushStats;

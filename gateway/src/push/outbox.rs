@@ -124,6 +124,10 @@ impl Outbox {
         self.waiting.push_back(Waiting { bytes, class: Class::Control });
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.event_bytes + self.control_bytes
+    }
+
     pub(super) fn push_event(&mut self, bytes: Bytes) -> Result<(), Overflow> {
         if self.event_bytes > WINDOW_BYTES_MAX as usize {
             return Err(Overflow::Events);

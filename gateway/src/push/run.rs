@@ -48,14 +48,14 @@ pub(super) async fn run(
             }
             () = outlet.lost.happened.notified() => shard.lose(outlet.lost.take()),
             Some(order) = outlet.orders.recv() => match order {
-                Order::Adopt { stream, leftover } => {
-                    if let Err(error) = listen::adopt(&shard, stream, leftover, hook.as_ref()) {
+                Order::Adopt { stream, leftover, remote } => {
+                    if let Err(error) = listen::adopt(&shard, stream, leftover, remote, hook.as_ref()) {
                         tracing::warn!(%error, "an upgraded connection could not be taken over");
                     }
                 }
                 Order::Drain { after_ms, spread_ms, done } => {
                     accepting.iter().for_each(AbortHandle::abort);
-                    shard.is_draining.set(true);
+                    shard.begin_drain();
                     let finished = Finished { done, drained: Rc::clone(&drained) };
                     spawn_local(drain(Rc::clone(&shard), after_ms, spread_ms, finished));
                 }

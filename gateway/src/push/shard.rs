@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
@@ -12,7 +13,8 @@ use tokio::sync::{Notify, Semaphore};
 use waggle_core::id::{Offset, SessionId, TenantId};
 use waggle_core::json::JsonText;
 use waggle_core::limits::{
-    REPLAY_EVENTS_MAX, REPLAY_PAGES_PER_TURN_MAX, SHARD_READS_MAX, TICKS_PER_TURN_MAX,
+    HANDSHAKES_PER_TURN_MAX, REPLAY_EVENTS_MAX, REPLAY_PAGES_PER_TURN_MAX, SHARD_READS_MAX,
+    TICKS_PER_TURN_MAX,
 };
 use waggle_core::push::{
     CloseCode, Effect, Effects, HeldSignals, LogPosition, Session, SessionSettings, View, close_frame,
@@ -20,12 +22,14 @@ use waggle_core::push::{
 use waggle_core::ticket::Entry;
 use waggle_core::time::Tick;
 
+use super::admission::{Admission, TenantPlace};
 use super::clock::Clock;
 use super::command;
 use super::hub::PushHub;
 use super::interests::Interests;
 use super::link::Link;
 use super::outbox::Overflow;
+use super::peer::PeerRules;
 use super::port::{Access, Log};
 use super::reader::Scratch;
 use super::signals::{Chores, Live};
@@ -33,6 +37,17 @@ use super::stats::ShardStats;
 use super::timers::Timers;
 use crate::directory::Principal;
 use crate::problem::Problem;
+
+/// What all shards of an engine have in common.
+#[derive(Clone)]
+pub(super) struct Parts {
+    pub(super) hub: PushHub,
+    pub(super) settings: Arc<SessionSettings>,
+    pub(super) log: Arc<dyn Log>,
+    pub(super) access: Arc<dyn Access>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) rules: Arc<PeerRules>,
+}
 
 /// One shard. Only its own thread touches it; nothing in it is borrowed over an await.
 pub(super) struct Shard {
@@ -47,8 +62,17 @@ pub(super) struct Shard {
     pub(super) timers: Timers,
     pub(super) scratch: Scratch,
     pub(super) chores: Chores,
+    pub(super) admission: Arc<Admission>,
+    pub(super) rules: Arc<PeerRules>,
+    /// Handshakes under way.
+    pub(super) handshakes: Cell<usize>,
+    /// A handshake has ended.
+    pub(super) handshake_ended: Notify,
+    /// For those that go on in one turn.
+    pub(super) handshake_turns: Semaphore,
     /// Set once it takes no new sessions.
     pub(super) is_draining: Cell<bool>,
+    drain_begins: Notify,
     /// A connection has ended.
     pub(super) connection_ended: Notify,
     reads: Semaphore,
@@ -86,6 +110,8 @@ pub(super) struct Slot {
     pub(super) principal: Option<Principal>,
     /// What it has said that is on; most sessions never say anything.
     pub(super) signals: Option<Box<HeldSignals>>,
+    /// Among its tenant's sessions.
+    place: Option<TenantPlace>,
     timer_at: Tick,
     is_lagging: bool,
 }
@@ -96,6 +122,8 @@ pub(super) struct Tenant {
     pub(super) feed: Offset,
     pub(super) interests: Interests,
     sessions: usize,
+    /// Of all shards' sessions of it.
+    counter: Arc<AtomicU32>,
 }
 
 impl Sessions {
@@ -138,14 +166,8 @@ impl Slot {
 }
 
 impl Shard {
-    pub(super) fn new(
-        index: usize,
-        settings: Arc<SessionSettings>,
-        log: Arc<dyn Log>,
-        access: Arc<dyn Access>,
-        stats: Arc<ShardStats>,
-        hub: PushHub,
-    ) -> Rc<Self> {
+    pub(super) fn new(index: usize, parts: Parts, stats: Arc<ShardStats>) -> Rc<Self> {
+        let Parts { hub, settings, log, access, admission, rules } = parts;
         Rc::new(Self {
             index,
             shards: hub.shards(),
@@ -158,11 +180,31 @@ impl Shard {
             timers: Timers::default(),
             scratch: Scratch::default(),
             chores: Chores::new(hub),
+            admission,
+            rules,
+            handshakes: Cell::new(0),
+            handshake_ended: Notify::new(),
+            handshake_turns: Semaphore::new(HANDSHAKES_PER_TURN_MAX),
             is_draining: Cell::new(false),
+            drain_begins: Notify::new(),
             connection_ended: Notify::new(),
             reads: Semaphore::new(SHARD_READS_MAX),
             sessions_made: Cell::new(0),
         })
+    }
+
+    /// From now on it takes no new sessions.
+    pub(super) fn begin_drain(&self) {
+        self.is_draining.set(true);
+        self.drain_begins.notify_waiters();
+    }
+
+    /// Waits until it takes no new sessions.
+    pub(super) async fn drain_began(&self) {
+        let begins = self.drain_begins.notified();
+        if !self.is_draining.get() {
+            begins.await;
+        }
     }
 
     /// A session for a connection that has shaken hands, and that began at `since`.
@@ -179,6 +221,7 @@ impl Shard {
             link,
             principal: None,
             signals: None,
+            place: None,
             timer_at,
             is_lagging: false,
         });
@@ -286,6 +329,7 @@ impl Shard {
                 let problem = Problem::new(code, detail).to_json();
                 return slot.session.refused(id, problem.as_bytes());
             }
+            Effect::SignalDropped => self.stats.signals_dropped.add(1),
             Effect::Close { code, reason } => {
                 self.stats.closed.add(1);
                 tracing::debug!(session = key.session.0, code = code.number(), %reason, "closing a session");
@@ -339,13 +383,24 @@ impl Shard {
         let Some(head) = self.log.head(principal.tenant) else {
             return slot.session.close(CloseCode::Overload, "the tenant's log is not loaded yet");
         };
-        slot.principal = Some(principal);
         let tenant = tenants.entry(principal.tenant).or_insert_with(|| Tenant {
             feed: head.offset,
             interests: Interests::default(),
             sessions: 0,
+            counter: self.admission.tenant(principal.tenant),
         });
+        match self.admission.enter_tenant(&tenant.counter) {
+            Ok(place) => slot.place = Some(place),
+            Err(refusal) => {
+                if tenant.sessions == 0 {
+                    tenants.remove(&principal.tenant);
+                }
+                self.stats.refused.add(1);
+                return slot.session.close(CloseCode::Overload, refusal.reason);
+            }
+        }
         tenant.sessions += 1;
+        slot.principal = Some(principal);
         let feed = tenant.feed;
         self.arrive(sessions, principal.tenant, principal.agent);
         let Some(slot) = sessions.get(key) else { return Effects::new() };

@@ -154,7 +154,7 @@ fn a_session_has_a_bounded_number_on() {
 /// A reader that stops: signals are merged and come after the events, whole and in bounded number.
 #[test]
 fn signals_never_come_before_data_and_are_merged_for_who_does_not_read() {
-    let gateway = Gateway::start(1, |_| {});
+    let gateway = Gateway::start(1, |config| config.messages_per_second = 1_000_000);
     let mut slow = gateway.connect();
     slow.say(
         r#"{"type":"hello","token":"agent-2","views":["tenant","ticket:7","presence"],"window":4194304}"#,
@@ -248,7 +248,7 @@ fn online(presence: &Value, agent: u32) -> bool {
 /// News that find no room are made up for: the other shard agrees in the end.
 #[test]
 fn a_flood_between_shards_leaves_no_ghosts() {
-    let gateway = Gateway::start(2, |_| {});
+    let gateway = Gateway::start(2, |config| config.messages_per_second = 1_000_000);
     let [mut first, mut second] = on_both_shards(&gateway, 2, r#""ticket:1""#);
     let mut senders: Vec<_> = (0..8).map(|_| session(&gateway, 1, "")).collect();
     let flood: Vec<u8> =

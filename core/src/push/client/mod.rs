@@ -20,7 +20,7 @@ use pace::Pace;
 use progress::{Progress, Verdict};
 use session::{Order, Session};
 
-use super::{EventMessage, ResyncReason, Retry, ServerMessage, View, Welcome};
+use super::{EventMessage, ResyncReason, Retry, ServerMessage, View, Welcome, retry_after_s};
 use crate::id::{Cursor, Offset};
 use crate::limits::{CONNECT_MS_MAX, SERVER_MESSAGE_BYTES_MAX};
 use crate::time::Tick;
@@ -199,7 +199,9 @@ impl PushClient {
             Loss::Closed { code, .. } => Retry::for_number(*code),
             Loss::Cut { .. } => Retry::BackOff,
         };
-        self.replace(link, LossReason::Connection(loss), retry, now);
+        let (Loss::Closed { reason: text, .. } | Loss::Cut { why: text }) = &loss;
+        let hint_s = retry_after_s(text);
+        self.replace(link, LossReason::Connection(loss), retry, hint_s, now);
     }
 
     /// The application has what came with this receipt. In the order of delivery.
@@ -360,11 +362,12 @@ impl PushClient {
     /// Closes a connection from this side.
     fn give_up(&mut self, link: Link, reason: LossReason, retry: Retry, now: Tick) {
         self.effects.push_back(ClientEffect::Close { link });
-        self.replace(link, reason, retry, now);
+        self.replace(link, reason, retry, None, now);
     }
 
-    /// `link` is gone: its place is taken by the successor, or a new connection.
-    fn replace(&mut self, link: Link, reason: LossReason, retry: Retry, now: Tick) {
+    /// `link` is gone: its place is taken by the successor, or a new connection, not before the server's
+    /// hint where it gave one.
+    fn replace(&mut self, link: Link, reason: LossReason, retry: Retry, hint_s: Option<u32>, now: Tick) {
         let is_current = self.current.as_ref().is_some_and(|it| it.link == link);
         if retry == Retry::Never {
             return self.stop(link, reason);
@@ -373,7 +376,10 @@ impl PushClient {
             self.current = self.successor.take();
             return self.effects.push_back(ClientEffect::Lost { link, reason, retry_ms: None });
         }
-        let pause = self.pace.pause_ms(retry).unwrap_or(crate::limits::BACKOFF_MS_MAX);
+        let pause = match hint_s {
+            Some(hint_s) => self.pace.pause_after_hint_ms(hint_s),
+            None => self.pace.pause_ms(retry).unwrap_or(crate::limits::BACKOFF_MS_MAX),
+        };
         if is_current {
             self.effects.push_back(ClientEffect::Lost { link, reason, retry_ms: Some(pause) });
             self.current = Some(self.open(pause, now));

@@ -38,6 +38,13 @@ impl Pace {
         }
     }
 
+    /// Milliseconds until the next attempt where the server has told when it makes sense: not before
+    /// that, and spread over a second.
+    pub(super) fn pause_after_hint_ms(&mut self, hint_s: u32) -> u64 {
+        self.failures = self.failures.saturating_add(1);
+        u64::from(hint_s) * 1000 + self.below(1000)
+    }
+
     /// A number from 0 to `most`, both included. SplitMix64 (Steele, Lea, Flood 2014): the pauses need
     /// to differ between clients, not to be secret.
     pub(super) fn below(&mut self, most: u64) -> u64 {

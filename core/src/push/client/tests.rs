@@ -178,6 +178,22 @@ fn close_numbers_say_what_to_do() {
 }
 
 #[test]
+fn a_hint_of_the_server_is_honoured() {
+    let reason = crate::push::with_retry_after("too many sessions", 4);
+    let closed = Loss::Closed { code: 4100, reason: reason.clone() };
+    let cut = Loss::Cut { why: format!("the server answered 503 {reason}") };
+    for loss in [closed, cut] {
+        let mut client = PushClient::new(config(Start::Now), Tick(0));
+        let link = connect(&mut client, Tick(0));
+        effects(&mut client);
+        client.disconnected(link, loss, Tick(5));
+        let got = effects(&mut client);
+        let Some(ClientEffect::Connect { after_ms, .. }) = got.last() else { panic!("{got:?}") };
+        assert!((4000..=5000).contains(after_ms), "{after_ms}");
+    }
+}
+
+#[test]
 fn a_refused_resume_moves_the_cursor_only_with_the_resync() {
     let cursor = Cursor { epoch: Epoch(9), offset: Offset(7) };
     let mut client = PushClient::new(config(Start::After(cursor)), Tick(0));

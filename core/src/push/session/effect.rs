@@ -64,6 +64,8 @@ pub enum Effect<'a> {
         /// What is wrong and what would be right.
         detail: String,
     },
+    /// A signal came faster than the session may send messages, and has no effect.
+    SignalDropped,
     /// Send a close frame and end the connection. The last effect of a session.
     Close {
         /// Why.

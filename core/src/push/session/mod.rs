@@ -16,6 +16,8 @@ mod effect;
 mod open;
 #[cfg(test)]
 mod property_tests;
+mod rate;
+mod report;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -25,13 +27,17 @@ use std::sync::Arc;
 
 pub use effect::{Effect, Effects, Offer};
 use open::{Open, Violation};
+pub use report::{SessionPhase, SessionReport};
 
 use super::client_message::{ClientMessage, Hello, MessageError};
 use super::close::CloseCode;
 use super::server_message::{ResyncReason, ServerMessage, Welcome};
 use super::view::View;
 use crate::id::{AgentId, Cursor, Offset, SessionId};
-use crate::limits::{HEARTBEAT_MS, HELLO_MS_MAX, WINDOW_BYTES_DEFAULT, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN};
+use crate::limits::{
+    HEARTBEAT_MS, HELLO_MS_MAX, MESSAGES_PER_SECOND_MAX, WINDOW_BYTES_DEFAULT, WINDOW_BYTES_MAX,
+    WINDOW_BYTES_MIN,
+};
 use crate::ticket::Entry;
 use crate::time::Tick;
 
@@ -44,13 +50,21 @@ pub struct SessionSettings {
     pub heartbeat_ms: u64,
     /// Milliseconds from the connection to its `hello`.
     pub hello_ms: u64,
+    /// Messages per second of one session, at least 1. Acks that go forward are not counted: there are
+    /// no more of them than events and marks.
+    pub messages_per_second: u32,
 }
 
 impl SessionSettings {
     /// The usual times.
     #[must_use]
     pub fn new(node: &str) -> Self {
-        Self { node: node.into(), heartbeat_ms: HEARTBEAT_MS, hello_ms: HELLO_MS_MAX }
+        Self {
+            node: node.into(),
+            heartbeat_ms: HEARTBEAT_MS,
+            hello_ms: HELLO_MS_MAX,
+            messages_per_second: MESSAGES_PER_SECOND_MAX,
+        }
     }
 }
 
@@ -120,6 +134,7 @@ impl Session {
                 return effects;
             }
         };
+        let per_second = self.settings.messages_per_second;
         let violation = match (&mut self.phase, message) {
             (Phase::Connected(connected), ClientMessage::Hello(hello)) => {
                 effects.push(Effect::Authenticate { token: hello.token });
@@ -132,7 +147,18 @@ impl Session {
             (Phase::Greeted(_), other) => {
                 Some(Violation(format!("{} came before welcome; wait for it after hello", other.name())))
             }
-            (Phase::Open(open), message) => open.received(message, now, &mut effects).err(),
+            (Phase::Open(open), message) => {
+                if open.is_within_rate(&message, per_second, now) {
+                    open.received(message, now, &mut effects).err()
+                } else if matches!(message, ClientMessage::Signal(_)) {
+                    // A hint may be lost.
+                    effects.push(Effect::SignalDropped);
+                    None
+                } else {
+                    self.close_into(CloseCode::RateLimited, too_fast(per_second), &mut effects);
+                    None
+                }
+            }
             (Phase::Closed, _) => None,
         };
         if let Some(Violation(reason)) = violation {
@@ -141,11 +167,17 @@ impl Session {
         effects
     }
 
-    /// Something that is no message of this protocol came, but shows that the client is there.
-    pub fn heard(&mut self, now: Tick) {
-        if let Phase::Open(open) = &mut self.phase {
-            open.heard(now);
+    /// Something that is no message of this protocol came, but shows that the client is there. It counts
+    /// as one where messages are counted.
+    pub fn heard(&mut self, now: Tick) -> Effects<'static> {
+        let mut effects = Effects::new();
+        let per_second = self.settings.messages_per_second;
+        if let Phase::Open(open) = &mut self.phase
+            && !open.heard(per_second, now)
+        {
+            self.close_into(CloseCode::RateLimited, too_fast(per_second), &mut effects);
         }
+        effects
     }
 
     /// The hello's token is good: it is `agent`'s, until `expires_at`.
@@ -339,6 +371,15 @@ impl Session {
         matches!(&self.phase, Phase::Open(open) if open.is_lagging())
     }
 
+    /// How it stands; `None` before its welcome and after its close. `feed` is as it is now.
+    #[must_use]
+    pub fn report(&self, feed: Offset) -> Option<SessionReport> {
+        match &self.phase {
+            Phase::Open(open) => Some(open.report(feed)),
+            _ => None,
+        }
+    }
+
     /// Its number.
     #[must_use]
     pub fn id(&self) -> SessionId {
@@ -362,6 +403,10 @@ impl Session {
             effects.extend(open.views().iter().map(|view| Effect::Unwatch { view: *view }));
         }
     }
+}
+
+fn too_fast(per_second: u32) -> String {
+    format!("more than {per_second} messages per second; at most {} at once", 2 * u64::from(per_second))
 }
 
 impl Connected {

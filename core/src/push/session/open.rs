@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::effect::{Effect, Effects, Offer};
+use super::rate::Rate;
+use super::report::{SessionPhase, SessionReport};
 use super::window::Window;
 use crate::id::{AgentId, Cursor, Epoch, Offset, SessionId};
-use crate::limits::{REPLAY_EVENTS_MAX, SESSION_COMMANDS_MAX, VIEWS_MAX};
+use crate::limits::{LAG_HEARTBEATS_MAX, REPLAY_EVENTS_MAX, SESSION_COMMANDS_MAX, VIEWS_MAX};
 use crate::push::client_message::ClientMessage;
 use crate::push::close::CloseCode;
 use crate::push::server_message::{ResyncReason, ServerMessage};
@@ -50,6 +52,13 @@ pub(super) struct Open {
     mark_at: Tick,
     heard_at: Tick,
     expires_at: Option<Tick>,
+    rate: Rate,
+    /// The highest ack.
+    acked: Offset,
+    /// Times that it began to lag.
+    lags: u32,
+    /// Marks since it has lagged without an ack that frees anything.
+    stalled_marks: u8,
 }
 
 impl Open {
@@ -80,6 +89,10 @@ impl Open {
             mark_at: now.after_ms(first_mark_ms(id, heartbeat_ms)),
             heard_at: now,
             expires_at: None,
+            rate: Rate::default(),
+            acked: cursor,
+            lags: 0,
+            stalled_marks: 0,
         }
     }
 
@@ -91,8 +104,36 @@ impl Open {
         self.source == Source::Lagging
     }
 
-    pub(super) fn heard(&mut self, now: Tick) {
+    /// Whether that was within the session's rate.
+    pub(super) fn heard(&mut self, per_second: u32, now: Tick) -> bool {
         self.heard_at = now;
+        self.rate.take(per_second, now)
+    }
+
+    /// Whether the message comes within the session's rate. An ack that goes forward does always.
+    pub(super) fn is_within_rate(&mut self, message: &ClientMessage<'_>, per_second: u32, now: Tick) -> bool {
+        match message {
+            ClientMessage::Ack { offset } if *offset > self.acked => true,
+            _ => self.rate.take(per_second, now),
+        }
+    }
+
+    pub(super) fn report(&self, feed: Offset) -> SessionReport {
+        let (phase, offset) = match self.source {
+            Source::Live => (SessionPhase::Live, self.cursor.max(feed)),
+            Source::Replaying => (SessionPhase::Replaying, self.cursor),
+            Source::Lagging => (SessionPhase::Lagging, self.cursor),
+        };
+        SessionReport {
+            phase,
+            offset,
+            lag_events: feed.0.saturating_sub(offset.0),
+            unacked_bytes: self.window.unacked_bytes(),
+            window: self.window.bytes(),
+            sent: self.sent,
+            lags: self.lags,
+            views: self.views.len(),
+        }
     }
 
     pub(super) fn set_expiry(&mut self, expires_at: Option<Tick>) {
@@ -138,7 +179,10 @@ impl Open {
                 self.told
             )));
         }
-        self.window.record_acked(offset);
+        self.acked = self.acked.max(offset);
+        if self.window.record_acked(offset) {
+            self.stalled_marks = 0;
+        }
         if self.source == Source::Lagging && self.window.is_half_free() {
             self.read_on(self.cursor, effects);
         }
@@ -203,6 +247,8 @@ impl Open {
         // Offsets start at 1.
         self.cursor = self.cursor.max(Offset(entry.offset.0 - 1));
         self.source = Source::Lagging;
+        self.lags = self.lags.saturating_add(1);
+        self.stalled_marks = 0;
     }
 
     pub(super) fn missed(&mut self, feed: Offset, effects: &mut Effects<'_>) {
@@ -278,6 +324,12 @@ impl Open {
             if self.source == Source::Live {
                 self.cursor = self.cursor.max(feed);
             }
+            if self.source == Source::Lagging {
+                self.stalled_marks += 1;
+                if self.stalled_marks > LAG_HEARTBEATS_MAX {
+                    return Err((CloseCode::Lagging, STALLED));
+                }
+            }
             effects.push(self.mark());
             while self.mark_at <= now {
                 self.mark_at = self.mark_at.after_ms(self.heartbeat_ms);
@@ -300,6 +352,10 @@ impl Open {
         Effect::message(&ServerMessage::Mark { offset: self.cursor, sent: self.sent })
     }
 }
+
+/// Why a session ends that lags without end; the number is [`LAG_HEARTBEATS_MAX`].
+const STALLED: &str =
+    "lagging: nothing further was acknowledged for 4 heartbeats; acknowledge what was taken";
 
 /// Milliseconds to a session's first mark: from half a heartbeat to a whole one, so that the marks of
 /// sessions that began together do not come together for ever.

@@ -109,7 +109,12 @@ impl World {
     }
 
     fn connect(&mut self) {
-        let settings = SessionSettings { node: "n".into(), heartbeat_ms: 1000, hello_ms: 1000 };
+        let settings = SessionSettings {
+            node: "n".into(),
+            heartbeat_ms: 1000,
+            hello_ms: 1000,
+            messages_per_second: 1_000_000,
+        };
         self.session = Session::new(SessionId(1), Arc::new(settings), self.now);
         self.wire.clear();
         self.reading = None;
@@ -255,7 +260,7 @@ impl World {
 
     fn wait(&mut self, ms: u64) {
         self.now = self.now.after_ms(ms);
-        self.session.heard(self.now);
+        assert!(self.session.heard(self.now).is_empty());
         let effects = self.session.tick(self.now, self.feed);
         self.carry_out(effects);
     }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::id::{Epoch, QueueId, TicketId, Version};
-use crate::limits::{CLIENT_MESSAGE_BYTES_MAX, REPLAY_EVENTS_MAX, SESSION_COMMANDS_MAX};
+use crate::limits::{CLIENT_MESSAGE_BYTES_MAX, LAG_HEARTBEATS_MAX, REPLAY_EVENTS_MAX, SESSION_COMMANDS_MAX};
 use crate::ticket::{Actor, Kind, Route, StoredEvent};
 use crate::time::Timestamp;
 
@@ -25,7 +25,8 @@ pub(super) fn position(head: u64, feed: u64) -> LogPosition {
 }
 
 fn new_session() -> Session {
-    let settings = SessionSettings { node: "n".into(), heartbeat_ms: 1000, hello_ms: 500 };
+    let settings =
+        SessionSettings { node: "n".into(), heartbeat_ms: 1000, hello_ms: 500, messages_per_second: 100 };
     Session::new(SessionId(1), Arc::new(settings), Tick(0))
 }
 
@@ -44,6 +45,7 @@ fn told(effects: &Effects<'_>) -> Vec<String> {
             Effect::Command(command) => format!("command {} {}", command.id, command.command),
             Effect::Signal(signal) => format!("signal {} {} {}", signal.kind, signal.ticket, signal.on),
             Effect::Refuse { id, code, detail } => format!("refuse {id} {code} {detail}"),
+            Effect::SignalDropped => "signal dropped".to_owned(),
             Effect::Close { code, reason } => format!("close {} {reason}", code.number()),
         })
         .collect()
@@ -120,7 +122,12 @@ fn live_events_are_sent_once_and_only_where_they_match() {
 
 #[test]
 fn first_marks_are_spread_over_the_second_half_of_a_heartbeat() {
-    let settings = Arc::new(SessionSettings { node: "n".into(), heartbeat_ms: 1000, hello_ms: 500 });
+    let settings = Arc::new(SessionSettings {
+        node: "n".into(),
+        heartbeat_ms: 1000,
+        hello_ms: 500,
+        messages_per_second: 100,
+    });
     let mut tenths = [0; 10];
     for id in 1..=500 {
         let mut session = Session::new(SessionId(id), Arc::clone(&settings), Tick(0));
@@ -231,7 +238,7 @@ fn silence_expiry_and_a_missing_hello_close() {
     assert_eq!(told(&silent.tick(Tick(500), Offset(0))), ["close 4102 no hello in time"]);
 
     let (mut quiet, _) = welcomed(r#""views":[]"#);
-    quiet.heard(Tick(300));
+    assert!(quiet.heard(Tick(300)).is_empty());
     assert_eq!(told(&quiet.tick(Tick(2000), Offset(10))).len(), 1);
     assert_eq!(told(&quiet.tick(Tick(2692), Offset(10))).len(), 1);
     assert_eq!(quiet.deadline(), Some(Tick(2800)));
@@ -299,4 +306,64 @@ fn a_gap_below_the_welcome_needs_no_events() {
     assert_eq!(told(&session.missed(Offset(8))), ["read after 10"]);
     assert_eq!(told(&session.page(&[], Offset(11))), ["read after 10"]);
     assert!(told(&session.page(&[], Offset(11)))[0].contains(r#""reason":"retention""#));
+}
+
+#[test]
+fn messages_over_the_rate_close_but_progress_and_signals_do_not() {
+    let ping = r#"{"type":"unsubscribe","id":"u","views":[]}"#;
+    let (mut session, _) = welcomed(r#""views":["queue:1"]"#);
+    for _ in 0..200 {
+        assert_eq!(say(&mut session, ping, 0).len(), 1);
+    }
+    assert_eq!(
+        say(&mut session, r#"{"type":"signal","kind":"viewing","ticket":1,"on":true}"#, 0),
+        ["signal dropped"]
+    );
+    for offset in 11..400 {
+        assert!(matches!(session.offer(&entry(offset, 1, 1)), Offer::Send));
+        assert!(say(&mut session, &format!(r#"{{"type":"ack","offset":{offset}}}"#), 0).is_empty());
+    }
+    assert_eq!(say(&mut session, ping, 10).len(), 1);
+    let closed = say(&mut session, r#"{"type":"ack","offset":399}"#, 10);
+    assert!(closed[1].starts_with("close 4103 more than 100 messages per second"), "{closed:?}");
+
+    let (mut session, _) = welcomed(r#""views":[]"#);
+    assert!((0..200).all(|_| session.heard(Tick(0)).is_empty()));
+    assert!(told(&session.heard(Tick(0)))[0].starts_with("close 4103"));
+}
+
+#[test]
+fn lagging_without_progress_ends() {
+    let (mut session, _) = welcomed(r#""views":["queue:1"],"window":4096"#);
+    let mut offset = 10;
+    let lagged = |session: &mut Session, offset: &mut u64| loop {
+        *offset += 1;
+        match session.offer(&entry(*offset, 1, 1000)) {
+            Offer::Send => {}
+            Offer::Lag(_) => return,
+            Offer::Pass => panic!("passed {offset}"),
+        }
+    };
+    lagged(&mut session, &mut offset);
+    let report = session.report(Offset(offset)).unwrap();
+    assert_eq!((report.phase, report.lag_events, report.lags), (SessionPhase::Lagging, 1, 1));
+    assert!(report.unacked_bytes > 3000 && report.sent == 3 && report.window == 4096);
+    let mut now = 0;
+    let mut beat = |session: &mut Session| {
+        now += 1000;
+        session.heard(Tick(now));
+        told(&session.tick(Tick(now), Offset(offset)))
+    };
+    for _ in 0..LAG_HEARTBEATS_MAX {
+        assert!(beat(&mut session)[0].contains("mark"));
+    }
+    // An ack that frees something, but not enough to go on.
+    say(&mut session, r#"{"type":"ack","offset":11}"#, 0);
+    for _ in 0..LAG_HEARTBEATS_MAX {
+        assert!(beat(&mut session)[0].contains("mark"));
+    }
+    let closed = beat(&mut session);
+    assert!(closed[1].starts_with("close 4002 lagging: nothing further"), "{closed:?}");
+    assert!(closed[1].contains(&format!("for {LAG_HEARTBEATS_MAX} heartbeats")));
+    assert_eq!(session.report(Offset(offset)), None);
 }

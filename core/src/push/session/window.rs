@@ -38,6 +38,11 @@ impl Window {
         self.unacked_bytes() * 2 <= self.bytes
     }
 
+    /// How many bytes may be unacknowledged.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     pub(super) fn unacked_bytes(&self) -> u64 {
         self.sent_bytes - self.acked_bytes
     }
@@ -55,13 +60,16 @@ impl Window {
         }
     }
 
-    pub(super) fn record_acked(&mut self, offset: Offset) {
+    /// Returns whether that frees anything.
+    pub(super) fn record_acked(&mut self, offset: Offset) -> bool {
+        let acked_before = self.acked_bytes;
         while let Some((last, until)) = self.steps.front().copied()
             && last <= offset
         {
             self.acked_bytes = until;
             self.steps.pop_front();
         }
+        self.acked_bytes > acked_before
     }
 }
 
