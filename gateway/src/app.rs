@@ -21,8 +21,10 @@ use crate::observe::Metrics;
 use crate::push::{AcceptHook, PushConfig, PushEngine, PushError, PushHub, PushLimits};
 use crate::store::{SqliteStore, Store, StoreError};
 
+mod push_view;
 mod stats;
 
+use push_view::PushView;
 pub use stats::all_metrics;
 
 /// Why a gateway does not start.
@@ -110,6 +112,7 @@ impl App {
             metrics,
             readiness: Arc::clone(&readiness),
             adopt: adopter(&push),
+            push: Arc::new(PushView(Arc::clone(&push))),
             request_ids: RequestIdSource::new().map_err(StartError::Random)?,
         });
         let api_at = |source| StartError::Listen { what: "api", place: config.api.to_string(), source };

@@ -12,6 +12,7 @@ mod health;
 mod listen;
 mod people;
 mod preconditions;
+mod push_port;
 mod query;
 mod request_id;
 mod route;
@@ -36,6 +37,7 @@ pub use answer::Response;
 pub use control::{AccelStatus, ControlError, ControlServer, ask_control};
 pub use health::{Phase, Readiness};
 pub use listen::Server;
+pub use push_port::Push;
 
 use crate::directory::Directory;
 use crate::ledger::{Ledger, Outcome, Submission, SubmitError};
@@ -87,6 +89,8 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     /// Whether to send work here.
     pub readiness: Arc<Readiness>,
+    /// The push engine.
+    pub push: Arc<dyn Push>,
     /// Takes push connections that arrive here.
     pub adopt: PushAdopter,
     /// Numbers requests.
@@ -178,6 +182,7 @@ impl Api {
             Route::Me => people::me(self, parts),
             Route::Queues => people::queues(self, parts),
             Route::Agents => people::agents(self, parts),
+            Route::PushSessions => push_port::sessions(self, parts).await,
             Route::Healthz => Ok(health::alive()),
             Route::Readyz => health::ready(self).await,
             Route::Metrics => health::metrics(self),
@@ -206,7 +211,9 @@ impl Refused {
 
     fn into_response(self, id: &RequestId) -> Response {
         let mut response = answer::problem(&self.problem, id.as_str());
-        response.headers_mut().extend(self.headers);
+        for (name, value) in self.headers {
+            response.headers_mut().insert(name, value);
+        }
         response
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use waggle_core::id::{Offset, TenantId};
 use waggle_core::limits::{SHARD_BATCHES_MAX, SHARD_ORDERS_MAX, SHARDS_MAX};
 
+use super::report::{SessionList, SessionOrder};
 use super::stats::{PushStats, ShardStats};
 use crate::ledger::{PublishedBatch, Publisher};
 
@@ -57,6 +58,8 @@ pub(super) struct Lost {
 pub(super) enum Order {
     /// Serve a connection whose handshake has been done elsewhere.
     Adopt { stream: TcpStream, leftover: Bytes, remote: IpAddr },
+    /// Tell of a tenant's sessions.
+    List { tenant: TenantId, order: SessionOrder, limit: usize, answer: oneshot::Sender<SessionList> },
     /// Close all sessions, in this order of time, and end.
     Drain { after_ms: u64, spread_ms: u64, done: oneshot::Sender<()> },
     /// End at once.

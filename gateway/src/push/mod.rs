@@ -20,8 +20,10 @@ mod outbox;
 mod peer;
 mod port;
 mod reader;
+mod report;
 mod run;
 mod shard;
+mod slot_set;
 mod stats;
 mod timers;
 
@@ -31,4 +33,5 @@ pub use hub::PushHub;
 pub use listen::AcceptHook;
 pub use peer::{PeerRules, TrustedProxy, TrustedProxyError, Via};
 pub use port::{Access, Log};
+pub use report::{SessionList, SessionOrder, SessionOrderError, SessionRow};
 pub use stats::PushStats;

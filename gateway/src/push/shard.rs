@@ -95,6 +95,8 @@ pub(super) struct Slot {
     /// Among its tenant's sessions.
     place: Option<TenantPlace>,
     timer_at: Tick,
+    /// When it began, in seconds since the shard's start.
+    pub(super) since_s: u32,
     is_lagging: bool,
 }
 
@@ -203,6 +205,7 @@ impl Shard {
             principal: None,
             place: None,
             timer_at,
+            since_s: (since.0 / 1000) as u32,
             is_lagging: false,
         });
         self.stats.sessions.add(1);

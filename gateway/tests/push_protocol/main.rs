@@ -7,4 +7,5 @@ mod harness;
 mod hostile;
 mod lifecycle;
 mod sessions;
+mod sessions_list;
 mod storm;

@@ -6,9 +6,11 @@ mod reads;
 mod trouble;
 mod wire;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -16,10 +18,11 @@ use serde_json::{Value, json};
 use waggle_core::id::{AgentId, QueueId, TenantId};
 use waggle_core::time::Timestamp;
 
-use super::{Api, Commands, Phase, PushAdopter, Readiness, RequestIdSource};
+use super::{Api, Commands, Phase, Push, PushAdopter, Readiness, RequestIdSource};
 use crate::directory::{Directory, Token};
 use crate::ledger::{Ledger, PublishedBatch, Publisher};
 use crate::observe::Metrics;
+use crate::push::{SessionList, SessionOrder};
 use crate::store::{Scope, SqliteStore, Store};
 
 struct NoPublisher;
@@ -121,6 +124,7 @@ impl World {
             metrics: Arc::new(Metrics::default()),
             readiness: Arc::new(readiness),
             adopt,
+            push: Arc::new(FakePush(AtomicBool::new(true))),
             request_ids: RequestIdSource::new().unwrap(),
         });
         let (ana, ben, admin, expired, stranger) = texts;
@@ -183,4 +187,31 @@ fn create() -> Value {
         "type": "create", "queue": 1, "subject": "Lost card", "requester": "kim@example.com",
         "text": "My card \u{1f41d} is \"lost\"",
     })
+}
+
+/// A push engine with room for every address but 192.0.2.1.
+struct FakePush(AtomicBool);
+
+#[async_trait]
+impl Push for FakePush {
+    fn is_running(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        headers.get("x-forwarded-for").map_or(peer, |value| value.to_str().unwrap().parse().unwrap())
+    }
+
+    fn check_origin(&self, headers: &HeaderMap) -> Result<(), String> {
+        headers.get("origin").map_or(Ok(()), |_| Err("no pages".to_owned()))
+    }
+
+    fn check_room(&self, address: IpAddr) -> Result<(), (String, u32)> {
+        if address.to_string() == "192.0.2.1" { Err(("full".to_owned(), 4)) } else { Ok(()) }
+    }
+
+    async fn sessions(&self, tenant: TenantId, order: SessionOrder, limit: usize) -> SessionList {
+        let order = if order == SessionOrder::Queued { 500 } else { 0 };
+        SessionList { sessions: Vec::new(), total: tenant.0 as usize * 1000 + order + limit }
+    }
 }
