@@ -213,6 +213,7 @@ impl World {
                     seat.watched.retain(|watched| *watched != view);
                 }
                 Effect::Command(command) => self.session_command(conn, &command),
+                Effect::SignalDropped => {}
                 Effect::Refuse { id, code, detail } => {
                     let problem = format!(r#"{{"code":"{code}","detail":"{detail}"}}"#);
                     let effects = self.seat(conn).session.refused(id, problem.as_bytes());
