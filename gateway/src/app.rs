@@ -6,27 +6,25 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use waggle_core::id::{AgentId, TenantId};
 use waggle_core::limits::{DIRECTORY_REFRESH_MS, HTTP_STOP_MS_MAX};
 
 use crate::accel::{Accel, AccelConfig, AccelError, Leg};
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::directory::{self, Directory};
-use crate::http::{
-    AccelStatus, Api, ControlServer, Phase, PushAdopter, Readiness, RequestIdSource, Screens, Server,
-};
+use crate::http::{AccelStatus, Api, ControlServer, Phase, PushAdopter, Readiness, RequestIdSource, Server};
 use crate::ledger::Ledger;
 use crate::observe::Metrics;
 use crate::push::{AcceptHook, PushConfig, PushEngine, PushError, PushHub, PushLimits};
 use crate::store::{SqliteStore, Store, StoreError};
 
+mod push_view;
 mod stats;
 
+use push_view::PushView;
 pub use stats::all_metrics;
 
 /// Why a gateway does not start.
@@ -113,8 +111,8 @@ impl App {
             directory: directory.clone(),
             metrics,
             readiness: Arc::clone(&readiness),
-            screens: Arc::new(EngineScreens(Arc::clone(&push))),
             adopt: adopter(&push),
+            push: Arc::new(PushView(Arc::clone(&push))),
             request_ids: RequestIdSource::new().map_err(StartError::Random)?,
         });
         let api_at = |source| StartError::Listen { what: "api", place: config.api.to_string(), source };
@@ -207,16 +205,6 @@ impl App {
         drop(self.control);
         self.store.close().await;
         tracing::info!("stopped");
-    }
-}
-
-/// The engine as the API sees it.
-struct EngineScreens(Arc<PushEngine>);
-
-#[async_trait]
-impl Screens for EngineScreens {
-    async fn presence(&self, tenant: TenantId) -> Option<Vec<AgentId>> {
-        self.0.presence(tenant).await
     }
 }
 

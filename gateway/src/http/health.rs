@@ -60,6 +60,12 @@ pub(super) async fn ready(api: &Api) -> Result<Response, Problem> {
         Phase::Ready if !api.commands.is_running() => {
             return Err(Problem::new("stopping", "the ledger's writer has ended; restart the gateway"));
         }
+        Phase::Ready if !api.push.is_running() => {
+            return Err(Problem::new(
+                "stopping",
+                "a shard of the push engine has ended; restart the gateway",
+            ));
+        }
         Phase::Ready => {}
     }
     let limit = Duration::from_millis(STORAGE_ANSWER_MS_MAX);

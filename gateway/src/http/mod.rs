@@ -12,6 +12,7 @@ mod health;
 mod listen;
 mod people;
 mod preconditions;
+mod push_port;
 mod query;
 mod request_id;
 mod route;
@@ -29,13 +30,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use hyper::body::Body;
-use waggle_core::id::{AgentId, Cursor, TenantId};
+use waggle_core::id::{Cursor, TenantId};
 use waggle_core::limits::HTTP_HEADER_BYTES_MAX;
 
 pub use answer::Response;
 pub use control::{AccelStatus, ControlError, ControlServer, ask_control};
 pub use health::{Phase, Readiness};
 pub use listen::Server;
+pub use push_port::Push;
 
 use crate::directory::Directory;
 use crate::ledger::{Ledger, Outcome, Submission, SubmitError};
@@ -75,13 +77,6 @@ impl Commands for Ledger {
     }
 }
 
-/// The push engine, as the API asks it.
-#[async_trait]
-pub trait Screens: Send + Sync + 'static {
-    /// See [`crate::push::PushEngine::presence`].
-    async fn presence(&self, tenant: TenantId) -> Option<Vec<AgentId>>;
-}
-
 /// The parts that the API stands on.
 pub struct Api {
     /// Carries commands out.
@@ -94,8 +89,8 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     /// Whether to send work here.
     pub readiness: Arc<Readiness>,
-    /// Who is there.
-    pub screens: Arc<dyn Screens>,
+    /// The push engine.
+    pub push: Arc<dyn Push>,
     /// Takes push connections that arrive here.
     pub adopt: PushAdopter,
     /// Numbers requests.
@@ -188,6 +183,7 @@ impl Api {
             Route::Queues => people::queues(self, parts),
             Route::Agents => people::agents(self, parts),
             Route::Presence => people::presence(self, parts).await,
+            Route::PushSessions => push_port::sessions(self, parts).await,
             Route::Healthz => Ok(health::alive()),
             Route::Readyz => health::ready(self).await,
             Route::Metrics => health::metrics(self),
@@ -216,7 +212,9 @@ impl Refused {
 
     fn into_response(self, id: &RequestId) -> Response {
         let mut response = answer::problem(&self.problem, id.as_str());
-        response.headers_mut().extend(self.headers);
+        for (name, value) in self.headers {
+            response.headers_mut().insert(name, value);
+        }
         response
     }
 }

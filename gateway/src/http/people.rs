@@ -80,7 +80,7 @@ struct AllThere {
 /// `GET /v1/presence`: the agents who are there, by number.
 pub(super) async fn presence(api: &Api, parts: &Parts) -> Result<Response, Problem> {
     let tenant = asker(api, parts)?.tenant;
-    let there = api.screens.presence(tenant).await;
+    let there = api.push.presence(tenant).await;
     let there = there.ok_or_else(|| Problem::new("stopping", "the push engine has stopped"))?;
     let agents = there.into_iter().map(|agent| There { agent, state: "online" }).collect();
     answer::value(&AllThere { agents })

@@ -20,6 +20,7 @@ pub(super) enum Route {
     Agents,
     Presence,
     Push,
+    PushSessions,
     Healthz,
     Readyz,
     Metrics,
@@ -31,6 +32,7 @@ impl Route {
         match path {
             "/v1/tickets" => return Ok(Self::Tickets),
             PUSH => return Ok(Self::Push),
+            "/v1/push/sessions" => return Ok(Self::PushSessions),
             "/v1/me" => return Ok(Self::Me),
             "/v1/queues" => return Ok(Self::Queues),
             "/v1/agents" => return Ok(Self::Agents),
@@ -93,6 +95,7 @@ mod tests {
             ("/v1/tickets/17/events", Ok(Route::Events(ticket))),
             ("/v1/tickets/17/commands", Ok(Route::Commands(ticket))),
             ("/v1/push", Ok(Route::Push)),
+            ("/v1/push/sessions", Ok(Route::PushSessions)),
             ("/", Err("not_found")),
             ("/v1/tickets/17/", Err("not_found")),
             ("/v1/tickets/17/commands/1", Err("not_found")),

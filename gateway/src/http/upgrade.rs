@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::header::{
-    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
-    UPGRADE,
+    CONNECTION, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -29,6 +29,9 @@ pub(super) fn push(api: &Arc<Api>, parts: &mut Parts, remote: SocketAddr) -> Res
         return Err(Problem::new("stopping", "the gateway takes no new push connections").into());
     }
     let accept = check(&parts.headers)?;
+    api.push.check_origin(&parts.headers).map_err(|detail| Problem::new("forbidden", detail))?;
+    let remote = SocketAddr::new(api.push.address(remote.ip(), &parts.headers), remote.port());
+    api.push.check_room(remote.ip()).map_err(full)?;
     let Some(on_upgrade) = parts.extensions.remove::<OnUpgrade>() else {
         return Err(upgrade_required("the connection cannot be upgraded"));
     };
@@ -78,6 +81,10 @@ fn check(headers: &HeaderMap) -> Result<HeaderValue, Refused> {
     }
     HeaderValue::try_from(derive_accept_key(key.as_bytes()))
         .map_err(|_| bad("Sec-WebSocket-Key is not base64"))
+}
+
+fn full((reason, retry_after_s): (String, u32)) -> Refused {
+    Refused::from(Problem::new("overload", reason)).with(RETRY_AFTER, HeaderValue::from(retry_after_s))
 }
 
 fn bad(detail: &str) -> Refused {

@@ -26,6 +26,11 @@ impl Clock {
         Timestamp(since.as_millis() as u64)
     }
 
+    /// What the wall clock showed at a tick that is over, as it goes now.
+    pub(super) fn wall_at(&self, tick: Tick) -> Timestamp {
+        Timestamp(self.wall_now().0.saturating_sub(self.now().0.saturating_sub(tick.0)))
+    }
+
     /// When a tick is there.
     pub(super) fn instant(&self, tick: Tick) -> Instant {
         self.start.checked_add(Duration::from_millis(tick.0)).unwrap_or_else(|| self.far())

@@ -1,7 +1,7 @@
 //! The engine: its shards' threads, and the way to all of them.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -14,7 +14,7 @@ use waggle_core::id::{AgentId, TenantId};
 use waggle_core::limits::{HEARTBEAT_MS, HELLO_MS_MAX, MESSAGES_PER_SECOND_MAX};
 use waggle_core::push::SessionSettings;
 
-use super::admission::{Admission, PushLimits};
+use super::admission::{Admission, PushLimits, PushRefusal};
 use super::hub::{Order, Outlet, PushHub};
 use super::listen::{AcceptHook, Listeners, bind_tcp, bind_unix};
 use super::peer::PeerRules;
@@ -99,6 +99,8 @@ pub struct PushEngine {
     threads: Mutex<Vec<JoinHandle<()>>>,
     tcp_addr: Option<SocketAddr>,
     unix: Option<PathBuf>,
+    admission: Arc<Admission>,
+    rules: Arc<PeerRules>,
 }
 
 impl PushEngine {
@@ -131,7 +133,14 @@ impl PushEngine {
             admission: Admission::new(config.limits),
             rules: Arc::new(config.rules),
         };
-        let engine = Self { hub, threads: Mutex::default(), tcp_addr, unix: config.unix };
+        let engine = Self {
+            hub,
+            threads: Mutex::default(),
+            tcp_addr,
+            unix: config.unix,
+            admission: Arc::clone(&parts.admission),
+            rules: Arc::clone(&parts.rules),
+        };
         for (index, (outlet, listeners)) in outlets.into_iter().zip(listeners).enumerate() {
             let seed =
                 Seed { index, parts: parts.clone(), outlet, listeners, hook: config.on_accept.clone() };
@@ -151,6 +160,21 @@ impl PushEngine {
     #[must_use]
     pub fn hub(&self) -> &PushHub {
         &self.hub
+    }
+
+    /// Who may connect from where.
+    #[must_use]
+    pub fn rules(&self) -> &PeerRules {
+        &self.rules
+    }
+
+    /// Whether there is room for one more connection from `address` now. It takes no place: that is done
+    /// when the connection is handed over.
+    ///
+    /// # Errors
+    /// Says which limit it is, and when to come back.
+    pub fn check_room(&self, address: Option<IpAddr>) -> Result<(), PushRefusal> {
+        self.admission.enter(address).map(drop)
     }
 
     /// What it has counted.

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use waggle_core::id::{AgentId, Offset, TenantId};
 use waggle_core::limits::{SHARD_BATCHES_MAX, SHARD_NEWS_MAX, SHARD_ORDERS_MAX, SHARDS_MAX};
 
+use super::report::{SessionList, SessionOrder};
 use super::signals::News;
 use super::stats::{PushStats, ShardStats};
 use crate::ledger::{PublishedBatch, Publisher};
@@ -62,6 +63,8 @@ pub(super) enum Order {
     Adopt { stream: TcpStream, leftover: Bytes, remote: IpAddr },
     /// Say which of the tenant's agents are there.
     Presence { tenant: TenantId, answer: oneshot::Sender<Vec<AgentId>> },
+    /// Tell of a tenant's sessions.
+    List { tenant: TenantId, order: SessionOrder, limit: usize, answer: oneshot::Sender<SessionList> },
     /// Close all sessions, in this order of time, and end.
     Drain { after_ms: u64, spread_ms: u64, done: oneshot::Sender<()> },
     /// End at once.

@@ -68,6 +68,13 @@ impl Link {
         self.peer.via
     }
 
+    /// Whether the gateway itself encrypts it.
+    pub(super) fn is_tls(&self) -> bool {
+        match self.socket {
+            Socket::Tcp(_) | Socket::Unix(_) => false,
+        }
+    }
+
     /// The address at the other end: the client's, or its proxy's; none of the Unix socket.
     pub(super) fn peer_address(&self) -> Option<IpAddr> {
         self.peer.address

@@ -20,9 +20,11 @@ mod outbox;
 mod peer;
 mod port;
 mod reader;
+mod report;
 mod run;
 mod shard;
 mod signals;
+mod slot_set;
 mod stats;
 mod timers;
 
@@ -32,4 +34,5 @@ pub use hub::PushHub;
 pub use listen::AcceptHook;
 pub use peer::{PeerRules, TrustedProxy, TrustedProxyError, Via};
 pub use port::{Access, Log};
+pub use report::{SessionList, SessionOrder, SessionOrderError, SessionRow};
 pub use stats::PushStats;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, oneshot};
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::task::{AbortHandle, JoinSet, spawn_local};
 use tokio::time::{Instant, sleep_until, timeout};
 use waggle_core::limits::{CLOSE_MS_MAX, NEWS_PER_TURN_MAX, WRITES_PER_TURN_MAX};
 use waggle_core::push::CloseCode;
@@ -24,9 +24,10 @@ pub(super) async fn run(
     hook: Option<AcceptHook>,
 ) -> io::Result<()> {
     let accepting = start_listening(&shard, listeners, hook.as_ref())?;
-    spawn_local(tick(Rc::clone(&shard)));
-    spawn_local(signals::keep_up(Rc::clone(&shard)));
-    spawn_local(watch_directory(Rc::clone(&shard)));
+    let mut standing = JoinSet::new();
+    standing.spawn_local(tick(Rc::clone(&shard)));
+    standing.spawn_local(signals::keep_up(Rc::clone(&shard)));
+    standing.spawn_local(watch_directory(Rc::clone(&shard)));
     let drained = Rc::new(Notify::new());
     let mut writes = 0;
     loop {
@@ -53,6 +54,10 @@ pub(super) async fn run(
                         tracing::warn!(%error, "an upgraded connection could not be taken over");
                     }
                 }
+                Order::List { tenant, order, limit, answer } => {
+                    // Nobody waits any more where this fails.
+                    let _ = answer.send(shard.list(tenant, order, limit));
+                }
                 Order::Drain { after_ms, spread_ms, done } => {
                     accepting.iter().for_each(AbortHandle::abort);
                     shard.begin_drain();
@@ -66,6 +71,8 @@ pub(super) async fn run(
                 Order::Stop => return Ok(()),
             },
             () = drained.notified() => return Ok(()),
+            // Without them sessions would be neither ticked nor ended: a shard that stops is seen.
+            Some(Err(error)) = standing.join_next() => return Err(io::Error::other(error)),
             else => return Ok(()),
         }
     }

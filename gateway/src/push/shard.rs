@@ -113,6 +113,8 @@ pub(super) struct Slot {
     /// Among its tenant's sessions.
     place: Option<TenantPlace>,
     timer_at: Tick,
+    /// When it began, in seconds since the shard's start.
+    pub(super) since_s: u32,
     is_lagging: bool,
 }
 
@@ -223,6 +225,7 @@ impl Shard {
             signals: None,
             place: None,
             timer_at,
+            since_s: (since.0 / 1000) as u32,
             is_lagging: false,
         });
         self.stats.sessions.add(1);

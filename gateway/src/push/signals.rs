@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 use tokio::sync::Notify;
@@ -161,12 +160,16 @@ impl Shard {
         let Some(tenant) = tenants.get(&id).filter(|_| is_new) else { return };
         let (mut sent, mut dropped) = (0, 0);
         let mut group = SmallVec::<[u32; GROUP]>::new();
-        for numbers in tenant.interests.of_ticket(news.key.ticket).chunks(GROUP) {
+        let mut numbers = tenant.interests.of_ticket(news.key.ticket).filter(|number| {
+            let slot = slots.get(*number as usize);
+            slot.is_some_and(|slot| slot.session.id() != news.session && !slot.link.is_ending())
+        });
+        loop {
             group.clear();
-            group.extend(numbers.iter().copied().filter(|number| {
-                let slot = slots.get(*number as usize);
-                slot.is_some_and(|slot| slot.session.id() != news.session && !slot.link.is_ending())
-            }));
+            group.extend(numbers.by_ref().take(GROUP));
+            if group.is_empty() {
+                break;
+            }
             for number in &group {
                 match slots.get(*number as usize).map(|slot| slot.link.send_signal(news.key, &news.frame)) {
                     Some(true) => sent += 1,
@@ -174,6 +177,7 @@ impl Shard {
                 }
             }
         }
+        drop(numbers);
         self.stats.signals_sent.add(sent);
         self.stats.signals_dropped.add(dropped);
     }
@@ -273,11 +277,10 @@ impl Shard {
             if live.presence.is_unsettled() {
                 let changes = presence_frames(&live.presence.take_changes(now), false);
                 is_unsettled |= live.presence.is_unsettled();
-                tell_all(
-                    slots,
-                    tenants.get(id).map_or(&[], |tenant| tenant.interests.of_presence()),
-                    &changes,
-                );
+                let told = tenants.get(id).into_iter().flat_map(|tenant| tenant.interests.of_presence());
+                for slot in told.filter_map(|number| slots.get(number as usize)) {
+                    slot.link.send_presence(&changes);
+                }
             }
             !live.is_over()
         });
@@ -313,12 +316,6 @@ impl Shard {
         }
         let anew = Arc::new(News::Anew { place: self.index, signals, agents });
         self.chores.untold.set(self.chores.hub.tell_some(untold, &anew));
-    }
-}
-
-fn tell_all(slots: &slab::Slab<super::shard::Slot>, numbers: &[u32], frames: &[Bytes]) {
-    for slot in numbers.iter().filter_map(|number| slots.get(*number as usize)) {
-        slot.link.send_presence(frames);
     }
 }
 

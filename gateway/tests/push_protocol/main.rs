@@ -7,5 +7,6 @@ mod harness;
 mod hostile;
 mod lifecycle;
 mod sessions;
+mod sessions_list;
 mod signals;
 mod storm;

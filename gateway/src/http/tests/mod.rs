@@ -6,8 +6,9 @@ mod reads;
 mod trouble;
 mod wire;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,10 +18,11 @@ use serde_json::{Value, json};
 use waggle_core::id::{AgentId, QueueId, TenantId};
 use waggle_core::time::Timestamp;
 
-use super::{Api, Commands, Phase, PushAdopter, Readiness, RequestIdSource, Screens};
+use super::{Api, Commands, Phase, Push, PushAdopter, Readiness, RequestIdSource};
 use crate::directory::{Directory, Token};
 use crate::ledger::{Ledger, PublishedBatch, Publisher};
 use crate::observe::Metrics;
+use crate::push::{SessionList, SessionOrder};
 use crate::store::{Scope, SqliteStore, Store};
 
 struct NoPublisher;
@@ -83,16 +85,6 @@ async fn token(
     token.reveal().to_owned()
 }
 
-/// An engine with agents 2 and 5 of the first tenant.
-struct SomeScreens;
-
-#[async_trait]
-impl Screens for SomeScreens {
-    async fn presence(&self, tenant: TenantId) -> Option<Vec<AgentId>> {
-        Some(if tenant == TenantId(1) { vec![AgentId(2), AgentId(5)] } else { Vec::new() })
-    }
-}
-
 impl World {
     async fn new() -> Self {
         Self::with_commands(None).await
@@ -131,8 +123,8 @@ impl World {
             directory,
             metrics: Arc::new(Metrics::default()),
             readiness: Arc::new(readiness),
-            screens: Arc::new(SomeScreens),
             adopt,
+            push: Arc::new(FakePush(AtomicBool::new(true))),
             request_ids: RequestIdSource::new().unwrap(),
         });
         let (ana, ben, admin, expired, stranger) = texts;
@@ -195,4 +187,35 @@ fn create() -> Value {
         "type": "create", "queue": 1, "subject": "Lost card", "requester": "kim@example.com",
         "text": "My card \u{1f41d} is \"lost\"",
     })
+}
+
+/// A push engine with room for every address but 192.0.2.1.
+struct FakePush(AtomicBool);
+
+#[async_trait]
+impl Push for FakePush {
+    fn is_running(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        headers.get("x-forwarded-for").map_or(peer, |value| value.to_str().unwrap().parse().unwrap())
+    }
+
+    fn check_origin(&self, headers: &HeaderMap) -> Result<(), String> {
+        headers.get("origin").map_or(Ok(()), |_| Err("no pages".to_owned()))
+    }
+
+    fn check_room(&self, address: IpAddr) -> Result<(), (String, u32)> {
+        if address.to_string() == "192.0.2.1" { Err(("full".to_owned(), 4)) } else { Ok(()) }
+    }
+
+    async fn presence(&self, tenant: TenantId) -> Option<Vec<AgentId>> {
+        Some(if tenant == TenantId(1) { vec![AgentId(2), AgentId(5)] } else { Vec::new() })
+    }
+
+    async fn sessions(&self, tenant: TenantId, order: SessionOrder, limit: usize) -> SessionList {
+        let order = if order == SessionOrder::Queued { 500 } else { 0 };
+        SessionList { sessions: Vec::new(), total: tenant.0 as usize * 1000 + order + limit }
+    }
 }

@@ -159,3 +159,21 @@ async fn paths_and_methods_that_do_not_exist_are_told_apart() {
     assert_eq!((head.status, head.bytes.len()), (get.status, 0));
     assert_eq!(head.header("content-length"), get.bytes.len().to_string());
 }
+
+#[tokio::test]
+async fn only_administrators_see_the_sessions() {
+    let world = World::new().await;
+    let path = "/v1/push/sessions";
+    for (token, query, status, found) in [
+        (&world.admin, "", 200, json!({"sessions": [], "total": 1050})),
+        (&world.admin, "?order=queued&limit=7", 200, json!({"sessions": [], "total": 1507})),
+        (&world.admin, "?order=size", 400, "bad_query".into()),
+        (&world.admin, "?limit=201", 400, "bad_query".into()),
+        (&world.ana, "", 403, "needs_admin".into()),
+    ] {
+        let answer = world.get_as(token, &format!("{path}{query}"), &[]).await;
+        let body = answer.json();
+        let shown = if status == 200 { &body } else { &body["code"] };
+        assert_eq!((answer.status.as_u16(), shown), (status, &found), "{query}");
+    }
+}

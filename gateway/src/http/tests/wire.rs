@@ -253,3 +253,20 @@ async fn stopping_has_an_end() {
     let _ = stream.read_to_end(&mut rest).await;
     assert!(rest.is_empty());
 }
+
+#[tokio::test]
+async fn a_push_connection_is_refused_before_its_upgrade() {
+    let (_world, api, mut arrivals) = with_adopter().await;
+    let server = start(api).await;
+    for (more, status, shown) in [
+        ("X-Forwarded-For: 192.0.2.1\r\n", "503", "retry-after: 4"),
+        ("Origin: https://evil.example\r\n", "403", "http"),
+        ("X-Forwarded-For: 192.0.2.2\r\n", "101", "http"),
+    ] {
+        let mut stream = TcpStream::connect(server.addr()).await.unwrap();
+        stream.write_all(handshake(&format!("{WHOLE}{more}")).as_bytes()).await.unwrap();
+        let (head, _) = answer(&mut stream).await;
+        assert!(head.starts_with(&format!("http/1.1 {status}")) && head.contains(shown), "{head}");
+    }
+    assert_eq!(arrivals.recv().await.unwrap().2.ip().to_string(), "192.0.2.2");
+}
