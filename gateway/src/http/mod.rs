@@ -43,13 +43,14 @@ use crate::directory::Directory;
 use crate::ledger::{Ledger, Outcome, Submission, SubmitError};
 use crate::observe::{Metrics, RouteClass};
 use crate::problem::Problem;
+use crate::push::Handover;
 use crate::store::Store;
 use request_id::{RequestId, RequestIds};
 use route::Route;
 
 /// Takes over a connection whose WebSocket handshake is done: the socket (non-blocking), what was read
 /// beyond the handshake, and who is at the other end.
-pub type PushAdopter = Arc<dyn Fn(std::net::TcpStream, Bytes, SocketAddr) + Send + Sync>;
+pub type PushAdopter = Arc<dyn Fn(Handover) + Send + Sync>;
 
 /// What the API needs of the ledger.
 #[async_trait]
