@@ -174,6 +174,10 @@ pub const HTTP_BUFFER_BYTES_MAX: usize = 64 * 1024;
 pub const HTTP_HEADER_MS_MAX: u64 = 30_000;
 /// Milliseconds from a request's header to the end of its body.
 pub const HTTP_BODY_MS_MAX: u64 = 10_000;
+/// Bytes of Server-Sent Events that are made at a time, give or take one event.
+pub const SSE_CHUNK_BYTES: usize = 16 * 1024;
+/// Milliseconds after which a client of Server-Sent Events comes back.
+pub const SSE_RETRY_MS: u64 = 2_000;
 /// Parameters of one query.
 pub const HTTP_QUERY_PARAMETERS_MAX: usize = 16;
 /// Milliseconds that requests under way get when the gateway stops.

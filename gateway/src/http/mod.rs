@@ -16,6 +16,7 @@ mod push_port;
 mod query;
 mod request_id;
 mod route;
+mod sse;
 mod tickets;
 mod upgrade;
 
@@ -164,6 +165,7 @@ impl Api {
                 commands::submit(self, &parts, body, None).await.map_err(Refused::from)
             }
             (Route::Push, &Method::GET) => upgrade::push(self, &mut parts, remote),
+            (Route::PushEvents, &Method::GET) => sse::stream(self, &parts, remote),
             (_, &Method::GET | &Method::HEAD) => match Box::pin(self.read(route, &parts)).await {
                 Some(outcome) => outcome.map_err(Refused::from),
                 None => Err(Refused::method(&parts.method, route)),
@@ -188,7 +190,7 @@ impl Api {
             Route::Healthz => Ok(health::alive()),
             Route::Readyz => health::ready(self).await,
             Route::Metrics => health::metrics(self),
-            Route::Commands(_) | Route::Push => return None,
+            Route::Commands(_) | Route::Push | Route::PushEvents => return None,
         })
     }
 }

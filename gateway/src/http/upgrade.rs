@@ -2,7 +2,7 @@
 //! handed to the push engine.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -33,9 +33,7 @@ pub(super) fn push(api: &Arc<Api>, parts: &mut Parts, remote: SocketAddr) -> Res
         return Err(Problem::new("stopping", "the gateway takes no new push connections").into());
     }
     let accept = check(&parts.headers)?;
-    api.push.check_origin(&parts.headers).map_err(|detail| Problem::new("forbidden", detail))?;
-    let remote = SocketAddr::new(api.push.address(remote.ip(), &parts.headers), remote.port());
-    api.push.check_room(remote.ip()).map_err(full)?;
+    let remote = SocketAddr::new(admit(api, &parts.headers, remote)?, remote.port());
     let Some(on_upgrade) = parts.extensions.remove::<OnUpgrade>() else {
         return Err(upgrade_required("the connection cannot be upgraded"));
     };
@@ -54,6 +52,14 @@ pub(super) fn push(api: &Arc<Api>, parts: &mut Parts, remote: SocketAddr) -> Res
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     Ok(response)
+}
+
+/// Whether a client may have a push connection now; the address that it counts as.
+pub(super) fn admit(api: &Api, headers: &HeaderMap, remote: SocketAddr) -> Result<IpAddr, Refused> {
+    api.push.check_origin(headers).map_err(|detail| Problem::new("forbidden", detail))?;
+    let address = api.push.address(remote.ip(), headers);
+    api.push.check_room(address).map_err(full)?;
+    Ok(address)
 }
 
 fn hand_over(upgraded: Upgraded, remote: SocketAddr, adopt: &PushAdopter) {
