@@ -15,6 +15,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Gateway {
     child: Child,
     pub(crate) api: SocketAddr,
+    pub(crate) push: SocketAddr,
     pub(crate) token: String,
     dir: tempfile::TempDir,
 }
@@ -36,9 +37,9 @@ impl Gateway {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ready: Value = serde_json::from_str(&line).expect("a line that says that it is ready");
-        let api = ready["api"].as_str().unwrap().parse().unwrap();
+        let addr = |name: &str| ready[name].as_str().unwrap().parse().unwrap();
         let token = ready["demo"]["agents"][0]["token"].as_str().unwrap().to_owned();
-        Self { child, api, token, dir }
+        Self { child, api: addr("api"), push: addr("push"), token, dir }
     }
 
     pub(crate) fn push_unix(&self) -> PathBuf {
@@ -69,7 +70,11 @@ impl Gateway {
 
     /// SIGTERM.
     pub(crate) fn terminate(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     pub(crate) fn wait(&mut self) {
