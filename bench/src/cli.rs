@@ -6,10 +6,12 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::facts::{Facts, file_system};
+use crate::fanout::{self, Peer, Plan, Reach};
 use crate::gateway::{Gateway, PushPath, Start, find_binary};
 use crate::pace::{Arrivals, Rate};
 use crate::result::{Document, SCHEMA, medians};
-use crate::scenario::{self, Bench, SCENARIOS, Scenario, Settings};
+use crate::scenario::{self, Bench, SCENARIOS, Scenario, Settings, SignalAll, SignalOne};
+use crate::stream::Address;
 use crate::target::Target;
 use crate::{report, stop};
 
@@ -27,6 +29,17 @@ enum Action {
     List,
     /// Runs one scenario.
     Run(Box<RunArguments>),
+    /// Sends ephemeral messages through Waggle and other push servers, in turn.
+    Compare(Box<CompareArguments>),
+    /// Serves as the floor of `compare`.
+    #[command(hide = true)]
+    ServeFloor(FloorArguments),
+    /// Serves as the naive peer of `compare`.
+    #[command(hide = true)]
+    ServeNaive {
+        /// Where to listen.
+        address: std::net::SocketAddr,
+    },
     /// Makes README.md and the plots anew from all results.
     Report {
         /// Where results are.
@@ -113,6 +126,79 @@ struct RunArguments {
     output: Output,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum To {
+    /// Each message to all sessions.
+    All,
+    /// Each message to one of them.
+    One,
+}
+
+#[derive(Debug, Args)]
+struct CompareArguments {
+    /// To whom each message goes.
+    #[arg(value_enum)]
+    to: To,
+    /// Servers, in this order; what is missing is installed (apt-get, pip, npm).
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "floor,waggle,nchan,nats,socketio,naive")]
+    peers: Vec<Peer>,
+    /// Messages per second.
+    #[arg(long)]
+    rate: Option<Rate>,
+    /// Sessions.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    sessions: Option<u32>,
+    /// Seconds that count, for each server in each round.
+    #[arg(long, default_value_t = 5.0, value_parser = seconds)]
+    duration: f64,
+    /// Seconds of load before them.
+    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
+    warm_up: f64,
+    /// Rounds, of which figures are medians.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    repeat: u32,
+    /// Fixes all randomness.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The path from sessions to the servers.
+    #[arg(long, value_enum, default_value = "tcp")]
+    path: PushPath,
+    /// Waggle's binary [default: `waggle` beside this one].
+    #[arg(long)]
+    gateway: Option<PathBuf>,
+    /// One more argument for it; may be given again.
+    #[arg(long = "gateway-arg", allow_hyphen_values = true)]
+    gateway_arguments: Vec<String>,
+    /// Where peers are installed.
+    #[arg(long, default_value = "target/peers")]
+    peers_dir: PathBuf,
+    /// Keeps the results, one for each server, under this name or the scenario's.
+    #[arg(long, num_args = 0..=1, default_missing_value = "", value_name = "NAME")]
+    save: Option<String>,
+    /// Where results are kept.
+    #[arg(long, default_value = "bench/results")]
+    results_dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct FloorArguments {
+    /// Where sessions come.
+    #[arg(long)]
+    tcp: Option<std::net::SocketAddr>,
+    /// Where sessions come, instead.
+    #[arg(long)]
+    unix: Option<PathBuf>,
+    /// Where the publisher comes.
+    #[arg(long)]
+    publisher: std::net::SocketAddr,
+    /// How many sessions there will be.
+    #[arg(long)]
+    sessions: usize,
+    /// Each message goes to all.
+    #[arg(long)]
+    broadcast: bool,
+}
+
 fn seconds(text: &str) -> Result<f64, String> {
     let range = 0.0..=3_600.0;
     let seconds = text.trim_end_matches('s').parse::<f64>().ok().filter(|seconds| range.contains(seconds));
@@ -132,8 +218,53 @@ pub fn run(cli: Cli) -> Result<()> {
             Ok(())
         }
         Action::Run(arguments) => run_scenario(&arguments),
+        Action::Compare(arguments) => compare(&arguments),
+        Action::ServeFloor(arguments) => {
+            let FloorArguments { tcp, unix, publisher, sessions, broadcast } = arguments;
+            let address = tcp.map(Address::Tcp).or(unix.map(Address::Unix)).context("--tcp or --unix")?;
+            fanout::floor::serve(&address, &Address::Tcp(publisher), sessions, broadcast)
+        }
+        Action::ServeNaive { address } => fanout::naive::serve(address),
         Action::Report { results_dir } => write_report(&results_dir),
     }
+}
+
+fn compare(arguments: &CompareArguments) -> Result<()> {
+    let (reach, scenario): (Reach, &dyn Scenario) = match arguments.to {
+        To::All => (Reach::All, &SignalAll),
+        To::One => (Reach::One, &SignalOne),
+    };
+    stop::listen()?;
+    if cfg!(debug_assertions) {
+        eprintln!("this is a debug build: its figures say little");
+    }
+    let shape = scenario.defaults();
+    let settings = Settings {
+        rate: arguments.rate.unwrap_or(shape.rate),
+        arrivals: Arrivals::Even,
+        connections: shape.connections,
+        tickets: 0,
+        sessions: arguments.sessions.map_or(shape.sessions, |count| count as usize),
+        warm_up_s: arguments.warm_up,
+        duration_s: arguments.duration,
+        repeat: arguments.repeat,
+        seed: arguments.seed,
+        path: arguments.path,
+        targets: 1,
+        gateway_arguments: arguments.gateway_arguments.clone(),
+    };
+    let (peers, folder) = (arguments.peers.clone(), arguments.peers_dir.clone());
+    let plan = Plan { reach, settings, peers, gateway: arguments.gateway.clone(), folder };
+    let name = arguments.save.clone().filter(|name| !name.is_empty());
+    let documents = fanout::run(&plan, scenario, name.as_deref().unwrap_or(scenario.name()))?;
+    for document in &documents {
+        println!("{}", document.name);
+        print!("{}", report::summary(document, scenario.columns()));
+        if arguments.save.is_some() {
+            save(document, scenario, &arguments.results_dir)?;
+        }
+    }
+    Ok(())
 }
 
 fn run_scenario(arguments: &RunArguments) -> Result<()> {

@@ -141,6 +141,12 @@ impl Gateway {
         Ok(Target { api, host: self.ready.api.clone(), push, tokens, pid: Some(self.child.id()) })
     }
 
+    /// Its process, which leads a group of its own.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The demo's first queue.
     #[must_use]
     pub fn queue(&self) -> u32 {

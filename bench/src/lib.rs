@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod clock;
 pub mod facts;
+pub mod fanout;
 pub mod fsync;
 pub mod gateway;
 pub mod lane;

@@ -84,6 +84,14 @@ impl Poller {
         Ok(epoll::modify(&self.epoll, socket, data(key), flags(interest))?)
     }
 
+    /// Watches a socket no longer.
+    ///
+    /// # Errors
+    /// As the kernel tells them.
+    pub fn remove(&self, socket: impl AsFd) -> std::io::Result<()> {
+        Ok(epoll::delete(&self.epoll, socket)?)
+    }
+
     /// Waits until a socket is ready, `wake_in_ns` are over (zero: does not wait), or 100 ms have
     /// passed, and puts ready sockets into `ready`.
     ///

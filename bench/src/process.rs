@@ -53,6 +53,51 @@ impl Probe {
     }
 }
 
+/// A process and those that it started, as long as they stay in its process group.
+#[derive(Debug, Clone, Copy)]
+pub struct Group(u32);
+
+impl Group {
+    /// The group that is called like its first process.
+    #[must_use]
+    pub fn of(leader: u32) -> Self {
+        Self(leader)
+    }
+
+    /// Time on a CPU until now, in nanoseconds, of the threads that there are.
+    #[must_use]
+    pub fn cpu_ns(self) -> u64 {
+        let threads = self.pids().into_iter().flat_map(|pid| {
+            let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+            tasks.filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok())
+        });
+        threads.filter_map(|text| text.split_whitespace().next()?.parse::<u64>().ok()).sum()
+    }
+
+    /// Memory in bytes, what processes share counted once ("Pss" of proc_pid_smaps(5)).
+    #[must_use]
+    pub fn memory_bytes(self) -> u64 {
+        let rollups = self.pids().into_iter().filter_map(|pid| {
+            let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+            let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+            line.split_whitespace().next()?.parse::<u64>().ok()
+        });
+        rollups.sum::<u64>() * 1024
+    }
+
+    fn pids(self) -> Vec<u32> {
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        pids.filter(|pid| group_of(*pid) == Some(self.0)).collect()
+    }
+}
+
+/// Field 5 of proc_pid_stat(5).
+fn group_of(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(2)?.parse().ok()
+}
+
 /// utime + stime of /proc/PID/stat: fields 14 and 15 of proc_pid_stat(5).
 fn cpu_ns(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

@@ -4,6 +4,9 @@ mod commands;
 mod loaded;
 mod push_all;
 mod push_one;
+mod signals;
+
+pub use signals::{SignalAll, SignalOne};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -14,7 +17,8 @@ use crate::result::Run;
 use crate::target::Target;
 
 /// All scenarios, by name.
-pub static SCENARIOS: [&dyn Scenario; 3] = [&commands::Commands, &push_one::PushOne, &push_all::PushAll];
+pub static SCENARIOS: [&dyn Scenario; 5] =
+    [&commands::Commands, &push_one::PushOne, &push_all::PushAll, &SignalOne, &SignalAll];
 
 /// The one called `name`.
 #[must_use]

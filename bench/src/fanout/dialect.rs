@@ -1,0 +1,128 @@
+//! What each server's clients say.
+
+use waggle_core::push::{PATH, SUBPROTOCOL};
+
+use super::server::Peer;
+use crate::wire::frame::{TEXT, push_masked};
+
+const BINARY: u8 = 0x2;
+
+/// Something to send, and what the answer has in it once it is complete.
+#[derive(Debug, Clone)]
+pub(super) struct Step {
+    pub(super) say: Vec<u8>,
+    pub(super) until: &'static [u8],
+}
+
+/// How to become a subscriber of a topic, or a publisher.
+#[derive(Debug, Clone)]
+pub(super) struct Dialect {
+    pub(super) peer: Peer,
+    pub(super) host: String,
+    /// For Waggle.
+    pub(super) token: String,
+}
+
+impl Dialect {
+    pub(super) fn subscribe(&self, topic: usize) -> Vec<Step> {
+        match self.peer {
+            Peer::Waggle => self.waggle(&format!("\"ticket:{}\"", topic + 1)),
+            Peer::Nchan => vec![self.upgrade(&format!("/sub/t{topic}"), "")],
+            Peer::Naive => vec![self.upgrade(&format!("/sub/t{topic}"), "")],
+            Peer::Nats => {
+                let say = format!("CONNECT {{\"verbose\":false}}\r\nSUB t{topic} 1\r\nPING\r\n");
+                vec![self.upgrade("/", ""), framed(BINARY, say.as_bytes(), b"PONG")]
+            }
+            Peer::SocketIo => {
+                let mut steps = self.socket_io();
+                let say = format!("420[\"sub\",\"t{topic}\"]");
+                steps.push(framed(TEXT, say.as_bytes(), b"430["));
+                steps
+            }
+            Peer::Floor => vec![Step { say: format!("s{topic:08}\n").into_bytes(), until: b"ok\n" }],
+        }
+    }
+
+    pub(super) fn become_publisher(&self) -> Vec<Step> {
+        match self.peer {
+            Peer::Waggle => self.waggle(""),
+            Peer::Nchan => Vec::new(),
+            Peer::Naive => vec![self.upgrade("/pub", "")],
+            Peer::Nats => {
+                vec![Step { say: b"CONNECT {\"verbose\":false}\r\nPING\r\n".to_vec(), until: b"PONG" }]
+            }
+            Peer::SocketIo => self.socket_io(),
+            Peer::Floor => vec![Step { say: b"p00000000\n".to_vec(), until: b"ok\n" }],
+        }
+    }
+
+    /// Appends what publishes a text to a topic.
+    pub(super) fn publish(&self, topic: usize, text: &str, out: &mut Vec<u8>) {
+        match self.peer {
+            Peer::Waggle => {
+                let say = format!(
+                    r#"{{"type":"signal","kind":"viewing","ticket":{},"on":true,"data":{{"m":"{text}"}}}}"#,
+                    topic + 1
+                );
+                push_masked(out, TEXT, 0x1234_5678, say.as_bytes());
+            }
+            Peer::Nchan => {
+                let head = format!(
+                    "POST /pub/t{topic} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n\r\n",
+                    self.host,
+                    text.len()
+                );
+                out.extend_from_slice(head.as_bytes());
+                out.extend_from_slice(text.as_bytes());
+            }
+            Peer::Nats => {
+                let head = format!("PUB t{topic} {}\r\n", text.len());
+                out.extend_from_slice(head.as_bytes());
+                out.extend_from_slice(text.as_bytes());
+                out.extend_from_slice(b"\r\n");
+            }
+            Peer::SocketIo => {
+                let say = format!("42[\"pub\",\"t{topic}\",\"{text}\"]");
+                push_masked(out, TEXT, 0x1234_5678, say.as_bytes());
+            }
+            Peer::Naive => push_masked(out, TEXT, 0x1234_5678, format!("t{topic} {text}").as_bytes()),
+            Peer::Floor => {
+                // The very frame that Waggle's sessions get.
+                let json = format!(
+                    r#"{{"type":"signal","kind":"viewing","ticket":{},"agent":1,"on":true,"data":{{"m":"{text}"}}}}"#,
+                    topic + 1
+                );
+                let frame = waggle_core::push::text_frame(json.as_bytes());
+                out.extend_from_slice(format!("{topic:08}{:08}", frame.len()).as_bytes());
+                out.extend_from_slice(&frame);
+            }
+        }
+    }
+
+    fn waggle(&self, views: &str) -> Vec<Step> {
+        let protocol = format!("Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n");
+        let hello = format!(r#"{{"type":"hello","token":"{}","views":[{views}]}}"#, self.token);
+        vec![self.upgrade(PATH, &protocol), framed(TEXT, hello.as_bytes(), b"\"welcome\"")]
+    }
+
+    fn socket_io(&self) -> Vec<Step> {
+        let mut upgrade = self.upgrade("/socket.io/?EIO=4&transport=websocket", "");
+        upgrade.until = b"pingTimeout";
+        vec![upgrade, framed(TEXT, b"40", b"40{")]
+    }
+
+    fn upgrade(&self, path: &str, more: &str) -> Step {
+        let say = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n",
+            self.host
+        );
+        Step { say: say.into_bytes(), until: b"\r\n\r\n" }
+    }
+}
+
+fn framed(opcode: u8, payload: &[u8], until: &'static [u8]) -> Step {
+    let mut say = Vec::new();
+    push_masked(&mut say, opcode, 0x1234_5678, payload);
+    Step { say, until }
+}

