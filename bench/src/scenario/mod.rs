@@ -1,6 +1,7 @@
 //! Scenarios: each is a named load with a question that it answers.
 
 mod commands;
+mod idle;
 mod loaded;
 mod push_all;
 mod push_one;
@@ -14,7 +15,8 @@ use crate::result::Run;
 use crate::target::Target;
 
 /// All scenarios, by name.
-pub static SCENARIOS: [&dyn Scenario; 3] = [&commands::Commands, &push_one::PushOne, &push_all::PushAll];
+pub static SCENARIOS: [&dyn Scenario; 4] =
+    [&commands::Commands, &push_one::PushOne, &push_all::PushAll, &idle::Idle];
 
 /// The one called `name`.
 #[must_use]
@@ -32,6 +34,16 @@ pub trait Scenario: Sync {
 
     /// Its own sizes.
     fn defaults(&self) -> Shape;
+
+    /// Seconds that count, where the command line does not say.
+    fn duration_s(&self) -> f64 {
+        10.0
+    }
+
+    /// Arguments of `waggle serve` that the scenario is defined with.
+    fn gateway_arguments(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// The figure that says most: its median run is plotted.
     fn headline(&self) -> &'static str;
