@@ -138,6 +138,12 @@ pub const SHARDS_MAX: usize = 64;
 pub const READ_BUFFER_BYTES: usize = 64;
 /// What a shard reads from a connection at a time, in bytes.
 pub const SHARD_READ_BYTES: usize = 16 * 1024;
+/// Bytes that a TLS connection encrypts ahead of the kernel's taking them.
+pub const TLS_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// Milliseconds between two looks at the files of a certificate and its key.
+pub const TLS_RELOAD_MS: u64 = 5_000;
+/// Milliseconds a connection to the API has for its TLS handshake.
+pub const TLS_HANDSHAKE_MS_MAX: u64 = 10_000;
 /// Slices that one vectored write takes.
 pub const WRITE_SLICES_MAX: usize = 64;
 /// Events that one shard writes to sessions before it reads from them again, give or take a batch.
@@ -168,6 +174,10 @@ pub const HTTP_BUFFER_BYTES_MAX: usize = 64 * 1024;
 pub const HTTP_HEADER_MS_MAX: u64 = 30_000;
 /// Milliseconds from a request's header to the end of its body.
 pub const HTTP_BODY_MS_MAX: u64 = 10_000;
+/// Bytes of Server-Sent Events that are made at a time, give or take one event.
+pub const SSE_CHUNK_BYTES: usize = 16 * 1024;
+/// Milliseconds after which a client of Server-Sent Events comes back.
+pub const SSE_RETRY_MS: u64 = 2_000;
 /// Parameters of one query.
 pub const HTTP_QUERY_PARAMETERS_MAX: usize = 16;
 /// Milliseconds that requests under way get when the gateway stops.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use waggle_core::limits::{DIRECTORY_REFRESH_MS, HTTP_STOP_MS_MAX};
+use waggle_core::limits::{DIRECTORY_REFRESH_MS, HTTP_STOP_MS_MAX, TLS_RELOAD_MS};
 
 use crate::accel::{Accel, AccelConfig, AccelError, Leg};
 use crate::config::Config;
@@ -20,6 +20,7 @@ use crate::ledger::Ledger;
 use crate::observe::Metrics;
 use crate::push::{AcceptHook, PushConfig, PushEngine, PushError, PushHub, PushLimits};
 use crate::store::{SqliteStore, Store, StoreError};
+use crate::tls::{Tls, TlsError};
 
 mod push_view;
 mod stats;
@@ -59,6 +60,9 @@ pub enum StartError {
     /// Acceleration that was required.
     #[error(transparent)]
     Accel(#[from] AccelError),
+    /// Certificate or key.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The system gives no random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(getrandom::Error),
@@ -76,6 +80,7 @@ pub struct App {
     control: ControlServer,
     readiness: Arc<Readiness>,
     accel: Arc<Accel>,
+    tls: Option<Tls>,
     background: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
     _lock: DataDirLock,
@@ -89,6 +94,7 @@ impl App {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let dir = DataDir::open(&config.data_dir)?;
         let lock = dir.lock()?;
+        let tls = open_tls(&config)?;
         // Before any socket is made: it may move the process into a cgroup of its own.
         let accel = Arc::new(start_accel(&config)?);
         let store = open_store(&dir).await?;
@@ -97,13 +103,13 @@ impl App {
         let hub = PushHub::new(config.shards());
         let ledger =
             Ledger::open(Arc::clone(&store), directory.clone(), hub.publisher()).await.map_err(in_store)?;
-        let push = start_push(&config, hub, &ledger, &directory, &accel)?;
+        let push = start_push(&config, hub, &ledger, &directory, &accel, tls.as_ref())?;
         if let Some(addr) = push.tcp_addr() {
             accel.set_port(Leg::Agent, addr.port())?;
         }
         let push = Arc::new(push);
         let metrics = Arc::new(Metrics::default());
-        stats::add_to(&metrics, &ledger, &push);
+        stats::add_to(&metrics, &ledger, &push, tls.as_ref());
         let readiness = Arc::new(Readiness::default());
         let api = Arc::new(Api {
             commands: Arc::new(ledger.clone()),
@@ -117,10 +123,11 @@ impl App {
         });
         let api_at = |source| StartError::Listen { what: "api", place: config.api.to_string(), source };
         let listener = TcpListener::bind(config.api).await.map_err(api_at)?;
-        let server = Server::start(listener, api).map_err(api_at)?;
+        let server = Server::start(listener, api, tls.clone()).map_err(api_at)?;
         let control = start_control(&dir, &accel)?;
         let stop = watch::Sender::new(false);
-        let background = watch_directory(&directory, &store, &ledger, &stop);
+        let mut background = watch_directory(&directory, &store, &ledger, &stop);
+        background.extend(tls.clone().map(|tls| tokio::spawn(watch_certificate(tls, stop.subscribe()))));
         Ok(Self {
             config,
             dir,
@@ -132,6 +139,7 @@ impl App {
             control,
             readiness,
             accel,
+            tls,
             background,
             stop,
             _lock: lock,
@@ -178,6 +186,14 @@ impl App {
     #[must_use]
     pub fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// Takes a new certificate now, where there is one.
+    pub fn reload(&self) {
+        match &self.tls {
+            Some(tls) => reload_certificate(tls),
+            None => tracing::info!("nothing to reload: there is no certificate"),
+        }
     }
 
     /// Acceleration.
@@ -236,6 +252,7 @@ fn start_push(
     ledger: &Ledger,
     directory: &Directory,
     accel: &Arc<Accel>,
+    tls: Option<&Tls>,
 ) -> Result<PushEngine, PushError> {
     let accel = Arc::clone(accel);
     let on_accept: AcceptHook = Arc::new(move |socket| accel.apply_to(&socket, Leg::Agent));
@@ -250,16 +267,47 @@ fn start_push(
             sessions_per_address: config.push_limits.sessions_per_address,
         },
         rules: config.peer_rules(),
+        tls: tls.cloned(),
         on_accept: Some(on_accept),
         ..PushConfig::new(&config.node_name())
     };
     PushEngine::start(push, hub, Arc::new(ledger.clone()), Arc::new(directory.clone()))
 }
 
+fn open_tls(config: &Config) -> Result<Option<Tls>, TlsError> {
+    // The configuration has both or none.
+    let files = config.tls.certificate.as_ref().zip(config.tls.key.as_ref());
+    files.map(|(certificate, key)| Tls::open(certificate, key)).transpose()
+}
+
+/// Looks for a new certificate from time to time.
+async fn watch_certificate(tls: Tls, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stop.changed() => return,
+            () = tokio::time::sleep(Duration::from_millis(TLS_RELOAD_MS)) => {}
+        }
+        let tls = tls.clone();
+        // Where it panicked, it has said so, and the old certificate is served on.
+        let _ = tokio::task::spawn_blocking(move || reload_certificate(&tls)).await;
+    }
+}
+
+fn reload_certificate(tls: &Tls) {
+    match tls.reload() {
+        Ok(true) => tracing::info!(not_after_s = tls.not_after_s(), "serving a new certificate"),
+        Ok(false) => {}
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(%error, cause, "the new certificate is not taken; the old one is served on");
+        }
+    }
+}
+
 fn adopter(push: &PushEngine) -> PushAdopter {
     let hub = push.hub().clone();
     // The engine's hook sees this socket, too: it is a push connection from here on.
-    Arc::new(move |stream, leftover, remote| hub.adopt(stream, leftover, remote))
+    Arc::new(move |handover| hub.adopt(handover))
 }
 
 fn start_control(dir: &DataDir, accel: &Arc<Accel>) -> Result<ControlServer, StartError> {

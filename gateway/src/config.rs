@@ -43,6 +43,8 @@ pub struct Config {
     pub drain_after_ms: u64,
     /// Over which a drain's closes are spread.
     pub drain_spread_ms: u64,
+    /// Certificate and key.
+    pub tls: TlsConfig,
     /// Logs.
     pub log: LogConfig,
     /// eBPF.
@@ -61,6 +63,16 @@ pub struct PushLimitsConfig {
     pub sessions_per_address: u32,
     /// Of one session.
     pub messages_per_second: u32,
+}
+
+/// See [`Config::tls`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The chain, in PEM form.
+    pub certificate: Option<PathBuf>,
+    /// Its key, in PEM form.
+    pub key: Option<PathBuf>,
 }
 
 /// See [`Config::log`].
@@ -105,6 +117,7 @@ impl Default for Config {
             heartbeat_ms: HEARTBEAT_MS,
             drain_after_ms: 1_000,
             drain_spread_ms: 10_000,
+            tls: TlsConfig::default(),
             log: LogConfig { format: LogFormat::Human, level: "info".to_owned() },
             accel: AccelConfig { mode: Mode::Auto, mesh_ports: Vec::new(), cgroup: None },
         }
@@ -133,11 +146,7 @@ pub const KEYS: &[Key] = &[
         "path",
         "Directory of the database, the lock and the control socket; made where it is missing (mode 0700).",
     ),
-    key(
-        "api",
-        "address:port",
-        "Where the HTTP API listens; port 0 takes a free one. Put TLS in front of it.",
-    ),
+    key("api", "address:port", "Where the HTTP API listens; port 0 takes a free one."),
     key(
         "push",
         "address:port",
@@ -195,6 +204,13 @@ pub const KEYS: &[Key] = &[
         "Milliseconds from telling push clients to go until the first connection is closed.",
     ),
     key("drain_spread_ms", "0 to 600000", "Milliseconds over which the closes are spread."),
+    key(
+        "tls.certificate",
+        "path",
+        "A certificate chain (PEM, the gateway's own first) for `api` and `push`, which speak TLS only then; \
+         it and its key are taken anew when they change, or at SIGHUP.",
+    ),
+    key("tls.key", "path", "The certificate's private key (PEM)."),
     key(
         "log.format",
         "human, json",
@@ -264,6 +280,11 @@ impl Config {
         range("heartbeat_ms", self.heartbeat_ms, 100, 600_000)?;
         range("drain_after_ms", self.drain_after_ms, 0, 600_000)?;
         range("drain_spread_ms", self.drain_spread_ms, 0, 600_000)?;
+        if self.tls.certificate.is_some() != self.tls.key.is_some() {
+            let value = "one of two".to_owned();
+            let wanted = "both of them, or none".to_owned();
+            return Err(ConfigError::Range { key: "tls.certificate and tls.key", value, wanted });
+        }
         range("node (its length)", self.node.len() as u64, 0, NAME_BYTES_MAX as u64)?;
         Ok(self)
     }

@@ -12,3 +12,4 @@ pub mod observe;
 pub mod problem;
 pub mod push;
 pub mod store;
+pub mod tls;

@@ -138,6 +138,16 @@ const TOOLS: &[Tool] = &[
         purpose: Purpose::Test,
         system: "linux",
     },
+    Tool {
+        name: "nginx",
+        reason: "tests of push connections through a proxy",
+        probe: &["sh", "-c", "PATH=$PATH:/usr/sbin nginx -v"],
+        packages: &["nginx-light"],
+        otherwise: None,
+        weight: Weight::Optional,
+        purpose: Purpose::Test,
+        system: "linux",
+    },
 ];
 
 impl Tool {

@@ -1,5 +1,6 @@
 //! The client as an application sees it.
 
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -12,7 +13,7 @@ use waggle_core::push::{ClientConfig, EventMessage, Start, View};
 
 use crate::command::{CommandFailure, CommandRequest};
 use crate::driver::Driver;
-use crate::endpoint::EndpointError;
+use crate::endpoint::{Endpoint, EndpointError};
 use crate::item::Item;
 
 /// Bytes read from a socket at a time where not said otherwise.
@@ -29,6 +30,7 @@ pub struct Client {
 #[derive(Debug, Clone)]
 pub struct Builder {
     url: String,
+    ca: Option<PathBuf>,
     config: ClientConfig,
     read_buffer_bytes: usize,
 }
@@ -40,13 +42,14 @@ pub struct Items {
 }
 
 impl Client {
-    /// A client of the gateway at `url` (`ws://host:port/v1/push` or `unix:///path`), with an API token.
+    /// A client of the gateway at `url` (`ws://host:port/v1/push`, `wss://…` or `unix:///path`), with an API
+    /// token.
     /// It watches nothing until views are named.
     #[must_use]
     pub fn builder(url: impl Into<String>, token: impl Into<String>) -> Builder {
         let config =
             ClientConfig { token: token.into(), views: Vec::new(), start: Start::Now, window: None, seed: 0 };
-        Builder { url: url.into(), config, read_buffer_bytes: READ_BUFFER_BYTES }
+        Builder { url: url.into(), ca: None, config, read_buffer_bytes: READ_BUFFER_BYTES }
     }
 
     /// Carries out a command: `ticket` is `None` for create; `command` is the same JSON object as over
@@ -110,15 +113,23 @@ impl Builder {
         self
     }
 
+    /// Under TLS, trusts the authorities in this file (PEM) and no others; the system's where not said.
+    #[must_use]
+    pub fn ca(mut self, path: impl Into<PathBuf>) -> Self {
+        self.ca = Some(path.into());
+        self
+    }
+
     /// Starts the client on the current tokio runtime. It connects, and connects again, by itself.
     ///
     /// # Errors
-    /// Where the address is none.
+    /// Where the address is none, or it asks for TLS and there is nobody to trust.
     ///
     /// # Panics
     /// Outside a tokio runtime.
     pub fn connect(mut self) -> Result<(Client, Items), EndpointError> {
-        let endpoint = self.url.parse()?;
+        let endpoint: Endpoint = self.url.parse()?;
+        let endpoint = endpoint.trusting(self.ca.as_deref())?;
         if self.config.seed == 0 {
             // Without randomness from the system, clients only come back closer together.
             self.config.seed = getrandom::u64().unwrap_or(1);

@@ -31,10 +31,12 @@ mod driver;
 mod endpoint;
 mod item;
 mod link;
+mod tls;
 
 pub use client::{Builder, Client, Items};
 pub use command::{CommandFailure, Problem};
 pub use endpoint::{Endpoint, EndpointError};
 pub use item::{Event, Item};
+pub use tls::{Trust, TrustError};
 pub use waggle_core::id::{Cursor, Epoch, Offset};
 pub use waggle_core::push::{EventMessage, Loss, LossReason, ResyncReason, View};

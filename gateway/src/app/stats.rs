@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::ledger::{BATCH_SIZE_BOUNDS, Ledger, LedgerStats};
 use crate::observe::{METRICS, Metric, MetricKind, Metrics, Value};
 use crate::push::{PushEngine, PushStats};
+use crate::tls::Tls;
 
 const fn metric(name: &'static str, kind: MetricKind, help: &'static str) -> Metric {
     Metric { name, kind, labels: &[], help }
@@ -40,6 +41,17 @@ static LEDGER_IN_FLIGHT: Metric =
     metric("waggle_ledger_in_flight", MetricKind::Gauge, "Commands admitted and not yet answered");
 static LEDGER_BATCH: Metric =
     metric("waggle_ledger_batch_commands", MetricKind::Histogram, "Commands per transaction");
+
+static TLS_NOT_AFTER: Metric = metric(
+    "waggle_tls_certificate_not_after_seconds",
+    MetricKind::Gauge,
+    "When the certificate that is served ends, in seconds since 1970; only under TLS",
+);
+static TLS_FAILURES: Metric = metric(
+    "waggle_tls_reload_failures",
+    MetricKind::Counter,
+    "New certificates that could not be taken; only under TLS",
+);
 
 /// A count of the push engine, and where it is.
 type PushCount = (Metric, fn(&PushStats) -> u64);
@@ -99,7 +111,13 @@ static PUSH: [PushCount; 15] = [
 ];
 
 /// Adds what the parts count.
-pub(super) fn add_to(metrics: &Metrics, ledger: &Ledger, push: &Arc<PushEngine>) {
+pub(super) fn add_to(metrics: &Metrics, ledger: &Ledger, push: &Arc<PushEngine>, tls: Option<&Tls>) {
+    if let Some(tls) = tls {
+        let of = tls.clone();
+        metrics.add(&TLS_NOT_AFTER, move || Value::Number(of.not_after_s()));
+        let of = tls.clone();
+        metrics.add(&TLS_FAILURES, move || Value::Number(of.failures()));
+    }
     for (metric, count) in &PUSH {
         let push = Arc::clone(push);
         metrics.add(metric, move || Value::Number(count(&push.stats())));
@@ -130,7 +148,7 @@ pub fn all_metrics() -> Vec<&'static Metric> {
     let mut all: Vec<&Metric> = METRICS.to_vec();
     all.extend(LEDGER.iter().map(|(metric, _)| metric));
     all.extend(PUSH.iter().map(|(metric, _)| metric));
-    all.extend([&LEDGER_COMMIT_US, &LEDGER_IN_FLIGHT, &LEDGER_BATCH]);
+    all.extend([&LEDGER_COMMIT_US, &LEDGER_IN_FLIGHT, &LEDGER_BATCH, &TLS_NOT_AFTER, &TLS_FAILURES]);
     all
 }
 

@@ -123,7 +123,9 @@ fn write(file: &Path, demo: &Demo) -> anyhow::Result<()> {
 
 /// What to type next.
 pub(super) fn guide(app: &App, demo: &Demo) -> String {
-    let (api, push) = (app.api_addr(), app.push_addr());
+    let secure = if app.config().tls.certificate.is_some() { "s" } else { "" };
+    let api = format!("http{secure}://{}", app.api_addr());
+    let push = format!("ws{secure}://{}/v1/push", app.push_addr());
     let token = |index: usize| demo.agents.get(index).map_or("", |agent| agent.token.as_str());
     let (ana, ben) = (token(0), token(1));
     let wagglectl = wagglectl(std::env::current_exe().ok(), std::env::current_dir().ok());
@@ -132,27 +134,27 @@ pub(super) fn guide(app: &App, demo: &Demo) -> String {
         r#"
 Waggle is ready.
 
-  API    http://{api}
-  Push   ws://{push}/v1/push
+  API    {api}
+  Push   {push}
   Data   {data}
 
 Tenant "{tenant}" has the queues support and billing, and the agents ana and ben.
 
 1. In a second terminal, watch as ana:
 
-     {wagglectl} watch --push ws://{push}/v1/push --token {ana}
+     {wagglectl} watch --push {push} --token {ana}
 
 2. In a third terminal, write as a customer would; it appears in the second at once:
 
-     printf 'My card is lost\n' | {wagglectl} feed --api http://{api} --token {ben}
+     printf 'My card is lost\n' | {wagglectl} feed --api {api} --token {ben}
 
    or a whole file of messages:
 
-     {wagglectl} feed --api http://{api} --token {ben} --csv FILE --column text
+     {wagglectl} feed --api {api} --token {ben} --csv FILE --column text
 
 3. Or without wagglectl:
 
-     curl -s http://{api}/v1/tickets \
+     curl -s {api}/v1/tickets \
        -H 'Authorization: Bearer {ben}' \
        -H 'Content-Type: application/json' \
        -d '{{"type":"create","queue":{queue},"subject":"Lost card","requester":"kim@example.com","text":"My card is lost"}}'

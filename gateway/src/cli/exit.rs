@@ -57,6 +57,7 @@ fn code(error: &anyhow::Error) -> Exit {
                 StartError::Store { source, .. } => of_store(source),
                 StartError::Listen { .. }
                 | StartError::Push(PushError::Tcp { .. } | PushError::Unix { .. }) => Exit::Listen,
+                StartError::Tls(_) => Exit::Usage,
                 StartError::Push(_) | StartError::Accel(_) | StartError::Random(_) => Exit::Failed,
             };
         }

@@ -27,7 +27,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run a gateway.
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// Make and list tenants, queues, agents and tokens; works beside a running gateway.
     Admin(admin::AdminArgs),
     /// Acceleration by eBPF.
@@ -73,7 +73,7 @@ struct OutputArg {
 /// Runs the command line to its end.
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(*args),
         Command::Admin(args) => admin::run(args),
         Command::Accel(AccelCommand::Status { data, output }) => accel::status(&data.data_dir, output.output),
         Command::Config { output } => print_reference(output.output),

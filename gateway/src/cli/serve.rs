@@ -57,6 +57,12 @@ pub(super) struct ServeArgs {
     /// What is logged.
     #[arg(long, value_name = "FILTER")]
     log_level: Option<String>,
+    /// A certificate chain (PEM) to serve TLS with.
+    #[arg(long, value_name = "PATH", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// The certificate's private key (PEM).
+    #[arg(long, value_name = "PATH", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
     /// Whether to use eBPF.
     #[arg(long, value_enum, value_name = "MODE")]
     accel: Option<Mode>,
@@ -86,6 +92,10 @@ impl ServeArgs {
         put(&mut flags, "heartbeat_ms", &self.heartbeat_ms);
         put(&mut flags, "drain_after_ms", &self.drain_after_ms);
         put(&mut flags, "drain_spread_ms", &self.drain_spread_ms);
+        let mut tls = Map::new();
+        put(&mut tls, "certificate", &self.tls_certificate);
+        put(&mut tls, "key", &self.tls_key);
+        flags.insert("tls".to_owned(), tls.into());
         let mut log = Map::new();
         put(&mut log, "format", &self.log_format);
         put(&mut log, "level", &self.log_level);
@@ -124,11 +134,16 @@ async fn serve(config: Config, with_demo: bool, output: Output) -> anyhow::Resul
         (Output::Human, Some(demo)) => print(&demo::guide(&app, demo))?,
         (Output::Human, None) => {}
     }
-    let first = signals.next().await;
+    let first = loop {
+        match signals.next().await {
+            SIGHUP => app.reload(),
+            end => break end,
+        }
+    };
     tracing::info!(signal = first, "stopping; a second signal stops at once");
     tokio::select! {
         () = app.stop() => Ok(()),
-        second = signals.next() => {
+        second = signals.next_end() => {
             tracing::warn!(signal = second, "stopped at once");
             std::process::exit(i32::from(Exit::Interrupted as u8))
         }
@@ -144,6 +159,7 @@ fn ready_line(app: &App, demo: Option<&Demo>) -> Value {
         "api": app.api_addr(),
         "push": app.push_addr(),
         "push_unix": config.push_unix,
+        "tls": config.tls.certificate.is_some(),
         "data_dir": config.data_dir,
         "accel": app.accel().status().lowest_rung(),
     });
@@ -153,21 +169,40 @@ fn ready_line(app: &App, demo: Option<&Demo>) -> Value {
     line
 }
 
+/// The signal that asks for a reload.
+const SIGHUP: &str = "SIGHUP";
+
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
     fn new() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
     }
 
     async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            _ = self.hang_up.recv() => SIGHUP,
+        }
+    }
+
+    /// The next one that is to end the gateway.
+    async fn next_end(&mut self) -> &'static str {
+        loop {
+            let next = self.next().await;
+            if next != SIGHUP {
+                return next;
+            }
         }
     }
 }

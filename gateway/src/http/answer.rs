@@ -1,18 +1,67 @@
 //! Answers.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::Full;
-use hyper::body::Body;
+use hyper::body::{Body, Frame, SizeHint};
 use serde::Serialize;
 use waggle_core::id::Version;
 use waggle_core::json::push_number;
 
+use super::sse::Events;
 use crate::problem::Problem;
 
-/// Every answer: its body is one piece.
-pub type Response = http::Response<Full<Bytes>>;
+/// Every answer.
+pub type Response = http::Response<AnswerBody>;
+
+/// An answer's body.
+#[derive(Debug)]
+pub enum AnswerBody {
+    /// One piece.
+    Whole(Full<Bytes>),
+    /// Events as they happen.
+    Events(Box<Events>),
+}
+
+impl Default for AnswerBody {
+    fn default() -> Self {
+        Self::Whole(Full::default())
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Self::Whole(body) => Pin::new(body).poll_frame(cx),
+            Self::Events(events) => events.poll_piece(cx).map(|piece| piece.map(Ok)),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(body) => body.is_end_stream(),
+            Self::Events(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => body.size_hint(),
+            Self::Events(_) => SizeHint::default(),
+        }
+    }
+}
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -35,12 +84,17 @@ pub(super) fn value(value: &impl Serialize) -> Result<Response, Problem> {
 
 /// An answer of another type.
 pub(super) fn with_type(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Response {
-    let mut response = Response::new(Full::new(body));
+    let mut response = Response::new(AnswerBody::Whole(Full::new(body)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);
-    headers.insert(CACHE_CONTROL, NO_STORE);
+    no_store(headers);
     response
+}
+
+/// Answers are of the moment.
+pub(super) fn no_store(headers: &mut HeaderMap) {
+    headers.insert(CACHE_CONTROL, NO_STORE);
 }
 
 /// An answer that says what is wrong.
@@ -79,5 +133,5 @@ pub(super) fn without_body(response: Response) -> Response {
     if let Some(bytes) = body.size_hint().exact() {
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
     }
-    Response::from_parts(parts, Full::new(Bytes::new()))
+    Response::from_parts(parts, AnswerBody::default())
 }

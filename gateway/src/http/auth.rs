@@ -11,14 +11,19 @@ use crate::problem::Problem;
 
 /// The principal behind `Authorization: Bearer wgl_…`.
 pub(super) fn principal(directory: &Directory, headers: &HeaderMap) -> Result<Principal, Problem> {
+    let token = token(headers)?;
+    directory.authenticate(token, now()).map_err(|error| Problem::new("unauthorized", error.to_string()))
+}
+
+/// The token in `Authorization: Bearer wgl_…`, whether or not it is good.
+pub(super) fn token(headers: &HeaderMap) -> Result<&str, Problem> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(Problem::new("unauthorized", "give one header `Authorization: Bearer wgl_…`"));
     };
-    let token = value.to_str().ok().and_then(bearer).ok_or_else(|| {
+    value.to_str().ok().and_then(bearer).ok_or_else(|| {
         Problem::new("unauthorized", "the Authorization header is not of the form `Bearer wgl_…`")
-    })?;
-    directory.authenticate(token, now()).map_err(|error| Problem::new("unauthorized", error.to_string()))
+    })
 }
 
 /// Wall-clock time; 0 on a machine whose clock is before 1970.

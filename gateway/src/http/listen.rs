@@ -9,15 +9,20 @@ use std::time::Duration;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use waggle_core::limits::{
-    HTTP_BUFFER_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEADER_MS_MAX, HTTP_HEADERS_MAX,
+    HTTP_BUFFER_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEADER_MS_MAX, HTTP_HEADERS_MAX, TLS_HANDSHAKE_MS_MAX,
 };
 
 use super::Api;
 use crate::problem::Problem;
+use crate::tls::Tls;
 
 /// How long accepting rests when the system has no descriptors left.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
@@ -40,20 +45,25 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves `api` on a socket that listens already.
+    /// Serves `api` on a socket that listens already, under TLS where there is some.
     ///
     /// # Errors
     /// Where the socket has no address.
-    pub fn start(listener: TcpListener, api: Arc<Api>) -> io::Result<Self> {
-        Self::start_with_places(listener, api, HTTP_CONNECTIONS_MAX)
+    pub fn start(listener: TcpListener, api: Arc<Api>, tls: Option<Tls>) -> io::Result<Self> {
+        Self::start_with_places(listener, api, tls, HTTP_CONNECTIONS_MAX)
     }
 
-    pub(super) fn start_with_places(listener: TcpListener, api: Arc<Api>, places: u32) -> io::Result<Self> {
+    pub(super) fn start_with_places(
+        listener: TcpListener,
+        api: Arc<Api>,
+        tls: Option<Tls>,
+        places: u32,
+    ) -> io::Result<Self> {
         let addr = listener.local_addr()?;
         let stage = watch::Sender::new(Stage::Serving);
         // 32 bits fit the machines that Waggle runs on.
         let places = Arc::new(Semaphore::new(places as usize));
-        let accepting = tokio::spawn(accept(listener, api, Arc::clone(&places), stage.subscribe()));
+        let accepting = tokio::spawn(accept(listener, api, tls, Arc::clone(&places), stage.subscribe()));
         Ok(Self { addr, stage, places, accepting })
     }
 
@@ -83,6 +93,7 @@ impl Server {
 async fn accept(
     listener: TcpListener,
     api: Arc<Api>,
+    tls: Option<Tls>,
     places: Arc<Semaphore>,
     mut stage: watch::Receiver<Stage>,
 ) {
@@ -101,23 +112,47 @@ async fn accept(
         };
         match Arc::clone(&places).try_acquire_owned() {
             Ok(place) => {
-                tokio::spawn(serve(stream, remote, Arc::clone(&api), place, stage.clone()));
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, %remote, "TCP_NODELAY could not be set");
+                }
+                let (api, stage) = (Arc::clone(&api), stage.clone());
+                match &tls {
+                    None => drop(tokio::spawn(serve(stream, remote, api, place, stage))),
+                    Some(tls) => {
+                        drop(tokio::spawn(serve_tls(stream, tls.config(), remote, api, place, stage)))
+                    }
+                }
             }
+            // Under TLS there is nobody yet to say it to.
+            Err(_) if tls.is_some() => api.metrics.connection_refused(),
             Err(_) => refuse(&stream, &api),
         }
     }
 }
 
-async fn serve(
+async fn serve_tls(
     stream: TcpStream,
+    config: Arc<ServerConfig>,
+    remote: SocketAddr,
+    api: Arc<Api>,
+    place: OwnedSemaphorePermit,
+    stage: watch::Receiver<Stage>,
+) {
+    let handshake = TlsAcceptor::from(config).accept(stream);
+    match timeout(Duration::from_millis(TLS_HANDSHAKE_MS_MAX), handshake).await {
+        Ok(Ok(stream)) => serve(stream, remote, api, place, stage).await,
+        Ok(Err(error)) => tracing::debug!(%error, %remote, "a TLS handshake failed"),
+        Err(_) => tracing::debug!(%remote, "a TLS handshake took too long"),
+    }
+}
+
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     remote: SocketAddr,
     api: Arc<Api>,
     place: OwnedSemaphorePermit,
     mut stage: watch::Receiver<Stage>,
 ) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, %remote, "TCP_NODELAY could not be set");
-    }
     api.metrics.connection_opened();
     let metrics = Arc::clone(&api.metrics);
     let service = service_fn(move |request| {

@@ -16,6 +16,7 @@ mod push_port;
 mod query;
 mod request_id;
 mod route;
+mod sse;
 mod tickets;
 mod upgrade;
 
@@ -43,13 +44,14 @@ use crate::directory::Directory;
 use crate::ledger::{Ledger, Outcome, Submission, SubmitError};
 use crate::observe::{Metrics, RouteClass};
 use crate::problem::Problem;
+use crate::push::Handover;
 use crate::store::Store;
 use request_id::{RequestId, RequestIds};
 use route::Route;
 
 /// Takes over a connection whose WebSocket handshake is done: the socket (non-blocking), what was read
 /// beyond the handshake, and who is at the other end.
-pub type PushAdopter = Arc<dyn Fn(std::net::TcpStream, Bytes, SocketAddr) + Send + Sync>;
+pub type PushAdopter = Arc<dyn Fn(Handover) + Send + Sync>;
 
 /// What the API needs of the ledger.
 #[async_trait]
@@ -163,6 +165,7 @@ impl Api {
                 commands::submit(self, &parts, body, None).await.map_err(Refused::from)
             }
             (Route::Push, &Method::GET) => upgrade::push(self, &mut parts, remote),
+            (Route::PushEvents, &Method::GET) => sse::stream(self, &parts, remote),
             (_, &Method::GET | &Method::HEAD) => match Box::pin(self.read(route, &parts)).await {
                 Some(outcome) => outcome.map_err(Refused::from),
                 None => Err(Refused::method(&parts.method, route)),
@@ -187,7 +190,7 @@ impl Api {
             Route::Healthz => Ok(health::alive()),
             Route::Readyz => health::ready(self).await,
             Route::Metrics => health::metrics(self),
-            Route::Commands(_) | Route::Push => return None,
+            Route::Commands(_) | Route::Push | Route::PushEvents => return None,
         })
     }
 }

@@ -21,6 +21,7 @@ pub(super) enum Route {
     Presence,
     Push,
     PushSessions,
+    PushEvents,
     Healthz,
     Readyz,
     Metrics,
@@ -32,6 +33,7 @@ impl Route {
         match path {
             "/v1/tickets" => return Ok(Self::Tickets),
             PUSH => return Ok(Self::Push),
+            "/v1/push/events" => return Ok(Self::PushEvents),
             "/v1/push/sessions" => return Ok(Self::PushSessions),
             "/v1/me" => return Ok(Self::Me),
             "/v1/queues" => return Ok(Self::Queues),
@@ -59,7 +61,7 @@ impl Route {
         match self {
             Self::Tickets => "GET, HEAD, POST",
             Self::Commands(_) => "POST",
-            Self::Push => "GET",
+            Self::Push | Self::PushEvents => "GET",
             _ => "GET, HEAD",
         }
     }
@@ -69,7 +71,7 @@ impl Route {
         match self {
             Self::Commands(_) => RouteClass::Command,
             Self::Tickets if method == Method::POST => RouteClass::Create,
-            Self::Push => RouteClass::Push,
+            Self::Push | Self::PushEvents => RouteClass::Push,
             Self::Healthz | Self::Readyz | Self::Metrics => RouteClass::Ops,
             _ => RouteClass::Read,
         }

@@ -1,9 +1,11 @@
 //! WebSocket handshakes on the API's port (RFC 6455 section 4.2): answered here, then the socket is
 //! handed to the push engine.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{
     CONNECTION, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -13,12 +15,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use waggle_core::push::SUBPROTOCOL;
 
 use super::answer::Response;
 use super::{Api, Phase, PushAdopter, Refused};
 use crate::problem::Problem;
+use crate::push::{Handover, HandoverStream, Via};
 
 /// 16 bytes in base64.
 const KEY_CHARS: usize = 24;
@@ -29,9 +33,7 @@ pub(super) fn push(api: &Arc<Api>, parts: &mut Parts, remote: SocketAddr) -> Res
         return Err(Problem::new("stopping", "the gateway takes no new push connections").into());
     }
     let accept = check(&parts.headers)?;
-    api.push.check_origin(&parts.headers).map_err(|detail| Problem::new("forbidden", detail))?;
-    let remote = SocketAddr::new(api.push.address(remote.ip(), &parts.headers), remote.port());
-    api.push.check_room(remote.ip()).map_err(full)?;
+    let remote = SocketAddr::new(admit(api, &parts.headers, remote)?, remote.port());
     let Some(on_upgrade) = parts.extensions.remove::<OnUpgrade>() else {
         return Err(upgrade_required("the connection cannot be upgraded"));
     };
@@ -52,18 +54,35 @@ pub(super) fn push(api: &Arc<Api>, parts: &mut Parts, remote: SocketAddr) -> Res
     Ok(response)
 }
 
+/// Whether a client may have a push connection now; the address that it counts as.
+pub(super) fn admit(api: &Api, headers: &HeaderMap, remote: SocketAddr) -> Result<IpAddr, Refused> {
+    api.push.check_origin(headers).map_err(|detail| Problem::new("forbidden", detail))?;
+    let address = api.push.address(remote.ip(), headers);
+    api.push.check_room(address).map_err(full)?;
+    Ok(address)
+}
+
 fn hand_over(upgraded: Upgraded, remote: SocketAddr, adopt: &PushAdopter) {
-    let parts = match upgraded.downcast::<TokioIo<TcpStream>>() {
+    let (stream, leftover) = match taken_apart(upgraded) {
         Ok(parts) => parts,
-        Err(_) => {
-            tracing::error!(%remote, "an upgraded connection is no TCP stream");
+        Err(error) => {
+            tracing::warn!(%error, %remote, "a push connection could not be handed over");
             return;
         }
     };
-    match parts.io.into_inner().into_std() {
-        Ok(stream) => adopt(stream, parts.read_buf, remote),
-        Err(error) => tracing::warn!(%error, %remote, "a push connection could not be handed over"),
-    }
+    adopt(Handover { stream, leftover, remote: remote.ip(), via: Via::Api });
+}
+
+/// The socket below an upgraded connection, and what was read behind its handshake.
+fn taken_apart(upgraded: Upgraded) -> io::Result<(HandoverStream, Bytes)> {
+    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => return Ok((HandoverStream::Tcp(parts.io.into_inner().into_std()?), parts.read_buf)),
+        Err(upgraded) => upgraded,
+    };
+    let unknown = |_| io::Error::other("an upgraded connection is neither TCP nor TLS");
+    let parts = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>().map_err(unknown)?;
+    let (stream, connection) = parts.io.into_inner().into_inner();
+    Ok((HandoverStream::Tls(stream.into_std()?, Box::new(connection)), parts.read_buf))
 }
 
 /// Checks the handshake; gives the value of `Sec-WebSocket-Accept`.

@@ -13,11 +13,12 @@ use waggle_core::limits::{CLIENT_MESSAGE_BYTES_MAX, CLOSE_MS_MAX};
 use waggle_core::push::CloseCode;
 
 use super::handshake::shake_hands;
-use super::link::{Link, Socket};
+use super::link::Link;
 use super::outbox::Overflow;
 use super::peer::Peer;
 use super::reader::Reader;
 use super::shard::{Key, Shard};
+use super::socket::Socket;
 
 /// Where a connection comes from.
 pub(super) enum Origin {

@@ -22,6 +22,7 @@ use super::port::{Access, Log};
 use super::run;
 use super::shard::{Parts, Shard};
 use super::stats::PushStats;
+use crate::tls::Tls;
 
 /// How the engine is to be. The number of shards is the hub's.
 #[derive(Clone)]
@@ -42,6 +43,8 @@ pub struct PushConfig {
     pub limits: PushLimits,
     /// Who may connect from where.
     pub rules: PeerRules,
+    /// What the TCP address is served with, where it is not plain.
+    pub tls: Option<Tls>,
     /// Called with each new socket on a shard's thread; must not block.
     pub on_accept: Option<AcceptHook>,
 }
@@ -59,6 +62,7 @@ impl PushConfig {
             messages_per_second: MESSAGES_PER_SECOND_MAX,
             limits: PushLimits::default(),
             rules: PeerRules::default(),
+            tls: None,
             on_accept: None,
         }
     }
@@ -132,6 +136,7 @@ impl PushEngine {
             access,
             admission: Admission::new(config.limits),
             rules: Arc::new(config.rules),
+            tls: config.tls,
         };
         let engine = Self {
             hub,

@@ -1,16 +1,19 @@
 //! The way into the shards, from the ledger's writer and from everything else.
 
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
+use rustls::ServerConnection;
 use tokio::sync::{Notify, mpsc, oneshot};
 use waggle_core::id::{AgentId, Offset, TenantId};
 use waggle_core::limits::{SHARD_BATCHES_MAX, SHARD_NEWS_MAX, SHARD_ORDERS_MAX, SHARDS_MAX};
 
+use super::peer::Via;
 use super::report::{SessionList, SessionOrder};
 use super::signals::News;
 use super::stats::{PushStats, ShardStats};
@@ -56,11 +59,35 @@ pub(super) struct Lost {
     pub(super) happened: Notify,
 }
 
+/// A connection whose WebSocket handshake was done outside the engine.
+#[derive(Debug)]
+pub struct Handover {
+    /// Its socket.
+    pub stream: HandoverStream,
+    /// What was read behind the handshake.
+    pub leftover: Bytes,
+    /// Its client's address.
+    pub remote: IpAddr,
+    /// The way that it came.
+    pub via: Via,
+}
+
+/// The socket of a [`Handover`].
+#[derive(Debug)]
+pub enum HandoverStream {
+    /// Plain.
+    Tcp(TcpStream),
+    /// Under TLS whose handshake is done.
+    Tls(TcpStream, Box<ServerConnection>),
+    /// From within this process.
+    Local(UnixStream),
+}
+
 /// What a shard is told to do.
 #[derive(Debug)]
 pub(super) enum Order {
     /// Serve a connection whose handshake has been done elsewhere.
-    Adopt { stream: TcpStream, leftover: Bytes, remote: IpAddr },
+    Adopt(Handover),
     /// Say which of the tenant's agents are there.
     Presence { tenant: TenantId, answer: oneshot::Sender<Vec<AgentId>> },
     /// Tell of a tenant's sessions.
@@ -92,12 +119,13 @@ impl PushHub {
         self.shared.inlets.len()
     }
 
-    /// Hands a connection over whose WebSocket handshake is done, with what was read beyond the handshake.
-    /// Where no shard has room, or the engine has stopped, the connection is dropped.
-    pub fn adopt(&self, stream: TcpStream, leftover: Bytes, remote: SocketAddr) {
+    /// Hands a connection over whose WebSocket handshake is done. Where no shard has room, or the engine has
+    /// stopped, the connection is dropped.
+    pub fn adopt(&self, handover: Handover) {
         let shards = self.shards();
         let first = self.shared.next.fetch_add(1, Ordering::Relaxed);
-        let mut order = Order::Adopt { stream, leftover, remote: remote.ip() };
+        let remote = handover.remote;
+        let mut order = Order::Adopt(handover);
         for turn in 0..shards {
             let Some(inlet) = self.shared.inlets.get((first.wrapping_add(turn)) % shards) else { break };
             match inlet.orders.try_send(order) {

@@ -3,30 +3,19 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use rustix::net::SendFlags;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use waggle_core::limits::{HANDSHAKE_BYTES_MAX, WRITE_SLICES_MAX};
 use waggle_core::push::SignalKey;
 
 use super::admission::Place;
 use super::outbox::{Outbox, Overflow};
 use super::peer::{Peer, Via};
-
-/// A connected socket.
-#[derive(Debug)]
-pub(super) enum Socket {
-    /// From the TCP listener, or the API's.
-    Tcp(TcpStream),
-    /// From the Unix socket.
-    Unix(UnixStream),
-}
+use super::socket::Socket;
 
 /// A connection. All bytes for its socket go through here, so frames never mix: they are written at once
 /// where nothing waits, or else behind what waits.
@@ -70,9 +59,7 @@ impl Link {
 
     /// Whether the gateway itself encrypts it.
     pub(super) fn is_tls(&self) -> bool {
-        match self.socket {
-            Socket::Tcp(_) | Socket::Unix(_) => false,
-        }
+        self.socket.is_tls()
     }
 
     /// The address at the other end: the client's, or its proxy's; none of the Unix socket.
@@ -114,7 +101,8 @@ impl Link {
             return outbox.push_event(frame.clone());
         }
         match self.socket.try_write(frame) {
-            Ok(written) if written == frame.len() => return Ok(()),
+            Ok(written) if written == frame.len() && !self.socket.holds_back() => return Ok(()),
+            Ok(written) if written == frame.len() => {}
             Ok(written) => outbox.push_event(frame.slice(written..))?,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => outbox.push_event(frame.clone())?,
             Err(_) => self.state.set(State::Broken),
@@ -177,7 +165,8 @@ impl Link {
     /// Writes to a socket that nothing waits for; returns false where it does not take anything now.
     fn write_lossy(&self, outbox: &mut Outbox, frame: &Bytes) -> bool {
         match self.socket.try_write(frame) {
-            Ok(written) if written == frame.len() => return true,
+            Ok(written) if written == frame.len() && !self.socket.holds_back() => return true,
+            Ok(written) if written == frame.len() => true,
             // The outbox is empty, so there is room.
             Ok(written) => outbox.push_control(frame.slice(written..)).is_ok(),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -225,11 +214,14 @@ impl Link {
 
     /// Whether frames wait for the socket.
     fn waits(&self) -> bool {
-        self.outbox.borrow().waits()
+        self.outbox.borrow().waits() || self.socket.holds_back()
     }
 
     fn write_waiting(&self) {
         let mut outbox = self.outbox.borrow_mut();
+        if self.socket.try_flush().is_err() {
+            self.state.set(State::Broken);
+        }
         while outbox.waits() && !self.is_broken() {
             let mut slices = [io::IoSlice::new(&[]); WRITE_SLICES_MAX];
             let count = outbox.fill(&mut slices);
@@ -267,8 +259,7 @@ impl Link {
 
     /// Tells the peer that nothing more will come.
     pub(super) fn shut_down_write(&self) {
-        // Where this fails the connection is gone, which reading shows.
-        let _ = socket2::SockRef::from(&self.socket).shutdown(std::net::Shutdown::Write);
+        self.socket.shut_down_write();
     }
 
     /// Reads whatever comes, for nobody. Ready at the end of the stream.
@@ -284,73 +275,22 @@ impl Link {
 
     /// Ready when there is something to read, or the socket has failed.
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.socket.has_read_ahead() {
+            return Poll::Ready(());
+        }
         self.socket.poll_read_ready(cx).map(drop)
     }
 
     /// Reads what is there, as much as fits. 0 is the end of the stream.
     pub(super) fn poll_read_some(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.socket.poll_read_ready(cx))?;
+            if !self.socket.has_read_ahead() {
+                ready!(self.socket.poll_read_ready(cx))?;
+            }
             match self.socket.try_read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 outcome => return Poll::Ready(outcome),
             }
-        }
-    }
-}
-
-impl AsFd for Socket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(stream) => stream.as_fd(),
-            Self::Unix(stream) => stream.as_fd(),
-        }
-    }
-}
-
-impl Socket {
-    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut partial = None;
-        // A buffer that was not filled has taken all there was: saying so spares the next call, which
-        // would find nothing. (tokio does the same in `poll_read`, but not in `try_read`.)
-        let read = || match rustix::io::read(self.as_fd(), &mut *buffer)? {
-            read if (1..buffer.len()).contains(&read) => {
-                partial = Some(read);
-                Err(io::ErrorKind::WouldBlock.into())
-            }
-            read => Ok(read),
-        };
-        let outcome = match self {
-            Self::Tcp(stream) => stream.try_io(Interest::READABLE, read),
-            Self::Unix(stream) => stream.try_io(Interest::READABLE, read),
-        };
-        partial.map_or(outcome, Ok)
-    }
-
-    /// Writes without asking tokio first, which knows nothing better than the socket itself. Where this
-    /// would block, tokio learns it from the next [`Socket::try_write_vectored`].
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(rustix::net::send(self.as_fd(), bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
-    }
-
-    fn try_write_vectored(&self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_write_vectored(slices),
-            Self::Unix(stream) => stream.try_write_vectored(slices),
-        }
-    }
-
-    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(stream) => stream.poll_read_ready(cx),
-            Self::Unix(stream) => stream.poll_read_ready(cx),
-        }
-    }
-
-    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(stream) => stream.poll_write_ready(cx),
-            Self::Unix(stream) => stream.poll_write_ready(cx),
         }
     }
 }

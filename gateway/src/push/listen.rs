@@ -1,7 +1,7 @@
 //! Listening sockets, and the loops that accept from them.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
@@ -9,15 +9,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use socket2::{Domain, Protocol, Type};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use waggle_core::limits::{ACCEPTS_PER_TURN_MAX, HANDSHAKES_MAX};
 
 use super::connection::{self, Origin, Underway};
-use super::link::Socket;
+use super::hub::{Handover, HandoverStream};
 use super::peer::{Peer, Via};
 use super::shard::Shard;
+use super::socket::Socket;
 
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: i32 = 4_096;
@@ -95,7 +95,10 @@ pub(super) async fn accept_tcp(shard: Rc<Shard>, listener: TcpListener, hook: Op
                 let _ = stream.set_nodelay(true);
                 let peer = Peer { via: Via::Tcp, address: Some(remote.ip()) };
                 let origin = Origin::Accepted(Underway::begin(&shard));
-                serve(&shard, Socket::Tcp(stream), peer, origin, hook.as_ref());
+                match shard.secure(stream) {
+                    Ok(socket) => serve(&shard, socket, peer, origin, hook.as_ref()),
+                    Err(error) => tracing::error!(%error, "TLS cannot be served"),
+                }
             }
             Err(error) => pause_after(&error).await,
         }
@@ -121,20 +124,27 @@ pub(super) async fn accept_unix(shard: Rc<Shard>, listener: UnixListener, hook: 
 }
 
 /// Takes over a connection whose handshake has been done elsewhere.
-pub(super) fn adopt(
-    shard: &Rc<Shard>,
-    stream: std::net::TcpStream,
-    leftover: Bytes,
-    remote: IpAddr,
-    hook: Option<&AcceptHook>,
-) -> io::Result<()> {
+pub(super) fn adopt(shard: &Rc<Shard>, handover: Handover, hook: Option<&AcceptHook>) -> io::Result<()> {
+    let Handover { stream, leftover, remote, via } = handover;
+    let socket = match stream {
+        HandoverStream::Tcp(stream) => Socket::Tcp(from_std(stream)?),
+        HandoverStream::Tls(stream, connection) => Socket::tls(from_std(stream)?, *connection),
+        HandoverStream::Local(stream) => {
+            stream.set_nonblocking(true)?;
+            Socket::Unix(UnixStream::from_std(stream)?)
+        }
+    };
+    let peer = Peer { via, address: Some(remote) };
+    serve(shard, socket, peer, Origin::Upgraded(leftover), hook.filter(|_| via != Via::Sse));
+    Ok(())
+}
+
+fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
     stream.set_nonblocking(true)?;
     let stream = TcpStream::from_std(stream)?;
     // A socket that does not take it is gone already.
     let _ = stream.set_nodelay(true);
-    let peer = Peer { via: Via::Api, address: Some(remote) };
-    serve(shard, Socket::Tcp(stream), peer, Origin::Upgraded(leftover), hook);
-    Ok(())
+    Ok(stream)
 }
 
 fn serve(shard: &Rc<Shard>, socket: Socket, peer: Peer, origin: Origin, hook: Option<&AcceptHook>) {

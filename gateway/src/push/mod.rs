@@ -25,12 +25,13 @@ mod run;
 mod shard;
 mod signals;
 mod slot_set;
+mod socket;
 mod stats;
 mod timers;
 
 pub use admission::{PushLimits, PushRefusal};
 pub use engine::{PushConfig, PushEngine, PushError};
-pub use hub::PushHub;
+pub use hub::{Handover, HandoverStream, PushHub};
 pub use listen::AcceptHook;
 pub use peer::{PeerRules, TrustedProxy, TrustedProxyError, Via};
 pub use port::{Access, Log};

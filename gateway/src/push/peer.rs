@@ -17,6 +17,8 @@ pub enum Via {
     Unix,
     /// The API's address.
     Api,
+    /// The API's address, as Server-Sent Events.
+    Sse,
 }
 
 /// The other end of a connection.

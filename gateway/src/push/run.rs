@@ -49,8 +49,8 @@ pub(super) async fn run(
             }
             () = outlet.lost.happened.notified() => shard.lose(outlet.lost.take()),
             Some(order) = outlet.orders.recv() => match order {
-                Order::Adopt { stream, leftover, remote } => {
-                    if let Err(error) = listen::adopt(&shard, stream, leftover, remote, hook.as_ref()) {
+                Order::Adopt(handover) => {
+                    if let Err(error) = listen::adopt(&shard, handover, hook.as_ref()) {
                         tracing::warn!(%error, "an upgraded connection could not be taken over");
                     }
                 }

@@ -7,8 +7,10 @@ use std::sync::atomic::AtomicU32;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
+use rustls::ServerConnection;
 use slab::Slab;
 use smallvec::SmallVec;
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 use waggle_core::id::{Offset, SessionId, TenantId};
 use waggle_core::json::JsonText;
@@ -33,10 +35,12 @@ use super::peer::PeerRules;
 use super::port::{Access, Log};
 use super::reader::Scratch;
 use super::signals::{Chores, Live};
+use super::socket::Socket;
 use super::stats::ShardStats;
 use super::timers::Timers;
 use crate::directory::Principal;
 use crate::problem::Problem;
+use crate::tls::Tls;
 
 /// What all shards of an engine have in common.
 #[derive(Clone)]
@@ -47,6 +51,7 @@ pub(super) struct Parts {
     pub(super) access: Arc<dyn Access>,
     pub(super) admission: Arc<Admission>,
     pub(super) rules: Arc<PeerRules>,
+    pub(super) tls: Option<Tls>,
 }
 
 /// One shard. Only its own thread touches it; nothing in it is borrowed over an await.
@@ -64,6 +69,7 @@ pub(super) struct Shard {
     pub(super) chores: Chores,
     pub(super) admission: Arc<Admission>,
     pub(super) rules: Arc<PeerRules>,
+    tls: Option<Tls>,
     /// Handshakes under way.
     pub(super) handshakes: Cell<usize>,
     /// A handshake has ended.
@@ -169,7 +175,7 @@ impl Slot {
 
 impl Shard {
     pub(super) fn new(index: usize, parts: Parts, stats: Arc<ShardStats>) -> Rc<Self> {
-        let Parts { hub, settings, log, access, admission, rules } = parts;
+        let Parts { hub, settings, log, access, admission, rules, tls } = parts;
         Rc::new(Self {
             index,
             shards: hub.shards(),
@@ -184,6 +190,7 @@ impl Shard {
             chores: Chores::new(hub),
             admission,
             rules,
+            tls,
             handshakes: Cell::new(0),
             handshake_ended: Notify::new(),
             handshake_turns: Semaphore::new(HANDSHAKES_PER_TURN_MAX),
@@ -206,6 +213,14 @@ impl Shard {
         let begins = self.drain_begins.notified();
         if !self.is_draining.get() {
             begins.await;
+        }
+    }
+
+    /// The socket of a connection to the push address.
+    pub(super) fn secure(&self, stream: TcpStream) -> Result<Socket, rustls::Error> {
+        match &self.tls {
+            None => Ok(Socket::Tcp(stream)),
+            Some(tls) => Ok(Socket::tls(stream, ServerConnection::new(tls.config())?)),
         }
     }
 

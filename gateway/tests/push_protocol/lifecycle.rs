@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use serde_json::json;
 use waggle_core::time::Timestamp;
-use waggle_gateway::push::{PushConfig, PushEngine, PushError, PushHub};
+use waggle_gateway::push::{Handover, HandoverStream, PushConfig, PushEngine, PushError, PushHub, Via};
 
 use crate::harness::{Client, Frame, Gateway, PATIENCE};
 
@@ -101,7 +101,12 @@ fn an_upgraded_connection_is_taken_over_with_what_was_read() {
     hello.say(r#"{"type":"hello","token":"agent-1","views":["queue:1"]}"#);
     let hello = hello.stream.into_inner();
     let (early, late) = hello.split_at(20);
-    gateway.engine.hub().adopt(served, Bytes::copy_from_slice(early), remote);
+    gateway.engine.hub().adopt(Handover {
+        stream: HandoverStream::Tcp(served),
+        leftover: Bytes::copy_from_slice(early),
+        remote: remote.ip(),
+        via: Via::Api,
+    });
     let mut client = Client::new(stream);
     std::io::Write::write_all(&mut client.stream, late).unwrap();
     client.expect("welcome");

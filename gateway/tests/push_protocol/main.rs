@@ -10,3 +10,4 @@ mod sessions;
 mod sessions_list;
 mod signals;
 mod storm;
+mod tls;

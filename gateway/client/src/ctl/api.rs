@@ -9,10 +9,14 @@ use hyper::client::conn::http1::SendRequest;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, IF_MATCH, RETRY_AFTER, USER_AGENT};
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use waggle_core::limits::{API_ANSWER_BYTES_MAX, API_ANSWER_MS_MAX, CONNECT_MS_MAX};
 
+use waggle_client::Trust;
+
+use super::args::Global;
 use super::failure::{Exit, Failure};
 
 /// The first pause before another attempt, in milliseconds; it doubles.
@@ -27,6 +31,8 @@ pub(crate) struct Api {
     base: String,
     host: String,
     port: u16,
+    /// Under TLS.
+    trust: Option<Trust>,
     token: String,
     attempts_max: u32,
     /// Connections that wait for a request; at most as many as there were requests at a time.
@@ -69,19 +75,24 @@ impl Api {
     ///
     /// # Errors
     /// Where the address is none.
-    pub(crate) fn new(base: &str, token: &str, attempts_max: u32) -> Result<Self, Failure> {
+    pub(crate) fn new(global: &Global, attempts_max: u32) -> Result<Self, Failure> {
+        let (base, token) = (global.api.as_str(), global.token.as_str());
         let form = || {
-            let message = format!("{base:?} is no API address; expected http://host:port");
+            let message = format!("{base:?} is no API address; expected http:// or https://host:port");
             Failure::new(Exit::Usage, message)
         };
         let uri: Uri = base.parse().map_err(|_| form())?;
         let host = uri.host().ok_or_else(form)?.trim_matches(['[', ']']).to_owned();
-        if uri.scheme_str() != Some("http") {
-            return Err(form());
-        }
-        let port = uri.port_u16().unwrap_or(80);
+        let (trust, default_port) = match uri.scheme_str() {
+            Some("http") => (None, 80),
+            Some("https") => (Some(global.ca.as_deref().map_or_else(Trust::system, Trust::file)), 443),
+            _ => return Err(form()),
+        };
+        let trust = trust.transpose().map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+        let port = uri.port_u16().unwrap_or(default_port);
         let base = base.trim_end_matches('/').to_owned();
-        Ok(Self { base, host, port, token: token.to_owned(), attempts_max, idle: Mutex::new(Vec::new()) })
+        let (token, idle) = (token.to_owned(), Mutex::new(Vec::new()));
+        Ok(Self { base, host, port, trust, token, attempts_max, idle })
     }
 
     /// Sends, again and again where the API is unavailable, and returns a good answer.
@@ -190,12 +201,19 @@ impl Api {
         let stream = timeout(Duration::from_millis(CONNECT_MS_MAX), connecting).await.map_err(|_| late())?;
         let stream = stream.map_err(|error| Trouble::Connection(error.to_string()))?;
         stream.set_nodelay(true).map_err(|error| Trouble::Connection(error.to_string()))?;
-        let (sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        // It ends with its sender; what breaks it breaks a request, too.
-        tokio::spawn(connection);
-        Ok(sender)
+        let Some(trust) = &self.trust else { return begin(stream).await };
+        let securing = trust.secure(&self.host, stream);
+        let stream = timeout(Duration::from_millis(CONNECT_MS_MAX), securing).await.map_err(|_| late())?;
+        begin(stream.map_err(|error| Trouble::Connection(error.to_string()))?).await
     }
+}
+
+async fn begin(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Sender, Trouble> {
+    let (sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    // It ends with its sender; what breaks it breaks a request, too.
+    tokio::spawn(connection);
+    Ok(sender)
 }
 
 fn broken(error: hyper::Error) -> Trouble {

@@ -37,7 +37,7 @@ pub(crate) struct Global {
         value_name = "URL"
     )]
     pub(crate) api: String,
-    /// Address of the push listener: ws://host:port/v1/push or unix:///path/of/socket
+    /// Address of the push listener: ws:// or wss://host:port/v1/push, or unix:///path/of/socket
     #[arg(
         long,
         global = true,
@@ -46,6 +46,9 @@ pub(crate) struct Global {
         value_name = "URL"
     )]
     pub(crate) push: String,
+    /// File of certificates (PEM) to trust for https and wss, instead of the system's
+    #[arg(long, global = true, env = "WAGGLE_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
     /// API token
     #[arg(
         long,

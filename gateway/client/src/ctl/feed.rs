@@ -59,7 +59,7 @@ pub(crate) async fn run(global: &Global, args: &FeedArgs) -> Result<Exit, Failur
         None => Rows::stdin(),
     };
     let origin = Origin::of(args)?;
-    let mut feed = Feed::new(Arc::new(Api::new(&global.api, &global.token, FEED_ATTEMPTS_MAX)?));
+    let mut feed = Feed::new(Arc::new(Api::new(global, FEED_ATTEMPTS_MAX)?));
     feed.all(rows, args, &origin).await;
     feed.finish(global.output)
 }

@@ -73,8 +73,7 @@ struct Desk {
 pub(crate) async fn run(global: &Global, task: TicketTask) -> Result<Exit, Failure> {
     let is_terminal = std::io::stdout().is_terminal();
     let look = Look::of(is_terminal, global.is_colored(is_terminal));
-    let desk =
-        Desk { api: Api::new(&global.api, &global.token, API_ATTEMPTS_MAX)?, format: global.output, look };
+    let desk = Desk { api: Api::new(global, API_ATTEMPTS_MAX)?, format: global.output, look };
     match task {
         TicketTask::Create { queue, subject, requester, text, priority, follow_up_of } => {
             let text = text_or_stdin(text)?;

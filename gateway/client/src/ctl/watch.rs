@@ -85,6 +85,9 @@ fn start(global: &Global, args: &WatchArgs) -> Result<(Watch, Items), Failure> {
     let mut builder = Client::builder(&global.push, &global.token)
         .views(args.views.iter().copied())
         .read_buffer_bytes(READ_BUFFER_BYTES);
+    if let Some(ca) = &global.ca {
+        builder = builder.ca(ca);
+    }
     match saved {
         Some(saved) => builder = builder.resume(saved.cursor),
         None if args.from_start => builder = builder.from_start(),

@@ -116,7 +116,7 @@ impl World {
             Ledger::open(Arc::clone(&store), directory.clone(), Arc::new(NoPublisher)).await.unwrap();
         let readiness = Readiness::default();
         readiness.enter(Phase::Ready);
-        let adopt: PushAdopter = Arc::new(|_, _, _| {});
+        let adopt: PushAdopter = Arc::new(|_| {});
         let api = Arc::new(Api {
             commands: commands.unwrap_or_else(|| Arc::new(ledger)),
             store,

@@ -1,10 +1,8 @@
 //! The server on a real socket.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
@@ -12,12 +10,13 @@ use tokio::sync::{mpsc, oneshot};
 use super::super::{Api, Commands, Phase, Server};
 use super::{World, create};
 use crate::ledger::{Outcome, Submission, SubmitError};
+use crate::push::{Handover, HandoverStream, Via};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 async fn start(api: Arc<Api>) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    Server::start(listener, api).unwrap()
+    Server::start(listener, api, None).unwrap()
 }
 
 /// Reads one answer: its header, and a body of its length.
@@ -114,7 +113,7 @@ async fn headers_have_a_limit() {
 async fn one_connection_too_many_is_told_so() {
     let world = World::new().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = Server::start_with_places(listener, Arc::clone(&world.api), 1).unwrap();
+    let server = Server::start_with_places(listener, Arc::clone(&world.api), None, 1).unwrap();
     let mut first = TcpStream::connect(server.addr()).await.unwrap();
     first.write_all(post(&world).as_bytes()).await.unwrap();
     answer(&mut first).await;
@@ -127,12 +126,11 @@ async fn one_connection_too_many_is_told_so() {
 }
 
 /// An API whose push connections arrive in a channel.
-async fn with_adopter() -> (World, Arc<Api>, mpsc::Receiver<(std::net::TcpStream, Bytes, SocketAddr)>) {
+async fn with_adopter() -> (World, Arc<Api>, mpsc::Receiver<Handover>) {
     let mut world = World::new().await;
     let (adopted, arrivals) = mpsc::channel(1);
     let api = Arc::get_mut(&mut world.api).unwrap();
-    api.adopt =
-        Arc::new(move |stream, leftover, remote| adopted.try_send((stream, leftover, remote)).unwrap());
+    api.adopt = Arc::new(move |handover| adopted.try_send(handover).unwrap());
     let api = Arc::clone(&world.api);
     (world, api, arrivals)
 }
@@ -155,8 +153,13 @@ async fn a_push_connection_is_handed_over_with_what_came_early() {
     // The example of RFC 6455, section 1.3.
     assert!(head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{head}");
     assert!(head.contains("sec-websocket-protocol: waggle.v1.json"), "{head}");
-    let (adopted, leftover, remote) = arrivals.recv().await.unwrap();
-    assert_eq!((leftover.as_ref(), remote), (&b"early"[..], stream.local_addr().unwrap()));
+    let Handover { stream: HandoverStream::Tcp(adopted), leftover, remote, via } =
+        arrivals.recv().await.unwrap()
+    else {
+        panic!("no TCP")
+    };
+    assert_eq!((leftover.as_ref(), remote), (&b"early"[..], stream.local_addr().unwrap().ip()));
+    assert_eq!(via, Via::Api);
     let mut adopted = TcpStream::from_std(adopted).unwrap();
     adopted.write_all(b"hello").await.unwrap();
     let mut hello = [0; 5];
@@ -268,5 +271,5 @@ async fn a_push_connection_is_refused_before_its_upgrade() {
         let (head, _) = answer(&mut stream).await;
         assert!(head.starts_with(&format!("http/1.1 {status}")) && head.contains(shown), "{head}");
     }
-    assert_eq!(arrivals.recv().await.unwrap().2.ip().to_string(), "192.0.2.2");
+    assert_eq!(arrivals.recv().await.unwrap().remote.to_string(), "192.0.2.2");
 }

@@ -1,0 +1,8 @@
+//! Every way to a gateway, with the real binary: Server-Sent Events, TLS, and a real nginx in front.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod gateway;
+mod nginx;
+mod sse;
+mod tls;
