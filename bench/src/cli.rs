@@ -75,9 +75,9 @@ struct RunArguments {
     /// Push sessions.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     sessions: Option<u32>,
-    /// Seconds that count.
-    #[arg(long, default_value_t = 10.0, value_parser = seconds)]
-    duration: f64,
+    /// Seconds that count; each scenario has its own default.
+    #[arg(long, value_parser = seconds)]
+    duration: Option<f64>,
     /// Seconds of load before them.
     #[arg(long, default_value_t = 2.0, value_parser = seconds)]
     warm_up: f64,
@@ -272,11 +272,11 @@ fn run_scenario(arguments: &RunArguments) -> Result<()> {
         let names: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name()).collect();
         bail!("no scenario {:?}; expected one of {}", arguments.scenario, names.join(", "));
     };
-    if arguments.duration <= 0.0 {
+    if arguments.duration == Some(0.0) {
         bail!("--duration 0: expected more than no time");
     }
     stop::listen()?;
-    let gateway = if arguments.target.is_empty() { Some(start(arguments)?) } else { None };
+    let gateway = if arguments.target.is_empty() { Some(start(arguments, scenario)?) } else { None };
     let targets = match &gateway {
         Some(gateway) => vec![gateway.target()?],
         None => targets(arguments)?,
@@ -315,7 +315,7 @@ fn run_scenario(arguments: &RunArguments) -> Result<()> {
     }
 }
 
-fn start(arguments: &RunArguments) -> Result<Gateway> {
+fn start(arguments: &RunArguments, scenario: &dyn Scenario) -> Result<Gateway> {
     let parent = match &arguments.data_dir {
         Some(dir) => dir.clone(),
         None => match std::env::temp_dir() {
@@ -328,7 +328,9 @@ fn start(arguments: &RunArguments) -> Result<Gateway> {
     }
     let binary = find_binary(arguments.gateway.clone())?;
     let path = arguments.path;
-    Gateway::start(&Start { binary, arguments: arguments.gateway_arguments.clone(), parent, path })
+    let own = scenario.gateway_arguments().iter().map(|argument| (*argument).to_owned());
+    let arguments = own.chain(arguments.gateway_arguments.iter().cloned()).collect();
+    Gateway::start(&Start { binary, arguments, parent, path })
 }
 
 fn targets(arguments: &RunArguments) -> Result<Vec<Target>> {
@@ -353,7 +355,7 @@ fn settings(arguments: &RunArguments, scenario: &dyn Scenario, targets: usize) -
         tickets: count(arguments.tickets, tickets),
         sessions,
         warm_up_s: arguments.warm_up,
-        duration_s: arguments.duration,
+        duration_s: arguments.duration.unwrap_or_else(|| scenario.duration_s()),
         repeat: arguments.repeat,
         seed: arguments.seed,
         path: arguments.path,

@@ -100,6 +100,8 @@ impl Gateway {
         }
         command
             .args(&start.arguments)
+            // All sessions of a bench come from one address.
+            .env("WAGGLE_PUSH_LIMITS_SESSIONS_PER_ADDRESS", "0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&log)?);

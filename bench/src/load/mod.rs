@@ -115,6 +115,17 @@ impl Load {
         Ok(Outcome { recorder, usage, first_error: self.first_error.take() })
     }
 
+    /// Sessions that are live.
+    #[must_use]
+    pub fn sessions_live(&self) -> usize {
+        self.sessions_live
+    }
+
+    /// Takes what went wrong since it was last taken, and the first error in full.
+    pub fn take_errors(&mut self) -> (std::collections::BTreeMap<String, u64>, Option<String>) {
+        (std::mem::take(&mut self.recorder.errors), self.first_error.take())
+    }
+
     /// Keeps sessions alive without sending anything.
     ///
     /// # Errors

@@ -66,7 +66,12 @@ fn plan(settings: &Settings) -> Result<Plan> {
 }
 
 /// Opens sessions; returns the gateways' growth in resident bytes for each.
-fn open_sessions(load: &mut Load, count: usize, watch: &Watch, probe: &Probe) -> Result<Option<f64>> {
+pub(super) fn open_sessions(
+    load: &mut Load,
+    count: usize,
+    watch: &Watch,
+    probe: &Probe,
+) -> Result<Option<f64>> {
     load.rest(SETTLE)?;
     let before = probe.resident_bytes();
     load.open_sessions(count, watch)?;

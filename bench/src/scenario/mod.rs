@@ -1,6 +1,7 @@
 //! Scenarios: each is a named load with a question that it answers.
 
 mod commands;
+mod idle;
 mod loaded;
 mod push_all;
 mod push_one;
@@ -17,8 +18,8 @@ use crate::result::Run;
 use crate::target::Target;
 
 /// All scenarios, by name.
-pub static SCENARIOS: [&dyn Scenario; 5] =
-    [&commands::Commands, &push_one::PushOne, &push_all::PushAll, &SignalOne, &SignalAll];
+pub static SCENARIOS: [&dyn Scenario; 6] =
+    [&commands::Commands, &push_one::PushOne, &push_all::PushAll, &idle::Idle, &SignalOne, &SignalAll];
 
 /// The one called `name`.
 #[must_use]
@@ -36,6 +37,16 @@ pub trait Scenario: Sync {
 
     /// Its own sizes.
     fn defaults(&self) -> Shape;
+
+    /// Seconds that count, where the command line does not say.
+    fn duration_s(&self) -> f64 {
+        10.0
+    }
+
+    /// Arguments of `waggle serve` that the scenario is defined with.
+    fn gateway_arguments(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// The figure that says most: its median run is plotted.
     fn headline(&self) -> &'static str;

@@ -283,7 +283,7 @@ impl Seed {
             let Self { index, parts, outlet, listeners, hook } = self;
             let local = LocalSet::new();
             let outcome = local.block_on(&runtime, async move {
-                let shard = Shard::new(index, parts, Arc::clone(&outlet.stats));
+                let shard = Shard::new(index, parts, Arc::clone(&outlet.stats), Arc::clone(&outlet.news));
                 run::run(shard, outlet, listeners, hook).await
             });
             if let Err(error) = outcome {

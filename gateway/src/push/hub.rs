@@ -11,11 +11,11 @@ use rustc_hash::FxHashMap;
 use rustls::ServerConnection;
 use tokio::sync::{Notify, mpsc, oneshot};
 use waggle_core::id::{AgentId, Offset, TenantId};
-use waggle_core::limits::{SHARD_BATCHES_MAX, SHARD_NEWS_MAX, SHARD_ORDERS_MAX, SHARDS_MAX};
+use waggle_core::limits::{SHARD_BATCHES_MAX, SHARD_ORDERS_MAX, SHARDS_MAX};
 
+use super::newsbox::{News, Newsbox};
 use super::peer::Via;
 use super::report::{SessionList, SessionOrder};
-use super::signals::News;
 use super::stats::{PushStats, ShardStats};
 use crate::ledger::{PublishedBatch, Publisher};
 
@@ -37,7 +37,7 @@ struct Shared {
 struct Inlet {
     batches: mpsc::Sender<Arc<PublishedBatch>>,
     orders: mpsc::Sender<Order>,
-    news: mpsc::Sender<Arc<News>>,
+    news: Arc<Newsbox>,
     lost: Arc<Lost>,
     stats: Arc<ShardStats>,
 }
@@ -47,7 +47,7 @@ struct Inlet {
 pub(super) struct Outlet {
     pub(super) batches: mpsc::Receiver<Arc<PublishedBatch>>,
     pub(super) orders: mpsc::Receiver<Order>,
-    pub(super) news: mpsc::Receiver<Arc<News>>,
+    pub(super) news: Arc<Newsbox>,
     pub(super) lost: Arc<Lost>,
     pub(super) stats: Arc<ShardStats>,
 }
@@ -158,9 +158,7 @@ impl PushHub {
         let mut untold = 0;
         for (number, inlet) in self.shared.inlets.iter().enumerate() {
             let bit = 1 << number;
-            if shards & bit != 0
-                && let Err(mpsc::error::TrySendError::Full(_)) = inlet.news.try_send(Arc::clone(news))
-            {
+            if shards & bit != 0 && !inlet.news.put(news) {
                 untold |= bit;
             }
         }
@@ -222,9 +220,15 @@ impl Lost {
 fn pipe() -> (Inlet, Outlet) {
     let (batches, batches_out) = mpsc::channel(SHARD_BATCHES_MAX);
     let (orders, orders_out) = mpsc::channel(SHARD_ORDERS_MAX);
-    let (news, news_out) = mpsc::channel(SHARD_NEWS_MAX);
+    let news = Arc::<Newsbox>::default();
     let lost = Arc::<Lost>::default();
     let stats = Arc::<ShardStats>::default();
-    let inlet = Inlet { batches, orders, news, lost: Arc::clone(&lost), stats: Arc::clone(&stats) };
-    (inlet, Outlet { batches: batches_out, orders: orders_out, news: news_out, lost, stats })
+    let inlet = Inlet {
+        batches,
+        orders,
+        news: Arc::clone(&news),
+        lost: Arc::clone(&lost),
+        stats: Arc::clone(&stats),
+    };
+    (inlet, Outlet { batches: batches_out, orders: orders_out, news, lost, stats })
 }

@@ -16,6 +16,7 @@ mod hub;
 mod interests;
 mod link;
 mod listen;
+mod newsbox;
 mod outbox;
 mod peer;
 mod port;

@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::{AbortHandle, JoinSet, spawn_local};
 use tokio::time::{Instant, sleep_until, timeout};
-use waggle_core::limits::{CLOSE_MS_MAX, NEWS_PER_TURN_MAX, WRITES_PER_TURN_MAX};
+use waggle_core::limits::{CLOSE_MS_MAX, WRITES_PER_TURN_MAX};
 use waggle_core::push::CloseCode;
 
 use super::hub::{Order, Outlet};
@@ -39,12 +39,10 @@ pub(super) async fn run(
                     tokio::task::yield_now().await;
                 }
             }
-            Some(news) = outlet.news.recv() => {
-                shard.learn(&news);
-                // What else has come is taken in one go, so that a broadcast of many is not a wake-up each.
-                for _ in 0..NEWS_PER_TURN_MAX {
-                    let Ok(news) = outlet.news.try_recv() else { break };
-                    shard.learn(&news);
+            () = outlet.news.told() => {
+                if shard.learn_some() {
+                    outlet.news.tell();
+                    tokio::task::yield_now().await;
                 }
             }
             () = outlet.lost.happened.notified() => shard.lose(outlet.lost.take()),

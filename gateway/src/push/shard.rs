@@ -30,6 +30,7 @@ use super::command;
 use super::hub::PushHub;
 use super::interests::Interests;
 use super::link::Link;
+use super::newsbox::Newsbox;
 use super::outbox::Overflow;
 use super::peer::PeerRules;
 use super::port::{Access, Log};
@@ -174,7 +175,7 @@ impl Slot {
 }
 
 impl Shard {
-    pub(super) fn new(index: usize, parts: Parts, stats: Arc<ShardStats>) -> Rc<Self> {
+    pub(super) fn new(index: usize, parts: Parts, stats: Arc<ShardStats>, news: Arc<Newsbox>) -> Rc<Self> {
         let Parts { hub, settings, log, access, admission, rules, tls } = parts;
         Rc::new(Self {
             index,
@@ -187,7 +188,7 @@ impl Shard {
             sessions: RefCell::default(),
             timers: Timers::default(),
             scratch: Scratch::default(),
-            chores: Chores::new(hub),
+            chores: Chores::new(hub, news),
             admission,
             rules,
             tls,
@@ -325,16 +326,22 @@ impl Shard {
             Effect::Refresh { token } => return self.refresh(slot, token),
             Effect::Read { after } => return self.read_log(sessions, key, after, &mut turn.pages),
             Effect::Watch { view } => {
-                if let Some((interests, agent)) = interests_of(sessions, key) {
-                    interests.add(view, agent, key.slot);
+                if let Some((interests, principal)) = interests_of(sessions, key) {
+                    interests.add(view, principal.agent, key.slot);
+                    if let View::Ticket(ticket) = view {
+                        self.chores.news.watch(principal.tenant, ticket);
+                    }
                     if matches!(view, View::Ticket(_) | View::Presence) {
                         turn.watched.push(view);
                     }
                 }
             }
             Effect::Unwatch { view } => {
-                if let Some((interests, agent)) = interests_of(sessions, key) {
-                    interests.remove(view, agent, key.slot);
+                if let Some((interests, principal)) = interests_of(sessions, key) {
+                    interests.remove(view, principal.agent, key.slot);
+                    if let View::Ticket(ticket) = view {
+                        self.chores.news.unwatch(principal.tenant, ticket);
+                    }
                 }
             }
             Effect::Signal(signal) => self.signal(sessions, key, &signal),
@@ -508,8 +515,8 @@ fn turn_page(sessions: &mut Sessions, key: Key, page: &[Arc<Entry>]) -> Effects<
     sessions.get(key).map(|slot| slot.session.page(page, feed)).unwrap_or_default()
 }
 
-fn interests_of(sessions: &mut Sessions, key: Key) -> Option<(&mut Interests, waggle_core::id::AgentId)> {
+fn interests_of(sessions: &mut Sessions, key: Key) -> Option<(&mut Interests, Principal)> {
     let principal = sessions.get(key)?.principal?;
     let tenant = sessions.tenants.get_mut(&principal.tenant)?;
-    Some((&mut tenant.interests, principal.agent))
+    Some((&mut tenant.interests, principal))
 }

@@ -13,26 +13,16 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 use waggle_core::id::{AgentId, SessionId, TenantId};
-use waggle_core::limits::{PRESENCE_MS, TYPING_MS};
+use waggle_core::limits::{NEWS_PER_TURN_MAX, PRESENCE_MS, TYPING_MS};
 use waggle_core::push::{Board, Presence, Signal, SignalKey, SignalKind, SignalNews, View, presence_frames};
 use waggle_core::time::Tick;
 
 use super::hub::PushHub;
+use super::newsbox::{News, Newsbox};
 use super::shard::{Key, Sessions, Shard};
 
 /// Sessions that are looked at before the first of them is written to; see [`Shard::deliver`].
 const GROUP: usize = 32;
-
-/// What one shard tells the others.
-#[derive(Debug)]
-pub(super) enum News {
-    /// A signal of one of its sessions.
-    Signal { tenant: TenantId, news: SignalNews },
-    /// An agent's first session on it has begun, or its last one has ended.
-    Presence { tenant: TenantId, agent: AgentId, place: usize, is_there: bool },
-    /// All that its sessions have on, and whose they are: what else is known of it is over.
-    Anew { place: usize, signals: Vec<(TenantId, SignalNews)>, agents: Vec<(TenantId, AgentId)> },
-}
 
 /// What is going on in one tenant.
 #[derive(Debug, Default)]
@@ -53,6 +43,8 @@ impl Live {
 #[derive(Debug)]
 pub(super) struct Chores {
     hub: PushHub,
+    /// What the other shards tell this one.
+    pub(super) news: Arc<Newsbox>,
     /// Whose typing may be over, in order of time.
     typing: RefCell<VecDeque<(Tick, Key)>>,
     /// A bit for each shard that has not been told everything.
@@ -61,8 +53,8 @@ pub(super) struct Chores {
 }
 
 impl Chores {
-    pub(super) fn new(hub: PushHub) -> Self {
-        Self { hub, typing: RefCell::default(), untold: Cell::new(0), begin: Notify::new() }
+    pub(super) fn new(hub: PushHub, news: Arc<Newsbox>) -> Self {
+        Self { hub, news, typing: RefCell::default(), untold: Cell::new(0), begin: Notify::new() }
     }
 }
 
@@ -101,9 +93,17 @@ impl Shard {
         }
     }
 
-    /// Another shard has news.
-    pub(super) fn learn(&self, news: &News) {
+    /// Takes in what other shards have told, but not so much that others wait. Whether there is more.
+    pub(super) fn learn_some(&self) -> bool {
         let sessions = &mut *self.sessions.borrow_mut();
+        for _ in 0..NEWS_PER_TURN_MAX {
+            let Some(news) = self.chores.news.take() else { return false };
+            self.learn(sessions, &news);
+        }
+        true
+    }
+
+    fn learn(&self, sessions: &mut Sessions, news: &News) {
         match news {
             News::Signal { tenant, news } => self.show(sessions, *tenant, news),
             News::Presence { tenant, agent, place, is_there } => {
@@ -235,6 +235,13 @@ impl Shard {
 
     /// Tells a session that has begun to watch what is going on there.
     pub(super) fn show_what_is_on(&self, sessions: &mut Sessions, key: Key, watched: &[View]) {
+        if watched.is_empty() {
+            return;
+        }
+        // Of a ticket that nobody watched there may be news that nobody was woken for.
+        while let Some(news) = self.chores.news.take() {
+            self.learn(sessions, &news);
+        }
         for view in watched {
             match view {
                 View::Ticket(ticket) => {
