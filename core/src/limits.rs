@@ -182,6 +182,12 @@ pub const SSE_RETRY_MS: u64 = 2_000;
 pub const HTTP_QUERY_PARAMETERS_MAX: usize = 16;
 /// Milliseconds that requests under way get when the gateway stops.
 pub const HTTP_STOP_MS_MAX: u64 = 10_000;
+/// Milliseconds that HTTP requests get before the ledger stops.
+pub const HTTP_HANDOVER_MS_MAX: u64 = 1_000;
+/// Milliseconds that a gateway waits for another to let go of its data directory.
+pub const TAKEOVER_MS_MAX: u64 = 120_000;
+/// Milliseconds between two tries meanwhile.
+pub const TAKEOVER_POLL_MS: u64 = 10;
 /// Milliseconds until storage that does not answer counts as failed, for `/readyz`.
 pub const STORAGE_ANSWER_MS_MAX: u64 = 2_000;
 /// Milliseconds until a change by `waggle admin` takes effect in a running gateway.

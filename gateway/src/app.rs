@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use waggle_core::limits::{DIRECTORY_REFRESH_MS, HTTP_STOP_MS_MAX, TLS_RELOAD_MS};
+use waggle_core::limits::{DIRECTORY_REFRESH_MS, HTTP_HANDOVER_MS_MAX, HTTP_STOP_MS_MAX, TLS_RELOAD_MS};
 
 use crate::accel::{Accel, AccelConfig, AccelError, Leg};
 use crate::config::Config;
@@ -83,7 +83,7 @@ pub struct App {
     tls: Option<Tls>,
     background: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
-    _lock: DataDirLock,
+    lock: DataDirLock,
 }
 
 impl App {
@@ -92,8 +92,16 @@ impl App {
     /// # Errors
     /// Says which part does not start, and why.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_within(config, Duration::ZERO).await
+    }
+
+    /// The same, and waits at most `within` for the gateway that has the data directory to let go of it.
+    ///
+    /// # Errors
+    /// As [`App::start`].
+    pub async fn start_within(config: Config, within: Duration) -> Result<Self, StartError> {
         let dir = DataDir::open(&config.data_dir)?;
-        let lock = dir.lock()?;
+        let lock = dir.lock_within(within).await?;
         let tls = open_tls(&config)?;
         // Before any socket is made: it may move the process into a cgroup of its own.
         let accel = Arc::new(start_accel(&config)?);
@@ -142,7 +150,7 @@ impl App {
             tls,
             background,
             stop,
-            _lock: lock,
+            lock,
         })
     }
 
@@ -202,16 +210,12 @@ impl App {
         &self.accel
     }
 
-    /// Stops without breaking a promise: first nobody is sent here any more, then push clients move away
-    /// and requests finish, then what was admitted is committed.
-    pub async fn stop(self) {
+    /// Stops without breaking a promise: nobody is sent here any more, what was admitted is committed, and
+    /// addresses and data are let go for a successor; then push clients move away.
+    pub async fn stop(mut self) {
         self.readiness.enter(Phase::Draining);
-        tracing::info!("draining push connections");
-        self.push.drain(self.config.drain_after_ms, self.config.drain_spread_ms).await;
-        let cut = self.server.stop(Duration::from_millis(HTTP_STOP_MS_MAX)).await;
-        if cut > 0 {
-            tracing::warn!(cut, "HTTP connections did not finish in time");
-        }
+        self.push.stop_listening().await;
+        self.server.close(Duration::from_millis(HTTP_HANDOVER_MS_MAX)).await;
         self.ledger.stop().await;
         self.stop.send_replace(true);
         for task in self.background {
@@ -220,6 +224,13 @@ impl App {
         }
         drop(self.control);
         self.store.close().await;
+        drop(self.lock);
+        tracing::info!("the data directory is free; draining push connections");
+        self.push.drain(self.config.drain_after_ms, self.config.drain_spread_ms).await;
+        let cut = self.server.stop(Duration::from_millis(HTTP_STOP_MS_MAX)).await;
+        if cut > 0 {
+            tracing::warn!(cut, "HTTP connections did not finish in time");
+        }
         tracing::info!("stopped");
     }
 }

@@ -5,6 +5,9 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use tokio::time::{Duration, Instant};
+use waggle_core::limits::TAKEOVER_POLL_MS;
+
 use rustix::fs::{FlockOperation, flock};
 
 /// Why a data directory cannot be used.
@@ -99,6 +102,29 @@ impl DataDir {
         };
         note(&mut file).map_err(unusable)?;
         Ok(DataDirLock { _file: file })
+    }
+}
+
+impl DataDir {
+    /// The same, and waits at most `within` for the gateway that has it to let go.
+    ///
+    /// # Errors
+    /// As [`DataDir::lock`].
+    pub async fn lock_within(&self, within: Duration) -> Result<DataDirLock, DataDirError> {
+        let deadline = Instant::now() + within;
+        let mut is_told = false;
+        loop {
+            match self.lock() {
+                Err(DataDirError::InUse { pid, .. }) if Instant::now() < deadline => {
+                    if !is_told {
+                        tracing::info!(pid, "waiting for the running gateway to let go; send it SIGTERM");
+                        is_told = true;
+                    }
+                    tokio::time::sleep(Duration::from_millis(TAKEOVER_POLL_MS)).await;
+                }
+                outcome => return outcome,
+            }
+        }
     }
 }
 

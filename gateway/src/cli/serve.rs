@@ -3,10 +3,14 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use std::time::Duration;
+
 use anyhow::Context;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use waggle_core::limits::TAKEOVER_MS_MAX;
 
 use super::OutputArg;
 use super::demo::{self, Demo};
@@ -72,6 +76,9 @@ pub(super) struct ServeArgs {
     /// The cgroup whose connections are accelerated.
     #[arg(long, value_name = "PATH")]
     accel_cgroup: Option<PathBuf>,
+    /// Wait for the gateway that uses the data directory to let go of it, instead of failing.
+    #[arg(long)]
+    takeover: bool,
     /// Make a tenant to try things with, and print what to type next.
     #[arg(long)]
     demo: bool,
@@ -120,12 +127,17 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     let config = Config::load(args.config.as_deref(), &args.flags())?;
     start_logging(config.log.format, &config.log.level)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(config, args.demo, args.output.output))
+    runtime.block_on(serve(config, args.takeover, args.demo, args.output.output))
 }
 
-async fn serve(config: Config, with_demo: bool, output: Output) -> anyhow::Result<()> {
+async fn serve(config: Config, takeover: bool, with_demo: bool, output: Output) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
-    let app = App::start(config).await?;
+    let within = if takeover { Duration::from_millis(TAKEOVER_MS_MAX) } else { Duration::ZERO };
+    // Who waits may be told to end.
+    let app = tokio::select! {
+        started = App::start_within(config, within) => started?,
+        end = signals.next_end() => anyhow::bail!("ended by {end} before it had started"),
+    };
     let demo = if with_demo { Some(demo::prepare(&app).await?) } else { None };
     app.open();
     tracing::info!(api = %app.api_addr(), push = %app.push_addr(), "ready");

@@ -73,11 +73,21 @@ impl Server {
         self.addr
     }
 
+    /// Closes the listener; connections finish their requests and close, for at most `within`.
+    pub async fn close(&mut self, within: Duration) {
+        self.stage.send_replace(Stage::Finishing);
+        let _ = (&mut self.accepting).await;
+        // Streams of events go on until the push engine ends them.
+        let _ = timeout(within, self.stage.closed()).await;
+    }
+
     /// Stops accepting, lets requests under way finish for at most `within`, cuts the rest; tells how
     /// many connections that were.
     pub async fn stop(self, within: Duration) -> usize {
         self.stage.send_replace(Stage::Finishing);
-        let _ = self.accepting.await;
+        if !self.accepting.is_finished() {
+            let _ = self.accepting.await;
+        }
         let all = self.stage.receiver_count();
         let cut = match tokio::time::timeout(within, self.stage.closed()).await {
             Ok(()) => 0,

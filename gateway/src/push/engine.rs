@@ -102,7 +102,8 @@ pub struct PushEngine {
     hub: PushHub,
     threads: Mutex<Vec<JoinHandle<()>>>,
     tcp_addr: Option<SocketAddr>,
-    unix: Option<PathBuf>,
+    /// Until it is removed: then another gateway may have bound the path.
+    unix: Mutex<Option<PathBuf>>,
     admission: Arc<Admission>,
     rules: Arc<PeerRules>,
 }
@@ -142,7 +143,7 @@ impl PushEngine {
             hub,
             threads: Mutex::default(),
             tcp_addr,
-            unix: config.unix,
+            unix: Mutex::new(config.unix),
             admission: Arc::clone(&parts.admission),
             rules: Arc::clone(&parts.rules),
         };
@@ -201,9 +202,29 @@ impl PushEngine {
         self.hub.presence(tenant).await
     }
 
+    /// Closes the listeners, so that another gateway may bind their addresses. Connections that are there
+    /// live on; handshakes that are not finished are refused.
+    pub async fn stop_listening(&self) {
+        // Whoever finds the file has a listener behind it.
+        self.remove_socket_file();
+        let mut waiting = Vec::new();
+        self.hub
+            .order_all(|| {
+                let (done, closed) = oneshot::channel();
+                waiting.push(closed);
+                Order::StopListening { done }
+            })
+            .await;
+        for closed in waiting {
+            // An error means that the shard has ended.
+            let _ = closed.await;
+        }
+    }
+
     /// Takes no new connections, tells every client that its connection will close, waits `after_ms`,
     /// closes the sessions evenly over `spread_ms`, waits a bounded time for their ends, and stops.
     pub async fn drain(&self, after_ms: u64, spread_ms: u64) {
+        self.stop_listening().await;
         let mut waiting = Vec::new();
         self.hub
             .order_all(|| {
@@ -226,11 +247,10 @@ impl PushEngine {
         });
         // It only joins threads that are ending.
         let _ = joined.await;
-        self.remove_socket_file();
     }
 
     fn remove_socket_file(&self) {
-        if let Some(path) = &self.unix {
+        if let Some(path) = self.unix.lock().take() {
             // The next start replaces one that is left.
             let _ = std::fs::remove_file(path);
         }

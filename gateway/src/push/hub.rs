@@ -92,6 +92,8 @@ pub(super) enum Order {
     Presence { tenant: TenantId, answer: oneshot::Sender<Vec<AgentId>> },
     /// Tell of a tenant's sessions.
     List { tenant: TenantId, order: SessionOrder, limit: usize, answer: oneshot::Sender<SessionList> },
+    /// Take no new connections; `done` once the listeners are closed.
+    StopListening { done: oneshot::Sender<()> },
     /// Close all sessions, in this order of time, and end.
     Drain { after_ms: u64, spread_ms: u64, done: oneshot::Sender<()> },
     /// End at once.

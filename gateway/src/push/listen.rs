@@ -84,43 +84,73 @@ pub(super) fn bind_unix(path: &Path) -> io::Result<std::os::unix::net::UnixListe
     Ok(listener)
 }
 
-/// Accepts TCP connections until it is aborted.
+/// Accepts TCP connections until the drain begins; then those that the kernel has queued, so that they are
+/// refused instead of reset, and closes the listener.
 pub(super) async fn accept_tcp(shard: Rc<Shard>, listener: TcpListener, hook: Option<AcceptHook>) {
     let mut turn = 0;
     loop {
-        wait_for_room(&shard).await;
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            biased;
+            () = shard.drain_began() => break,
+            accepted = async { wait_for_room(&shard).await; listener.accept().await } => accepted,
+        };
+        match accepted {
             Ok((stream, remote)) => {
                 // A socket that does not take it is gone already.
                 let _ = stream.set_nodelay(true);
-                let peer = Peer { via: Via::Tcp, address: Some(remote.ip()) };
-                let origin = Origin::Accepted(Underway::begin(&shard));
-                match shard.secure(stream) {
-                    Ok(socket) => serve(&shard, socket, peer, origin, hook.as_ref()),
-                    Err(error) => tracing::error!(%error, "TLS cannot be served"),
-                }
+                take_tcp(&shard, stream, remote, hook.as_ref());
             }
             Err(error) => pause_after(&error).await,
         }
         yield_sometimes(&mut turn).await;
+    }
+    // The kernel's own word: tokio's may be older.
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((stream, remote)) = listener.accept() {
+        if let Ok(stream) = from_std(stream) {
+            take_tcp(&shard, stream, remote, hook.as_ref());
+        }
     }
 }
 
-/// Accepts connections of the Unix socket until it is aborted.
+fn take_tcp(shard: &Rc<Shard>, stream: TcpStream, remote: SocketAddr, hook: Option<&AcceptHook>) {
+    let peer = Peer { via: Via::Tcp, address: Some(remote.ip()) };
+    let origin = Origin::Accepted(Underway::begin(shard));
+    match shard.secure(stream) {
+        Ok(socket) => serve(shard, socket, peer, origin, hook),
+        Err(error) => tracing::error!(%error, "TLS cannot be served"),
+    }
+}
+
+/// The same for the Unix socket, whose file is gone when the drain begins.
 pub(super) async fn accept_unix(shard: Rc<Shard>, listener: UnixListener, hook: Option<AcceptHook>) {
     let mut turn = 0;
     loop {
-        wait_for_room(&shard).await;
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let peer = Peer { via: Via::Unix, address: None };
-                let origin = Origin::Accepted(Underway::begin(&shard));
-                serve(&shard, Socket::Unix(stream), peer, origin, hook.as_ref());
-            }
+        let accepted = tokio::select! {
+            biased;
+            () = shard.drain_began() => break,
+            accepted = async { wait_for_room(&shard).await; listener.accept().await } => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => take_unix(&shard, stream, hook.as_ref()),
             Err(error) => pause_after(&error).await,
         }
         yield_sometimes(&mut turn).await;
     }
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((stream, _)) = listener.accept() {
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = UnixStream::from_std(stream)
+        {
+            take_unix(&shard, stream, hook.as_ref());
+        }
+    }
+}
+
+fn take_unix(shard: &Rc<Shard>, stream: UnixStream, hook: Option<&AcceptHook>) {
+    let peer = Peer { via: Via::Unix, address: None };
+    let origin = Origin::Accepted(Underway::begin(shard));
+    serve(shard, Socket::Unix(stream), peer, origin, hook);
 }
 
 /// Takes over a connection whose handshake has been done elsewhere.

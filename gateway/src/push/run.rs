@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, oneshot};
-use tokio::task::{AbortHandle, JoinSet, spawn_local};
+use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, sleep_until, timeout};
 use waggle_core::limits::{CLOSE_MS_MAX, WRITES_PER_TURN_MAX};
 use waggle_core::push::CloseCode;
@@ -23,7 +23,7 @@ pub(super) async fn run(
     listeners: Listeners,
     hook: Option<AcceptHook>,
 ) -> io::Result<()> {
-    let accepting = start_listening(&shard, listeners, hook.as_ref())?;
+    let mut accepting = start_listening(&shard, listeners, hook.as_ref())?;
     let mut standing = JoinSet::new();
     standing.spawn_local(tick(Rc::clone(&shard)));
     standing.spawn_local(signals::keep_up(Rc::clone(&shard)));
@@ -56,8 +56,16 @@ pub(super) async fn run(
                     // Nobody waits any more where this fails.
                     let _ = answer.send(shard.list(tenant, order, limit));
                 }
+                Order::StopListening { done } => {
+                    shard.begin_drain();
+                    let accepting = std::mem::take(&mut accepting);
+                    spawn_local(async move {
+                        accepting.join_all().await;
+                        // Nobody waits any more where this fails.
+                        let _ = done.send(());
+                    });
+                }
                 Order::Drain { after_ms, spread_ms, done } => {
-                    accepting.iter().for_each(AbortHandle::abort);
                     shard.begin_drain();
                     let finished = Finished { done, drained: Rc::clone(&drained) };
                     spawn_local(drain(Rc::clone(&shard), after_ms, spread_ms, finished));
@@ -80,17 +88,15 @@ fn start_listening(
     shard: &Rc<Shard>,
     listeners: Listeners,
     hook: Option<&AcceptHook>,
-) -> io::Result<Vec<AbortHandle>> {
-    let mut accepting = Vec::new();
+) -> io::Result<JoinSet<()>> {
+    let mut accepting = JoinSet::new();
     if let Some(listener) = listeners.tcp {
         let listener = TcpListener::from_std(listener)?;
-        let task = spawn_local(listen::accept_tcp(Rc::clone(shard), listener, hook.cloned()));
-        accepting.push(task.abort_handle());
+        accepting.spawn_local(listen::accept_tcp(Rc::clone(shard), listener, hook.cloned()));
     }
     if let Some(listener) = listeners.unix {
         let listener = UnixListener::from_std(listener)?;
-        let task = spawn_local(listen::accept_unix(Rc::clone(shard), listener, hook.cloned()));
-        accepting.push(task.abort_handle());
+        accepting.spawn_local(listen::accept_unix(Rc::clone(shard), listener, hook.cloned()));
     }
     Ok(accepting)
 }
