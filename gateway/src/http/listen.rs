@@ -1,9 +1,11 @@
 //! Accepts HTTP connections, so many at once, and stops without breaking what is under way.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::http1::Builder;
@@ -109,7 +111,7 @@ async fn accept(
 ) {
     loop {
         let accepted = tokio::select! {
-            _ = stage.changed() => return,
+            _ = stage.changed() => return turn_away(&listener, &api, tls.is_some()).await,
             accepted = listener.accept() => accepted,
         };
         let (stream, remote) = match accepted {
@@ -133,9 +135,10 @@ async fn accept(
                     }
                 }
             }
-            // Under TLS there is nobody yet to say it to.
-            Err(_) if tls.is_some() => api.metrics.connection_refused(),
-            Err(_) => refuse(&stream, &api),
+            Err(_) => {
+                let detail = format!("more than {HTTP_CONNECTIONS_MAX} connections are open");
+                refuse(&stream, &api, tls.is_some(), &Problem::new("overload", detail));
+            }
         }
     }
 }
@@ -196,10 +199,25 @@ async fn serve(
     drop(place);
 }
 
-/// Says no to a connection that is one too many, as far as its socket takes that at once.
-fn refuse(stream: &TcpStream, api: &Api) {
+/// Says no to those who wait in the kernel's queue, which closing the listener would cut off.
+async fn turn_away(listener: &TcpListener, api: &Api, is_tls: bool) {
+    let problem = Problem::new("stopping", "this gateway stops; come back, to it or to another");
+    loop {
+        let queued = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
+        match queued {
+            Poll::Ready(Ok((stream, _))) => refuse(&stream, api, is_tls, &problem),
+            Poll::Ready(Err(_)) | Poll::Pending => return,
+        }
+    }
+}
+
+/// Says no to a connection, as far as its socket takes that at once.
+fn refuse(stream: &TcpStream, api: &Api, is_tls: bool, problem: &Problem) {
     api.metrics.connection_refused();
-    let problem = Problem::new("overload", format!("more than {HTTP_CONNECTIONS_MAX} connections are open"));
+    if is_tls {
+        // There is nobody yet to say it to.
+        return;
+    }
     let body = problem.to_value(None).to_string();
     let answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: {}\r\n\

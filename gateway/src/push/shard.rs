@@ -482,6 +482,10 @@ impl Shard {
                 let effects = turn_page(&mut sessions, key, &page);
                 self.carry_out(&mut sessions, key, effects, &Bytes::new());
             }
+            // The log is another gateway's by now: the client goes on there.
+            Err(_) if self.is_draining.get() => {
+                self.drive_in(&mut sessions, key, |session| session.close(CloseCode::Drain, "draining"));
+            }
             Err(error) => {
                 tracing::warn!(%error, tenant = tenant.0, "a replay could not read the log");
                 let reason = "the log cannot be read at the moment";
