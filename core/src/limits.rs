@@ -108,6 +108,14 @@ pub const SHARD_ORDERS_MAX: usize = 1_024;
 pub const SHARD_READS_MAX: usize = 16;
 /// Pages of the log that one session is given before others have their turn.
 pub const REPLAY_PAGES_PER_TURN_MAX: usize = 16;
+/// Pages that a shard remembers for sessions that come back to the same place, and for how long.
+pub const REPLAY_PAGES_KEPT_MAX: usize = 8;
+/// See [`REPLAY_PAGES_KEPT_MAX`]; in milliseconds.
+pub const REPLAY_PAGE_MS_MAX: u64 = 2_000;
+/// A page with more bytes of frames than this is not remembered.
+pub const REPLAY_PAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Sessions that are given a page before others have their turn.
+pub const REPLAY_SESSIONS_PER_TURN_MAX: usize = 16;
 /// Connections that one listener accepts before others have their turn.
 pub const ACCEPTS_PER_TURN_MAX: usize = 16;
 /// Handshakes that one shard works on before others have their turn.

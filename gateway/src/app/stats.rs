@@ -56,7 +56,7 @@ static TLS_FAILURES: Metric = metric(
 /// A count of the push engine, and where it is.
 type PushCount = (Metric, fn(&PushStats) -> u64);
 
-static PUSH: [PushCount; 15] = [
+static PUSH: [PushCount; 16] = [
     (
         metric("waggle_push_connections", MetricKind::Gauge, "Push connections, those in handshake included"),
         |stats| stats.connections,
@@ -102,8 +102,16 @@ static PUSH: [PushCount; 15] = [
         stats.lags
     }),
     (
-        metric("waggle_push_replay_pages", MetricKind::Counter, "Pages of the log read for sessions"),
+        metric("waggle_push_replay_pages", MetricKind::Counter, "Pages of the log given to sessions"),
         |stats| stats.replay_pages,
+    ),
+    (
+        metric(
+            "waggle_push_replay_reads",
+            MetricKind::Counter,
+            "Reads of storage for replays; one serves all sessions that are at the same place",
+        ),
+        |stats| stats.replay_reads,
     ),
     (metric("waggle_push_closed", MetricKind::Counter, "Sessions that the server closed"), |stats| {
         stats.closed

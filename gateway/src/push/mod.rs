@@ -21,6 +21,7 @@ mod outbox;
 mod peer;
 mod port;
 mod reader;
+mod replay;
 mod report;
 mod run;
 mod shard;

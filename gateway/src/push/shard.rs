@@ -35,6 +35,7 @@ use super::outbox::Overflow;
 use super::peer::PeerRules;
 use super::port::{Access, Log};
 use super::reader::Scratch;
+use super::replay::{self, Replays};
 use super::signals::{Chores, Live};
 use super::socket::Socket;
 use super::stats::ShardStats;
@@ -82,7 +83,8 @@ pub(super) struct Shard {
     drain_begins: Notify,
     /// A connection has ended.
     pub(super) connection_ended: Notify,
-    reads: Semaphore,
+    pub(super) reads: Semaphore,
+    pub(super) replays: Replays,
     sessions_made: Cell<u64>,
 }
 
@@ -199,6 +201,7 @@ impl Shard {
             drain_begins: Notify::new(),
             connection_ended: Notify::new(),
             reads: Semaphore::new(SHARD_READS_MAX),
+            replays: Replays::default(),
             sessions_made: Cell::new(0),
         })
     }
@@ -464,34 +467,15 @@ impl Shard {
         {
             return turn_page(sessions, key, &page);
         }
-        let shard = Rc::clone(self);
-        tokio::task::spawn_local(async move { shard.read_log_later(key, tenant, after).await });
-        Effects::new()
-    }
-
-    async fn read_log_later(self: Rc<Self>, key: Key, tenant: TenantId, after: Offset) {
-        tokio::task::yield_now().await;
-        let page = {
-            // The semaphore is never closed.
-            let _permit = self.reads.acquire().await;
-            self.log.read_after(tenant, after, REPLAY_EVENTS_MAX).await
-        };
-        let mut sessions = self.sessions.borrow_mut();
-        match page {
-            Ok(page) => {
-                let effects = turn_page(&mut sessions, key, &page);
-                self.carry_out(&mut sessions, key, effects, &Bytes::new());
-            }
-            // The log is another gateway's by now: the client goes on there.
-            Err(_) if self.is_draining.get() => {
-                self.drive_in(&mut sessions, key, |session| session.close(CloseCode::Drain, "draining"));
-            }
-            Err(error) => {
-                tracing::warn!(%error, tenant = tenant.0, "a replay could not read the log");
-                let reason = "the log cannot be read at the moment";
-                self.drive_in(&mut sessions, key, |session| session.close(CloseCode::Overload, reason));
-            }
+        if *pages <= REPLAY_PAGES_PER_TURN_MAX
+            && let Some(page) = self.replays.recent(tenant, after, self.clock.now())
+        {
+            return turn_page(sessions, key, &page);
         }
+        if self.replays.wait_for(tenant, after, key) {
+            tokio::task::spawn_local(replay::read(Rc::clone(self), tenant, after));
+        }
+        Effects::new()
     }
 
     /// Ticks sessions that are due, but not so many that others wait; the rest is due still.
@@ -513,7 +497,7 @@ impl Shard {
     }
 }
 
-fn turn_page(sessions: &mut Sessions, key: Key, page: &[Arc<Entry>]) -> Effects<'static> {
+pub(super) fn turn_page(sessions: &mut Sessions, key: Key, page: &[Arc<Entry>]) -> Effects<'static> {
     let Some(tenant) = sessions.get(key).and_then(|slot| slot.tenant()) else { return Effects::new() };
     let feed = sessions.feed(Some(tenant));
     sessions.get(key).map(|slot| slot.session.page(page, feed)).unwrap_or_default()

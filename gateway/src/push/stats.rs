@@ -60,6 +60,8 @@ counts! {
     lags,
     /// Pages of the log read for sessions.
     replay_pages,
+    /// Reads of storage for them: one serves all sessions that are at the same place.
+    replay_reads,
     /// Sessions closed by the server.
     closed,
 }

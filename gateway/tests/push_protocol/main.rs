@@ -6,6 +6,7 @@ mod admission;
 mod harness;
 mod hostile;
 mod lifecycle;
+mod replay;
 mod sessions;
 mod sessions_list;
 mod signals;
