@@ -12,18 +12,24 @@ use crate::measure::STEP_NS;
 use crate::result::{Document, Run};
 
 const SIZE: (u32, u32) = (900, 760);
+/// Of the upper part.
+const CURVES_HEIGHT: u32 = 390;
 const FONT: &str = "sans-serif";
 const COLORS: [RGBColor; 3] = [RGBColor(0, 90, 181), RGBColor(220, 50, 32), RGBColor(90, 90, 90)];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Draws the run whose `headline` is the median to `path`.
+/// Draws the run whose `headline` is the median to `path`; nothing where it has no latencies.
 ///
 /// # Errors
 /// Where the file cannot be written.
 pub fn draw(document: &Document, headline: &str, path: &Path) -> Result<()> {
     let Some(run) = document.median_run(headline) else { return Ok(()) };
-    let root = SVGBackend::new(path, SIZE).into_drawing_area();
+    if run.curves.is_empty() {
+        return Ok(());
+    }
+    let size = if run.steps.is_empty() { (SIZE.0, CURVES_HEIGHT + 30) } else { SIZE };
+    let root = SVGBackend::new(path, size).into_drawing_area();
     picture(document, run, &root).map_err(|error| anyhow!("cannot draw {}: {error}", path.display()))
 }
 
@@ -33,9 +39,11 @@ fn picture(document: &Document, run: &Run, root: &Area<'_>) -> Drawn {
     root.fill(&WHITE)?;
     let title = format!("{}: {}", document.name, load(document));
     let root = root.titled(&title, (FONT, 18))?;
-    let (above, below) = root.split_vertically(390);
+    let (above, below) = root.split_vertically(CURVES_HEIGHT);
     curves(run, &above)?;
-    series(run, &below)?;
+    if !run.steps.is_empty() {
+        series(run, &below)?;
+    }
     root.present()?;
     Ok(())
 }
@@ -45,6 +53,7 @@ fn name(what: &str) -> String {
         "answer" => "command to answer".into(),
         "delivery" => "command to frame".into(),
         "last" => "command to the last session's frame".into(),
+        "first" => "command to the first session's frame".into(),
         other => other.to_owned(),
     }
 }

@@ -28,7 +28,9 @@ pub fn markdown(documents: &[Document]) -> String {
             let cells: Vec<_> =
                 scenario.columns().iter().map(|column| cell(&document.median, column)).collect();
             let name = &document.name;
-            let _ = writeln!(page, "| [{name}]({name}.svg) | {} | {} |", load(document), cells.join(" | "));
+            let has_picture = document.runs.iter().any(|run| !run.curves.is_empty());
+            let shown = if has_picture { format!("[{name}]({name}.svg)") } else { name.clone() };
+            let _ = writeln!(page, "| {shown} | {} | {} |", load(document), cells.join(" | "));
         }
         page.push('\n');
         for document in rows {

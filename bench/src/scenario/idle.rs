@@ -51,9 +51,10 @@ impl Scenario for Idle {
 
     fn run(&self, bench: &Bench) -> Result<Vec<Run>> {
         let settings = &bench.settings;
-        check_descriptors(settings.sessions, settings.connections, bench.targets.len())?;
+        check_descriptors(settings.sessions, 0, bench.targets.len())?;
         let probe = Probe::new(bench.targets.iter().filter_map(|target| target.pid).collect());
-        let mut load = Load::connect(&bench.targets, settings.connections, settings.seed)?;
+        // No command is sent, and the API would close a connection that stays quiet.
+        let mut load = Load::connect(&bench.targets, 0, settings.seed)?;
         let watch = Watch::All("mine".into());
         let bytes = loaded::open_sessions(&mut load, settings.sessions, &watch, &probe)?;
         let warm_up = Duration::try_from_secs_f64(settings.warm_up_s).context("warm-up")?;
