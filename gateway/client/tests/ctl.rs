@@ -199,6 +199,12 @@ async fn answer(
         "GET /v1/tickets/17/messages?limit=200&cursor=n2" => {
             (200, json!({"messages": [event_value()], "next": null}))
         }
+        "GET /v1/presence" => (200, json!({"agents": [{"agent": 5, "state": "online"}]})),
+        "GET /v1/push/sessions?order=queued&limit=7" => (
+            200,
+            json!({"sessions": [{"session": 9, "agent": 5, "path": "unix", "tls": false, "phase": "lagging",
+                "lag_events": 12, "queued_bytes": 3456, "unacked_bytes": 78, "sent": 90}], "total": 31}),
+        ),
         "POST /v1/tickets" if std::mem::take(&mut books.is_overloaded) => (503, json!({"code": "overload"})),
         "POST /v1/tickets" => {
             books.keys.push(headers["idempotency-key"].clone());
@@ -290,6 +296,23 @@ async fn commands_carry_what_the_ticket_needs() {
         (shown["ticket"]["version"].as_u64(), shown["messages"].as_array().unwrap().len()),
         (Some(4), 2)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_there_and_who_is_behind_are_listed() {
+    let api = Api::start().await;
+    let text = |done: Output| {
+        assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    assert_eq!(text(api.run(&["presence"]).await), "agent 5        online\n");
+    let present = text(api.run(&["presence", "--output", "json"]).await);
+    assert_eq!(present, "{\"agents\":[{\"agent\":5,\"state\":\"online\"}]}\n");
+    let listed = text(api.run(&["sessions", "--order", "queued", "--limit", "7"]).await);
+    let row: Vec<_> = listed.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row, ["9", "5", "unix", "lagging", "12", "3456", "78", "90"]);
+    assert!(listed.ends_with("1 of 31 sessions\n"), "{listed}");
+    assert_eq!(api.run(&["sessions", "--limit", "201"]).await.status.code(), Some(2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

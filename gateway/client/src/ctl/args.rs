@@ -94,11 +94,33 @@ pub(crate) enum Task {
     },
     /// Turn rows or lines into incoming tickets
     Feed(FeedArgs),
+    /// List the agents who are there
+    Presence,
+    /// List push sessions, those that are furthest behind first (an administrator's token)
+    Sessions {
+        /// What comes first
+        #[arg(long, value_enum, default_value_t)]
+        order: SessionOrder,
+        /// How many
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
+        limit: u32,
+    },
     /// Print a completion script
     Completion {
         /// For this shell
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum SessionOrder {
+    /// Most events behind
+    #[default]
+    Lag,
+    /// Most bytes that wait for the socket
+    Queued,
+    /// Most bytes without an ack
+    Unacked,
 }
 
 const WATCH_HELP: &str = "What --state promises:
@@ -117,7 +139,7 @@ restored, or does not reach back that far.";
 #[derive(Debug, Arguments)]
 #[command(after_help = WATCH_HELP)]
 pub(crate) struct WatchArgs {
-    /// tenant, mine, queue:<id> or ticket:<id>; may be given several times
+    /// tenant, mine, queue:<id>, ticket:<id> or presence; may be given several times
     #[arg(long = "view", value_name = "VIEW", default_value = "tenant")]
     pub(crate) views: Vec<View>,
     /// Keep the cursor here across runs

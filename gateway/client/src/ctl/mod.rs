@@ -5,6 +5,7 @@ mod api;
 pub(crate) mod args;
 pub(crate) mod failure;
 mod feed;
+mod live;
 mod output;
 mod render;
 mod rows;
@@ -22,6 +23,8 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
         Task::Watch(watch) => watch::run(&args.global, &watch).await,
         Task::Ticket { task } => ticket::run(&args.global, task).await,
         Task::Feed(feed) => feed::run(&args.global, &feed).await,
+        Task::Presence => live::presence(&args.global).await,
+        Task::Sessions { order, limit } => live::sessions(&args.global, order, limit).await,
         Task::Completion { shell } => {
             speak::print(&args::completion(shell))?;
             Ok(Exit::Ok)
