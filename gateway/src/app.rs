@@ -196,6 +196,15 @@ impl App {
         &self.directory
     }
 
+    /// Learns of tenants, queues, agents and tokens now, instead of within a moment.
+    ///
+    /// # Errors
+    /// As storage tells them.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        self.directory.refresh(self.store.as_ref()).await?;
+        self.ledger.refresh_tenants().await
+    }
+
     /// Takes a new certificate now, where there is one.
     pub fn reload(&self) {
         match &self.tls {

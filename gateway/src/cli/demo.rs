@@ -55,7 +55,7 @@ pub(super) async fn prepare(app: &App) -> anyhow::Result<Demo> {
     }
     let demo = make(app.store()).await.context("cannot make the demo's tenant")?;
     write(&file, &demo).with_context(|| format!("cannot write {}", file.display()))?;
-    app.directory().refresh(app.store()).await?;
+    app.refresh().await?;
     Ok(demo)
 }
 

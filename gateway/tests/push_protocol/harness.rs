@@ -24,7 +24,7 @@ use waggle_gateway::store::{Scope, StoreError};
 pub(crate) const TENANT: TenantId = TenantId(1);
 pub(crate) const EPOCH: Epoch = Epoch(0xabc);
 /// How long anything may take before the test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A log in memory. Its ring can be made to forget.
 pub(crate) struct MemoryLog {
