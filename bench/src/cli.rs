@@ -10,7 +10,7 @@ use crate::fanout::{self, Peer, Plan, Reach};
 use crate::gateway::{Gateway, PushPath, Start, find_binary};
 use crate::pace::{Arrivals, Rate};
 use crate::result::{Document, SCHEMA, medians};
-use crate::scenario::{self, Bench, SCENARIOS, Scenario, Settings, SignalAll, SignalOne};
+use crate::scenario::{self, Bench, Own, SCENARIOS, Scenario, Settings, SignalAll, SignalOne};
 use crate::stream::Address;
 use crate::target::Target;
 use crate::{report, stop};
@@ -109,9 +109,9 @@ struct RunArguments {
     /// The targets' processes, in the same order, for CPU and memory.
     #[arg(long, value_delimiter = ',')]
     pid: Vec<u32>,
-    /// The queue at the targets.
-    #[arg(long, default_value_t = 1)]
-    queue: u32,
+    /// A queue at the targets; may be given again.
+    #[arg(long, default_value = "1")]
+    queue: Vec<u32>,
     /// Counts fdatasync and fsync calls in a short phase of its own, with strace.
     #[arg(long)]
     count_fsync: bool,
@@ -276,21 +276,21 @@ fn run_scenario(arguments: &RunArguments) -> Result<()> {
         bail!("--duration 0: expected more than no time");
     }
     stop::listen()?;
-    let gateway = if arguments.target.is_empty() { Some(start(arguments, scenario)?) } else { None };
-    let targets = match &gateway {
-        Some(gateway) => vec![gateway.target()?],
+    let own = if arguments.target.is_empty() { Some(start(arguments, scenario)?) } else { None };
+    let targets = match &own {
+        Some(own) => vec![own.gateway.target()?],
         None => targets(arguments)?,
     };
-    let facts = Facts::collect(gateway.as_ref().map(Gateway::data_dir));
+    let facts = Facts::collect(own.as_ref().map(|own| own.gateway.data_dir()));
     if cfg!(debug_assertions) {
         eprintln!("this is a debug build: its figures say little");
     }
-    let queue = gateway.as_ref().map_or(arguments.queue, Gateway::queue);
+    let queues = own.as_ref().map_or_else(|| arguments.queue.clone(), |own| own.gateway.queues());
     let settings = settings(arguments, scenario, targets.len());
-    let bench = Bench { settings, targets, queue, count_fsync: arguments.count_fsync };
-    let runs = scenario.run(&bench)?;
+    let mut bench = Bench { own, settings, targets, queues, count_fsync: arguments.count_fsync };
+    let runs = scenario.run(&mut bench)?;
     // A gateway that does not end well is an error, yet the figures are worth a look.
-    let stopped = gateway.map_or(Ok(()), Gateway::stop);
+    let stopped = bench.own.map_or(Ok(()), |own| own.gateway.stop());
     let name = arguments.save.clone().filter(|name| !name.is_empty());
     let document = Document {
         schema: SCHEMA,
@@ -315,7 +315,7 @@ fn run_scenario(arguments: &RunArguments) -> Result<()> {
     }
 }
 
-fn start(arguments: &RunArguments, scenario: &dyn Scenario) -> Result<Gateway> {
+fn start(arguments: &RunArguments, scenario: &dyn Scenario) -> Result<Own> {
     let parent = match &arguments.data_dir {
         Some(dir) => dir.clone(),
         None => match std::env::temp_dir() {
@@ -330,12 +330,13 @@ fn start(arguments: &RunArguments, scenario: &dyn Scenario) -> Result<Gateway> {
     let path = arguments.path;
     let own = scenario.gateway_arguments().iter().map(|argument| (*argument).to_owned());
     let arguments = own.chain(arguments.gateway_arguments.iter().cloned()).collect();
-    Gateway::start(&Start { binary, arguments, parent, path })
+    let start = Start { binary, arguments, parent, path };
+    Ok(Own { gateway: Gateway::start(&start)?, start })
 }
 
 fn targets(arguments: &RunArguments) -> Result<Vec<Target>> {
     if arguments.path != PushPath::Tcp {
-        bail!("--path unix needs a gateway of the bench's own, and --target was given");
+        bail!("--path unix and tls need a gateway of the bench's own, and --target was given");
     }
     let token = arguments.token.as_deref().context("--target needs --token")?;
     let pids = arguments.pid.iter().copied().map(Some).chain(std::iter::repeat(None));

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -13,13 +13,16 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use crate::stream::Address;
+use crate::stream::{Address, Trust};
 use crate::target::Target;
 
 /// From start to its ready line.
 const READY: Duration = Duration::from_secs(30);
 /// From SIGTERM to SIGKILL.
 const STOP: Duration = Duration::from_secs(10);
+const LOG: &str = "gateway.log";
+const CERTIFICATE: &str = "tls.crt";
+const KEY: &str = "tls.key";
 const POLL: Duration = Duration::from_millis(5);
 /// Bytes of its log that an error shows.
 const LOG_TAIL_BYTES: usize = 2_000;
@@ -32,6 +35,20 @@ pub enum PushPath {
     Tcp,
     /// A Unix stream socket.
     Unix,
+    /// TLS over TCP over the loopback, for the API as well.
+    Tls,
+}
+
+impl PushPath {
+    /// As on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Unix => "unix",
+            Self::Tls => "tls",
+        }
+    }
 }
 
 /// What to start.
@@ -51,31 +68,39 @@ pub struct Start {
 #[derive(Debug)]
 pub struct Gateway {
     child: Child,
-    data: TempDir,
+    data: Arc<TempDir>,
     ready: ReadyLine,
     path: PushPath,
 }
 
-#[derive(Debug, Deserialize)]
+/// A gateway that waits for another's place.
+#[derive(Debug)]
+pub struct Successor {
+    gateway: Gateway,
+    output: Option<ChildStdout>,
+}
+
+#[derive(Debug, Default, Deserialize)]
 struct ReadyLine {
     api: String,
     push: String,
     push_unix: Option<PathBuf>,
+    #[serde(default)]
     demo: Demo,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 struct Demo {
     queues: Vec<Queue>,
     agents: Vec<Agent>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 struct Queue {
     id: u32,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 struct Agent {
     token: String,
 }
@@ -91,37 +116,80 @@ impl Gateway {
             .prefix("waggle-bench-")
             .tempdir_in(parent)
             .with_context(|| format!("cannot make a data directory in {}", parent.display()))?;
-        let log = data.path().join("gateway.log");
+        if start.path == PushPath::Tls {
+            let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+            fs::write(data.path().join(CERTIFICATE), made.cert.pem())?;
+            fs::write(data.path().join(KEY), made.signing_key.serialize_pem())?;
+        }
+        let free = "127.0.0.1:0";
+        let (mut gateway, output) = Self::spawn(start, Arc::new(data), free, free, &["--demo"])?;
+        gateway.wait_ready(output)?;
+        Ok(gateway)
+    }
+
+    /// Starts one that takes over this one's data and addresses once it is told to end.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn successor(&self, start: &Start) -> Result<Successor> {
+        let (api, push) = (&self.ready.api, &self.ready.push);
+        let (mut gateway, output) = Self::spawn(start, Arc::clone(&self.data), api, push, &["--takeover"])?;
+        gateway.ready.demo = self.ready.demo.clone();
+        Ok(Successor { gateway, output })
+    }
+
+    fn spawn(
+        start: &Start,
+        data: Arc<TempDir>,
+        api: &str,
+        push: &str,
+        more: &[&str],
+    ) -> Result<(Self, Option<ChildStdout>)> {
         let mut command = Command::new(&start.binary);
         command.arg("serve").arg("--data-dir").arg(data.path().join("data"));
-        command.args(["--api", "127.0.0.1:0", "--push", "127.0.0.1:0", "--demo", "--output", "json"]);
-        if start.path == PushPath::Unix {
-            command.arg("--push-unix").arg(data.path().join("push.sock"));
+        command.args(["--api", api, "--push", push, "--output", "json"]).args(more);
+        match start.path {
+            PushPath::Tcp => {}
+            PushPath::Unix => {
+                command.arg("--push-unix").arg(data.path().join("push.sock"));
+            }
+            PushPath::Tls => {
+                command.arg("--tls-certificate").arg(data.path().join(CERTIFICATE));
+                command.arg("--tls-key").arg(data.path().join(KEY));
+            }
         }
+        let log = File::options().create(true).append(true).open(data.path().join(LOG))?;
         command
             .args(&start.arguments)
             // All sessions of a bench come from one address.
             .env("WAGGLE_PUSH_LIMITS_SESSIONS_PER_ADDRESS", "0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(File::create(&log)?);
+            .stderr(log);
         // Ctrl-C in a terminal goes to the bench alone, which stops the gateway in order.
         command.process_group(0);
         let mut child =
             command.spawn().with_context(|| format!("cannot start {}", start.binary.display()))?;
         let output = child.stdout.take();
         // From here on the guard stops it.
-        let ready =
-            ReadyLine { api: String::new(), push: String::new(), push_unix: None, demo: Demo::default() };
-        let mut gateway = Self { child, data, ready, path: start.path };
+        Ok((Self { child, data, ready: ReadyLine::default(), path: start.path }, output))
+    }
+
+    fn wait_ready(&mut self, output: Option<ChildStdout>) -> Result<()> {
         let line = output.map_or(Ok(String::new()), first_line);
         let ready = line.and_then(|line| {
-            serde_json::from_str(&line)
+            serde_json::from_str::<ReadyLine>(&line)
                 .with_context(|| format!("the gateway said {line:?}, expected its ready line"))
         });
-        gateway.ready =
-            ready.with_context(|| format!("the gateway is not ready; its log: {}", tail(&log)))?;
-        Ok(gateway)
+        let ready = ready.with_context(|| {
+            format!("the gateway is not ready; its log: {}", tail(&self.data.path().join(LOG)))
+        })?;
+        let demo = std::mem::take(&mut self.ready.demo);
+        self.ready = ready;
+        if self.ready.demo.agents.is_empty() {
+            self.ready.demo = demo;
+        }
+        Ok(())
     }
 
     /// How to reach it.
@@ -129,8 +197,16 @@ impl Gateway {
     /// # Errors
     /// Where the ready line lacks an address or an agent.
     pub fn target(&self) -> Result<Target> {
+        let trust = match self.path {
+            PushPath::Tls => Some(Trust::in_file(&self.data.path().join(CERTIFICATE))?),
+            _ => None,
+        };
+        let over_tcp = |text: &str| -> Result<Address> {
+            let address = address(text)?;
+            Ok(trust.clone().map_or(Address::Tcp(address), |trust| Address::Tls(address, trust)))
+        };
         let push = match self.path {
-            PushPath::Tcp => Address::Tcp(address(&self.ready.push)?),
+            PushPath::Tcp | PushPath::Tls => over_tcp(&self.ready.push)?,
             PushPath::Unix => {
                 Address::Unix(self.ready.push_unix.clone().context("the ready line has no push_unix")?)
             }
@@ -139,7 +215,7 @@ impl Gateway {
         if tokens.is_empty() {
             bail!("the ready line has no demo agents");
         }
-        let api = Address::Tcp(address(&self.ready.api)?);
+        let api = over_tcp(&self.ready.api)?;
         Ok(Target { api, host: self.ready.api.clone(), push, tokens, pid: Some(self.child.id()) })
     }
 
@@ -149,10 +225,35 @@ impl Gateway {
         self.child.id()
     }
 
-    /// The demo's first queue.
+    /// The demo's queues; never none.
     #[must_use]
-    pub fn queue(&self) -> u32 {
-        self.ready.demo.queues.first().map_or(1, |queue| queue.id)
+    pub fn queues(&self) -> Vec<u32> {
+        let queues: Vec<_> = self.ready.demo.queues.iter().map(|queue| queue.id).collect();
+        if queues.is_empty() { vec![1] } else { queues }
+    }
+
+    /// Tells it to end and returns at once.
+    ///
+    /// # Errors
+    /// Where it has ended already.
+    pub fn terminate(&self) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::TERM)?)
+    }
+
+    /// Waits until it has ended by itself.
+    ///
+    /// # Errors
+    /// Where that takes longer than `patience`, or its status is not zero.
+    pub fn wait_end(&mut self, patience: Duration) -> Result<()> {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            match self.child.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => bail!("the gateway ended with {status}, expected success"),
+                None => std::thread::sleep(POLL),
+            }
+        }
+        bail!("the gateway has not ended after {} s", patience.as_secs())
     }
 
     /// The directory that its data is in.
@@ -170,7 +271,7 @@ impl Gateway {
             status if status.success() => Ok(()),
             status => bail!(
                 "the gateway ended with {status}, expected success; its log: {}",
-                tail(&self.data.path().join("gateway.log"))
+                tail(&self.data.path().join(LOG))
             ),
         }
     }
@@ -190,6 +291,17 @@ impl Gateway {
         }
         self.child.kill()?;
         Ok(self.child.wait()?)
+    }
+}
+
+impl Successor {
+    /// Waits until it serves.
+    ///
+    /// # Errors
+    /// As [`Gateway::start`].
+    pub fn wait_ready(mut self) -> Result<Gateway> {
+        self.gateway.wait_ready(self.output.take())?;
+        Ok(self.gateway)
     }
 }
 

@@ -3,7 +3,6 @@
 use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
@@ -16,6 +15,7 @@ const WAIT_NS: u64 = 100_000_000;
 const WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: WAIT_NS as _ };
 const TIMER: u64 = u64::MAX;
 const SESSION: u64 = 1 << 32;
+const FORMER: u64 = 2 << 32;
 
 /// Whose socket it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Key {
     Lane(u32),
     /// A push session's.
     Session(u32),
+    /// Of a session that another has taken the place of.
+    Former(u32),
 }
 
 /// A socket that can be read or written.
@@ -52,7 +54,6 @@ pub struct Poller {
     timer: OwnedFd,
     /// Whether the timer may still fire.
     armed: bool,
-    events: Vec<epoll::Event>,
 }
 
 impl Poller {
@@ -65,7 +66,7 @@ impl Poller {
         let timer =
             timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
         epoll::add(&epoll, &timer, epoll::EventData::new_u64(TIMER), epoll::EventFlags::IN)?;
-        Ok(Self { epoll, timer, armed: false, events: Vec::with_capacity(READY_MAX) })
+        Ok(Self { epoll, timer, armed: false })
     }
 
     /// Watches a socket until it is closed.
@@ -113,20 +114,24 @@ impl Poller {
                 WAIT
             }
         };
-        self.events.clear();
-        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&timeout)) {
-            Ok(_) => {}
+        let mut room = [mem::MaybeUninit::<epoll::Event>::uninit(); READY_MAX];
+        let events = match epoll::wait(&self.epoll, &mut room, Some(&timeout)) {
+            Ok((events, _)) => events,
             Err(rustix::io::Errno::INTR) => return Ok(()),
             Err(error) => return Err(error.into()),
-        }
-        for event in &self.events {
+        };
+        for event in events {
             let bits = event.data.u64();
             if bits == TIMER {
                 continue;
             }
             // The low half is the index that `data` put there.
             let index = bits as u32;
-            let key = if bits & SESSION == 0 { Key::Lane(index) } else { Key::Session(index) };
+            let key = match bits & !u64::from(u32::MAX) {
+                SESSION => Key::Session(index),
+                FORMER => Key::Former(index),
+                _ => Key::Lane(index),
+            };
             let flags = event.flags;
             let writable = flags.contains(epoll::EventFlags::OUT);
             ready.push(Ready { key, readable: !(flags - epoll::EventFlags::OUT).is_empty(), writable });
@@ -152,6 +157,7 @@ fn data(key: Key) -> epoll::EventData {
     epoll::EventData::new_u64(match key {
         Key::Lane(index) => u64::from(index),
         Key::Session(index) => SESSION | u64::from(index),
+        Key::Former(index) => FORMER | u64::from(index),
     })
 }
 

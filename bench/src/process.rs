@@ -119,6 +119,24 @@ fn resident_bytes(pid: u32) -> Option<u64> {
     line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
+/// This thread leaves the processor to others that want it.
+pub fn be_nice() {
+    // It is a favour: where it is not granted, the figures are worse.
+    let _ = rustix::process::nice(5);
+}
+
+/// Open descriptors of a process.
+#[must_use]
+pub fn descriptors(pid: u32) -> Option<usize> {
+    Some(fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count())
+}
+
+/// Threads of a process.
+#[must_use]
+pub fn threads(pid: u32) -> Option<usize> {
+    Some(fs::read_dir(format!("/proc/{pid}/task")).ok()?.count())
+}
+
 /// Refuses a load with more sockets than this process, or a gateway with the same limit, may have.
 ///
 /// # Errors

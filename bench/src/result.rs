@@ -49,6 +49,9 @@ pub struct Run {
     pub curves: BTreeMap<String, Vec<(f64, f64)>>,
     /// Per tenth of a second of the window: answers, deliveries, slowest latency in microseconds.
     pub steps: Vec<(u64, u64, u64)>,
+    /// Seconds since the start and resident MiB of the gateway, where that was watched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub memory: Vec<(f64, f64)>,
     /// How far the gateway's own counters went, warm-up included.
     pub counters: BTreeMap<String, f64>,
 }

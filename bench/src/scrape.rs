@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
-use crate::stream::Address;
+use crate::stream::Stream;
 use crate::target::Target;
 use crate::wire::http::Head;
 
@@ -29,6 +28,16 @@ impl Counters {
             }
         }
         counters
+    }
+
+    /// As [`Self::read`], of values that go up and down.
+    #[must_use]
+    pub fn gauges(targets: &[Target]) -> Self {
+        let mut gauges = Self::default();
+        for text in targets.iter().filter_map(|target| get(target).ok()) {
+            gauges.add_all(&text, |name| !is_counter(name));
+        }
+        gauges
     }
 
     /// What was added since `before`, without what did not change.
@@ -60,21 +69,27 @@ impl Counters {
     }
 
     fn add(&mut self, text: &str) {
+        self.add_all(text, is_counter);
+    }
+
+    fn add_all(&mut self, text: &str, takes: fn(&str) -> bool) {
         for line in text.lines().filter(|line| line.starts_with("waggle_")) {
             let Some((series, value)) = line.rsplit_once(' ') else { continue };
             let name = series.split('{').next().unwrap_or(series).trim_end();
-            let is_counter = ["_total", "_sum", "_count"].iter().any(|end| name.ends_with(end));
-            if let (true, Ok(value)) = (is_counter, value.parse::<f64>()) {
+            if let (true, Ok(value)) = (takes(name), value.parse::<f64>()) {
                 *self.0.entry(name.to_owned()).or_default() += value;
             }
         }
     }
 }
 
+fn is_counter(name: &str) -> bool {
+    ["_total", "_sum", "_count"].iter().any(|end| name.ends_with(end))
+}
+
 fn get(target: &Target) -> Result<String> {
-    let Address::Tcp(address) = target.api else { bail!("metrics are read over TCP only") };
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut stream = Stream::connect(&target.api)?;
+    stream.block(PATIENCE)?;
     let (host, token) = (&target.host, target.token(0));
     write!(
         stream,

@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
+use waggle_core::id::{Cursor, Offset};
 use waggle_core::push::{PATH, SUBPROTOCOL};
 
 use crate::clock::{Clock, Random};
@@ -11,6 +12,8 @@ use crate::stream::{Outbox, Stream};
 use crate::wire::frame::{self, Frame, FrameError};
 use crate::wire::message::{EventKey, Message};
 
+/// "Normal closure" of RFC 6455, 7.4.1.
+const NORMAL: u16 = 1000;
 /// A session's bytes that wait for the rest of a frame or handshake.
 const PARTIAL_BYTES_MAX: usize = frame::PAYLOAD_BYTES_MAX + 16;
 
@@ -52,6 +55,8 @@ enum Phase {
     /// Waits for welcome.
     Greeting,
     Live,
+    /// Another has taken its place: what still comes is passed over.
+    Leaving,
 }
 
 /// What a session tells the load of.
@@ -66,6 +71,11 @@ pub enum Seen {
         /// When.
         now_ns: u64,
     },
+    /// The gateway wants the session gone within so many milliseconds.
+    Drain {
+        /// On the wire.
+        after_ms: u64,
+    },
     /// Something against the protocol that does not end the session.
     Fault(&'static str),
 }
@@ -79,8 +89,10 @@ pub struct Session {
     partial: Vec<u8>,
     outbox: Outbox,
     waits_for_room: bool,
-    /// Of the last event.
-    offset: u64,
+    /// Up to the last event.
+    cursor: Cursor,
+    /// Whether it came with that.
+    resumes: bool,
     /// Events since welcome.
     events: u64,
     window: u32,
@@ -100,6 +112,8 @@ pub struct Opening<'a> {
     pub view: &'a str,
     /// The only ticket whose events it may see, or zero.
     pub ticket: u64,
+    /// Where an earlier session of the same user has got to.
+    pub resume: Option<Cursor>,
 }
 
 impl Session {
@@ -113,32 +127,75 @@ impl Session {
         poller: &Poller,
         opening: Opening<'_>,
     ) -> Result<Self, SessionError> {
-        let Opening { host, token, view, ticket } = opening;
+        let Opening { host, token, view, ticket, resume } = opening;
         let nonce = generate_key();
         let upgrade = format!(
             "GET {PATH} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}\r\nSec-WebSocket-Key: {nonce}\r\n\r\n"
         );
         let mut outbox = Outbox::default();
         outbox.buffer().extend_from_slice(upgrade.as_bytes());
-        if !outbox.flush(&mut stream)? {
-            return Err(SessionError::Unexpected("lack of room in a new connection"));
-        }
-        poller.add(&stream, key, Interest::Read)?;
-        let hello = format!(r#"{{"type":"hello","token":"{token}","views":["{view}"]}}"#);
+        let waits_for_room = !outbox.flush(&mut stream)?;
+        poller.add(&stream, key, if waits_for_room { Interest::ReadWrite } else { Interest::Read })?;
+        let resumed = resume
+            .map(|Cursor { epoch, offset }| format!(r#","resume":{{"epoch":"{epoch}","offset":{offset}}}"#));
+        let resumed = resumed.as_deref().unwrap_or_default();
+        let hello = format!(r#"{{"type":"hello","token":"{token}","views":["{view}"]{resumed}}}"#);
         let phase = Phase::Upgrading { accept: derive_accept_key(nonce.as_bytes()), hello };
         Ok(Self {
             stream,
             key,
             phase,
             partial: Vec::new(),
-            outbox: Outbox::default(),
-            waits_for_room: false,
-            offset: 0,
+            outbox,
+            waits_for_room,
+            cursor: resume.unwrap_or_default(),
+            resumes: resume.is_some(),
             events: 0,
             window: 0,
             unacknowledged: 0,
             ticket,
         })
+    }
+
+    /// Where it has got to, once it is welcomed.
+    #[must_use]
+    pub fn cursor(&self) -> Option<Cursor> {
+        self.is_live().then_some(self.cursor)
+    }
+
+    /// Passes over what still comes, as another is to take its place; its readiness is `key`'s from now on.
+    ///
+    /// # Errors
+    /// Where the kernel has an error for it.
+    pub fn retire(&mut self, key: Key, poller: &Poller) -> io::Result<()> {
+        (self.phase, self.key) = (Phase::Leaving, key);
+        poller.modify(&self.stream, key, self.interest())
+    }
+
+    /// Asks for the close, as another has taken its place.
+    ///
+    /// # Errors
+    /// Where the connection is gone.
+    pub fn say_goodbye(&mut self, poller: &Poller, random: &mut Random) -> Result<(), SessionError> {
+        let mask = random.next_u64() as u32;
+        frame::push_masked(self.outbox.buffer(), frame::CLOSE, mask, &NORMAL.to_be_bytes());
+        self.flush(poller)
+    }
+
+    /// Reads no more, and answers nothing, until [`Self::read_on`].
+    ///
+    /// # Errors
+    /// Where the kernel has an error for it.
+    pub fn stop_reading(&self, poller: &Poller) -> io::Result<()> {
+        poller.remove(&self.stream)
+    }
+
+    /// Reads again.
+    ///
+    /// # Errors
+    /// Where the kernel has an error for it.
+    pub fn read_on(&self, poller: &Poller) -> io::Result<()> {
+        poller.add(&self.stream, self.key, Interest::Read)
     }
 
     /// Whether it has been welcomed.
@@ -156,7 +213,7 @@ impl Session {
             Ok(0) => return Err(SessionError::Closed),
             Ok(count) => count,
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                return Ok(());
+                return self.flush(with.poller);
             }
             Err(error) => return Err(error.into()),
         };
@@ -187,11 +244,14 @@ impl Session {
     pub fn flush(&mut self, poller: &Poller) -> Result<(), SessionError> {
         let waits = !self.outbox.flush(&mut self.stream)?;
         if waits != self.waits_for_room {
-            let interest = if waits { Interest::ReadWrite } else { Interest::Read };
-            poller.modify(&self.stream, self.key, interest)?;
             self.waits_for_room = waits;
+            poller.modify(&self.stream, self.key, self.interest())?;
         }
         Ok(())
+    }
+
+    fn interest(&self) -> Interest {
+        if self.waits_for_room { Interest::ReadWrite } else { Interest::Read }
     }
 
     /// Takes whole frames off the start; returns how many bytes they were.
@@ -249,6 +309,9 @@ impl Session {
             frame::CLOSE => return Err(closed(frame.payload)),
             _ => return Err(SessionError::Unexpected("kind of frame")),
         }
+        if matches!(self.phase, Phase::Leaving) {
+            return Ok(());
+        }
         match (Message::parse(frame.payload), &self.phase) {
             (Message::Event(event), Phase::Live) => {
                 self.event(event, frame.bytes, random, see);
@@ -258,13 +321,17 @@ impl Session {
                 if sent != self.events {
                     see(Seen::Fault("mark.sent differs from the events received"));
                 }
+                self.cursor.offset = self.cursor.offset.max(Offset(offset));
                 self.ack(offset, random);
             }
-            (Message::Welcome { window, offset }, Phase::Greeting) => {
-                (self.window, self.offset, self.phase) = (window, offset, Phase::Live);
+            (Message::Welcome { window, cursor, resumed }, Phase::Greeting) => {
+                if self.resumes && !(resumed && cursor == self.cursor) {
+                    see(Seen::Fault("a session that was not resumed at its cursor"));
+                }
+                (self.window, self.cursor, self.phase) = (window, cursor, Phase::Live);
                 see(Seen::Live);
             }
-            (Message::Drain, _) => see(Seen::Fault("the gateway drains")),
+            (Message::Drain { after_ms }, Phase::Live) => see(Seen::Drain { after_ms }),
             (Message::Other, _) => see(Seen::Fault("a message that was not expected")),
             _ => return Err(SessionError::Unexpected("order of messages")),
         }
@@ -272,13 +339,13 @@ impl Session {
     }
 
     fn event(&mut self, event: EventKey, bytes: usize, random: &mut Random, see: &mut impl FnMut(Seen)) {
-        if event.offset <= self.offset {
+        if event.offset <= self.cursor.offset.0 {
             see(Seen::Fault("an event out of order, or twice"));
         }
         if self.ticket != 0 && self.ticket != event.ticket {
             see(Seen::Fault("an event of a ticket that is not watched"));
         }
-        self.offset = event.offset;
+        self.cursor.offset = Offset(event.offset);
         self.events += 1;
         // A frame is at most 1 MiB.
         self.unacknowledged = self.unacknowledged.saturating_add(bytes as u32);

@@ -19,7 +19,7 @@ fn load(behaviour: Behaviour, connections: u32, tickets: usize) -> Load {
     let address = fake::spawn(behaviour);
     let target = Target::from_url(&format!("http://{address}"), "t", None).unwrap();
     let mut load = Load::connect(&[target], connections, 1).unwrap();
-    load.create_tickets(tickets, 1).unwrap();
+    load.create_tickets(tickets, &[1]).unwrap();
     load
 }
 
@@ -29,6 +29,7 @@ fn run(load: &mut Load, rate: Rate) -> Outcome {
         arrivals: Arrivals::Even,
         warm_up: Duration::from_millis(200),
         duration: Duration::from_secs(2),
+        losses: None,
     };
     let outcome = load.run(&plan, &Probe::default()).unwrap();
     assert_eq!(outcome.first_error, None);

@@ -108,8 +108,11 @@ pub const SHARD_ORDERS_MAX: usize = 1_024;
 pub const SHARD_READS_MAX: usize = 16;
 /// Pages of the log that one session is given before others have their turn.
 pub const REPLAY_PAGES_PER_TURN_MAX: usize = 16;
-/// Pages that a shard remembers for sessions that come back to the same place, and for how long.
-pub const REPLAY_PAGES_KEPT_MAX: usize = 8;
+/// Pages of the log's part in memory that a shard remembers for sessions that come back to them: all of one
+/// tenant's [`RING_EVENTS_MAX`].
+pub const REPLAY_PAGES_KEPT_MAX: usize = RING_EVENTS_MAX / REPLAY_EVENTS_MAX;
+/// The same for pages out of storage.
+pub const REPLAY_STORED_PAGES_KEPT_MAX: usize = 16;
 /// See [`REPLAY_PAGES_KEPT_MAX`]; in milliseconds.
 pub const REPLAY_PAGE_MS_MAX: u64 = 2_000;
 /// A page with more bytes of frames than this is not remembered.
@@ -120,6 +123,10 @@ pub const REPLAY_SESSIONS_PER_TURN_MAX: usize = 16;
 pub const ACCEPTS_PER_TURN_MAX: usize = 16;
 /// Handshakes that one shard works on before others have their turn.
 pub const HANDSHAKES_PER_TURN_MAX: usize = 16;
+/// Handshakes take at most one part in so many of a shard's time, measured over some milliseconds.
+pub const HANDSHAKE_TIME_DIVISOR: u32 = 4;
+/// Work on handshakes that is not paid for by rest, in milliseconds.
+pub const HANDSHAKE_DEBT_MS: u64 = 1;
 /// Connections of one shard that have not finished their handshake; the rest waits in the kernel.
 pub const HANDSHAKES_MAX: usize = 2_048;
 /// Milliseconds for a handshake while more than half of [`HANDSHAKES_MAX`] are under way.
@@ -170,6 +177,9 @@ pub const FEED_CONCURRENCY_MAX: usize = 256;
 pub const WATCH_BATCH_ITEMS_MAX: usize = 256;
 /// Bytes of its output that `wagglectl watch` looks through for lines it wrote before it was killed.
 pub const WATCH_RECOVERY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Sessions that a draining gateway sends to others per second, at most: with more of them, clients get
+/// longer than `drain_after_ms`.
+pub const DRAIN_SESSIONS_PER_SECOND: u64 = 4_000;
 /// HTTP connections of one gateway; one more is answered `overload` and closed.
 pub const HTTP_CONNECTIONS_MAX: u32 = 4_096;
 /// Names and values of one HTTP request's headers, in bytes.

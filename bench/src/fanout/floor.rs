@@ -87,5 +87,6 @@ fn listen(address: &Address) -> Result<Box<dyn FnMut() -> std::io::Result<OwnedF
             rustix::net::listen(listener.as_fd(), 4_096)?;
             Box::new(move || Ok(listener.accept()?.0.into()))
         }
+        Address::Tls(..) => bail!("the floor has no TLS"),
     })
 }

@@ -229,6 +229,7 @@ impl Load {
         let connection = match socket.key {
             Key::Session(number) => self.subscribers.get_mut(number as usize),
             Key::Lane(number) => self.publishers.get_mut(number as usize),
+            Key::Former(_) => None,
         };
         let Some(connection) = connection else { return Ok(()) };
         if socket.writable {

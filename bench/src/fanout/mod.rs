@@ -16,7 +16,6 @@ use anyhow::{Result, bail};
 pub use server::Peer;
 
 use crate::facts::Facts;
-use crate::gateway::PushPath;
 use crate::process::check_descriptors;
 use crate::result::{Document, Run, SCHEMA, medians};
 use crate::scenario::{Scenario, Settings};
@@ -57,8 +56,8 @@ pub fn run(plan: &Plan, scenario: &dyn Scenario, name: &str) -> Result<Vec<Docum
     let settings = &plan.settings;
     let publishers = plan.publishers();
     check_descriptors(settings.sessions, publishers, 1)?;
-    if settings.path == PushPath::Unix && plan.peers.iter().any(|peer| !peer.has_unix()) {
-        bail!("only waggle and the floor listen on a Unix socket: leave the others out of --peers");
+    if let Some(peer) = plan.peers.iter().find(|peer| !peer.has(settings.path)) {
+        bail!("{} has no --path {}: leave it out of --peers", peer.name(), settings.path.name());
     }
     let binaries =
         install::find(&plan.peers, plan.gateway.clone(), &settings.gateway_arguments, &plan.folder)?;

@@ -87,10 +87,14 @@ impl Peer {
         }
     }
 
-    /// Whether sessions may come over a Unix socket.
+    /// Whether sessions may come over `path`.
     #[must_use]
-    pub fn has_unix(self) -> bool {
-        matches!(self, Self::Waggle | Self::Floor)
+    pub fn has(self, path: PushPath) -> bool {
+        match path {
+            PushPath::Tcp => true,
+            PushPath::Unix => matches!(self, Self::Waggle | Self::Floor),
+            PushPath::Tls => matches!(self, Self::Waggle | Self::Nchan | Self::Nats),
+        }
     }
 
     pub(super) fn start(self, binaries: &Binaries, settings: &Settings, reach: Reach) -> Result<Running> {
@@ -138,6 +142,7 @@ fn start_other(peer: Peer, binaries: &Binaries, settings: &Settings, reach: Reac
             match settings.path {
                 PushPath::Tcp => command.args(["--tcp", &address.to_string()]),
                 PushPath::Unix => command.arg("--unix").arg(dir.path().join("floor.sock")),
+                PushPath::Tls => bail!("the floor has no TLS"),
             };
             if reach == Reach::All {
                 command.arg("--broadcast");

@@ -1,17 +1,18 @@
 //! Before a run: connections, tickets, sessions.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Load, SCRATCH_BYTES};
+use super::Load;
+use super::crowd::{Crowd, Tools};
 use crate::clock::{Clock, Random, nanos};
 use crate::lane::Lane;
 use crate::measure::Recorder;
 use crate::poller::{Key, Poller, Ready};
-use crate::session::{Opening, Session};
 use crate::stop;
-use crate::stream::Stream;
 use crate::target::Target;
 use crate::tickets::{Ticket, Tickets};
 
@@ -54,26 +55,27 @@ impl Load {
             idle: (0..connections).collect(),
             lanes,
             tickets: Tickets::default(),
-            sessions: Vec::new(),
-            sessions_live: 0,
-            scratch: vec![0; SCRATCH_BYTES],
+            crowd: Crowd::new(Random::new(!seed)),
+            broken: VecDeque::new(),
+            forgives: false,
+            stop: None,
             recorder: Recorder::new(0),
             watchers: 0,
             first_error: None,
         })
     }
 
-    /// Creates `count` tickets in `queue`.
+    /// Creates `count` tickets, in turn in each of `queues`.
     ///
     /// # Errors
     /// Where one is refused, or it takes longer than two minutes.
-    pub fn create_tickets(&mut self, count: usize, queue: u32) -> Result<()> {
+    pub fn create_tickets(&mut self, count: usize, queues: &[u32]) -> Result<()> {
         let deadline_ns = self.clock.now_ns() + nanos(PREPARE);
         let mut made = Vec::with_capacity(count);
         let mut asked = 0;
         let mut ready = Vec::new();
         for index in 0..self.lanes.len() {
-            asked += self.create(index, asked, count, queue)?;
+            asked += self.create(index, asked, count, queues)?;
         }
         while made.len() < count {
             self.wait(&mut ready, deadline_ns)
@@ -81,9 +83,9 @@ impl Load {
             for socket in &ready {
                 let Key::Lane(index) = socket.key else { continue };
                 let index = index as usize;
-                let Some(ticket) = self.created(index, *socket)? else { continue };
+                let Some(ticket) = self.created(index)? else { continue };
                 made.push(ticket);
-                asked += self.create(index, asked, count, queue)?;
+                asked += self.create(index, asked, count, queues)?;
             }
         }
         self.tickets = Tickets::new(made);
@@ -91,8 +93,9 @@ impl Load {
     }
 
     /// Asks for the next ticket; returns how many were asked for: one, or none when all have been.
-    fn create(&mut self, index: usize, asked: usize, count: usize, queue: u32) -> Result<usize> {
+    fn create(&mut self, index: usize, asked: usize, count: usize, queues: &[u32]) -> Result<usize> {
         let Some(lane) = self.lanes.get_mut(index).filter(|_| asked < count) else { return Ok(0) };
+        let queue = queues.get(asked % queues.len().max(1)).copied().unwrap_or(1);
         let body = format!(
             r#"{{"type":"create","queue":{queue},"subject":"Bench ticket {asked}","requester":"bench@example.org","text":"It does not work."}}"#
         );
@@ -100,11 +103,10 @@ impl Load {
         Ok(1)
     }
 
-    fn created(&mut self, index: usize, ready: Ready) -> Result<Option<Ticket>> {
+    fn created(&mut self, index: usize) -> Result<Option<Ticket>> {
         let Some(lane) = self.lanes.get_mut(index) else { return Ok(None) };
-        if ready.writable {
-            lane.flush(&self.poller)?;
-        }
+        // Under TLS a write may have waited for bytes to read.
+        lane.flush(&self.poller)?;
         let Some(head) = lane.receive()? else { return Ok(None) };
         let body = lane.body(&head);
         let event = crate::wire::message::EventKey::parse(body).filter(|_| head.status == 201);
@@ -131,44 +133,35 @@ impl Load {
             Watch::All(_) => vec![0; count],
         }
         .into_iter();
-        self.sessions.reserve_exact(count);
+        let shared: Arc<str> = match watch {
+            Watch::OwnTicket => "".into(),
+            Watch::All(view) => view.as_str().into(),
+        };
         let mut ready = Vec::new();
-        while self.sessions_live < count {
-            while self.sessions.len() < count && self.sessions.len() - self.sessions_live < OPENING_MAX {
+        while self.crowd.live() < count {
+            while self.crowd.len() < count && self.crowd.len() - self.crowd.live() < OPENING_MAX {
                 let ticket = tickets.next().context("fewer tickets than sessions that watch one each")?;
-                self.open_session(watch, ticket)?;
+                let view = match watch {
+                    Watch::OwnTicket => format!("ticket:{ticket}").into(),
+                    Watch::All(_) => Arc::clone(&shared),
+                };
+                // There is a target: `connect` takes none without.
+                let target = &self.targets[self.crowd.len() % self.targets.len()];
+                self.crowd.open(target, view, ticket, &self.poller)?;
             }
             self.wait(&mut ready, deadline_ns)
-                .with_context(|| format!("{} of {count} sessions are live", self.sessions_live))?;
+                .with_context(|| format!("{} of {count} sessions are live", self.crowd.live()))?;
             for socket in &ready {
                 if let Key::Session(index) = socket.key {
-                    self.on_session(index, *socket);
+                    let recorder = &mut self.recorder;
+                    let with = &mut Tools { poller: &self.poller, clock: self.clock, recorder };
+                    self.crowd.on_ready(index, *socket, with);
                 }
             }
-            if let Some(error) = self.first_error.take() {
-                bail!("a session could not be opened, {} are live: {error}", self.sessions_live);
+            if let Some(error) = self.crowd.take_first_error() {
+                bail!("a session could not be opened, {} are live: {error}", self.crowd.live());
             }
         }
-        Ok(())
-    }
-
-    fn open_session(&mut self, watch: &Watch, ticket: u64) -> Result<()> {
-        let index = self.sessions.len();
-        // There is a target: `connect` takes none without.
-        let target = &self.targets[index % self.targets.len()];
-        let own;
-        let view = match watch {
-            Watch::OwnTicket => {
-                own = format!("ticket:{ticket}");
-                &own
-            }
-            Watch::All(view) => view,
-        };
-        let stream = Stream::connect(&target.push)
-            .with_context(|| format!("cannot connect session {index} to {}", target.push))?;
-        let opening = Opening { host: &target.host, token: target.token(index), view, ticket };
-        let key = Key::Session(u32::try_from(index).context("too many sessions")?);
-        self.sessions.push(Some(Session::open(stream, key, &self.poller, opening)?));
         Ok(())
     }
 

@@ -41,7 +41,7 @@ impl Scenario for Commands {
         ]
     }
 
-    fn run(&self, bench: &Bench) -> Result<Vec<Run>> {
+    fn run(&self, bench: &mut Bench) -> Result<Vec<Run>> {
         loaded::run(bench, None)
     }
 }

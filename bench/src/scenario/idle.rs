@@ -49,7 +49,7 @@ impl Scenario for Idle {
         ]
     }
 
-    fn run(&self, bench: &Bench) -> Result<Vec<Run>> {
+    fn run(&self, bench: &mut Bench) -> Result<Vec<Run>> {
         let settings = &bench.settings;
         check_descriptors(settings.sessions, 0, bench.targets.len())?;
         let probe = Probe::new(bench.targets.iter().filter_map(|target| target.pid).collect());

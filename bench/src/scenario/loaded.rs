@@ -22,7 +22,7 @@ pub(super) fn run(bench: &Bench, watch: Option<&Watch>) -> Result<Vec<Run>> {
     check_descriptors(settings.sessions, settings.connections, bench.targets.len())?;
     let probe = Probe::new(bench.targets.iter().filter_map(|target| target.pid).collect());
     let mut load = Load::connect(&bench.targets, settings.connections, settings.seed)?;
-    load.create_tickets(settings.tickets, bench.queue)?;
+    load.create_tickets(settings.tickets, &bench.queues)?;
     let bytes_per_session = match watch {
         Some(watch) => open_sessions(&mut load, settings.sessions, watch, &probe)?,
         None => None,
@@ -56,12 +56,13 @@ pub(super) fn run(bench: &Bench, watch: Option<&Watch>) -> Result<Vec<Run>> {
     Ok(runs)
 }
 
-fn plan(settings: &Settings) -> Result<Plan> {
+pub(super) fn plan(settings: &Settings) -> Result<Plan> {
     Ok(Plan {
         rate: settings.rate,
         arrivals: settings.arrivals,
         warm_up: Duration::try_from_secs_f64(settings.warm_up_s).context("warm-up")?,
         duration: Duration::try_from_secs_f64(settings.duration_s).context("duration")?,
+        losses: None,
     })
 }
 
@@ -81,8 +82,8 @@ pub(super) fn open_sessions(
     Ok(growth.filter(|_| count > 0).map(|growth| growth / count as f64))
 }
 
-fn figures(outcome: &Outcome, plan: &Plan, counters: Counters) -> Run {
-    let Outcome { recorder, usage, first_error } = outcome;
+pub(super) fn figures(outcome: &Outcome, plan: &Plan, counters: Counters) -> Run {
+    let Outcome { recorder, usage, first_error, .. } = outcome;
     let mut run = Run {
         errors: recorder.errors.clone(),
         first_error: first_error.clone(),

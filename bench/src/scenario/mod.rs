@@ -1,25 +1,39 @@
 //! Scenarios: each is a named load with a question that it answers.
 
 mod commands;
+mod drain;
 mod idle;
 mod loaded;
 mod push_all;
 mod push_one;
 mod signals;
+mod slow;
+mod soak;
+mod storm;
 
 pub use signals::{SignalAll, SignalOne};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::gateway::PushPath;
+use crate::gateway::{Gateway, PushPath, Start};
 use crate::pace::{Arrivals, Rate};
 use crate::result::Run;
 use crate::target::Target;
 
 /// All scenarios, by name.
-pub static SCENARIOS: [&dyn Scenario; 6] =
-    [&commands::Commands, &push_one::PushOne, &push_all::PushAll, &idle::Idle, &SignalOne, &SignalAll];
+pub static SCENARIOS: [&dyn Scenario; 10] = [
+    &commands::Commands,
+    &push_one::PushOne,
+    &push_all::PushAll,
+    &idle::Idle,
+    &storm::Storm,
+    &slow::Slow,
+    &drain::Drain,
+    &soak::Soak,
+    &SignalOne,
+    &SignalAll,
+];
 
 /// The one called `name`.
 #[must_use]
@@ -58,7 +72,7 @@ pub trait Scenario: Sync {
     ///
     /// # Errors
     /// Where it cannot go on.
-    fn run(&self, bench: &Bench) -> Result<Vec<Run>>;
+    fn run(&self, bench: &mut Bench) -> Result<Vec<Run>>;
 }
 
 /// A column of a table.
@@ -114,15 +128,26 @@ pub struct Settings {
     pub gateway_arguments: Vec<String>,
 }
 
+/// A gateway that the bench has started.
+#[derive(Debug)]
+pub struct Own {
+    /// How.
+    pub start: Start,
+    /// It.
+    pub gateway: Gateway,
+}
+
 /// What a scenario works with.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Bench {
+    /// The gateway, where it is the bench's own.
+    pub own: Option<Own>,
     /// How to run.
     pub settings: Settings,
     /// Against which gateways.
     pub targets: Vec<Target>,
-    /// Where tickets are made.
-    pub queue: u32,
+    /// Where tickets are made; never none.
+    pub queues: Vec<u32>,
     /// Whether to count calls for durability in a phase of their own.
     pub count_fsync: bool,
 }

@@ -43,7 +43,7 @@ impl Scenario for PushAll {
         ]
     }
 
-    fn run(&self, bench: &Bench) -> Result<Vec<Run>> {
+    fn run(&self, bench: &mut Bench) -> Result<Vec<Run>> {
         loaded::run(bench, Some(&Watch::All("tenant".into())))
     }
 }

@@ -42,7 +42,7 @@ impl Scenario for PushOne {
         ]
     }
 
-    fn run(&self, bench: &Bench) -> Result<Vec<Run>> {
+    fn run(&self, bench: &mut Bench) -> Result<Vec<Run>> {
         loaded::run(bench, Some(&Watch::OwnTicket))
     }
 }

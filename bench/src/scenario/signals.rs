@@ -60,7 +60,7 @@ impl Scenario for SignalAll {
         ALL
     }
 
-    fn run(&self, _: &Bench) -> Result<Vec<Run>> {
+    fn run(&self, _: &mut Bench) -> Result<Vec<Run>> {
         bail!("run it by `waggle-bench compare all`")
     }
 }
@@ -86,7 +86,7 @@ impl Scenario for SignalOne {
         ONE
     }
 
-    fn run(&self, _: &Bench) -> Result<Vec<Run>> {
+    fn run(&self, _: &mut Bench) -> Result<Vec<Run>> {
         bail!("run it by `waggle-bench compare one`")
     }
 }

@@ -1,5 +1,6 @@
 //! Messages of the push protocol: the frequent ones without a JSON parser.
 
+use waggle_core::id::Cursor;
 use waggle_core::push::ServerMessage;
 
 /// What the bench needs of a server's message.
@@ -10,7 +11,9 @@ pub enum Message {
         /// Unacknowledged bytes that the server will send.
         window: u32,
         /// Where its events begin.
-        offset: u64,
+        cursor: Cursor,
+        /// Whether that is the cursor that was asked for.
+        resumed: bool,
     },
     /// An event.
     Event(EventKey),
@@ -22,7 +25,10 @@ pub enum Message {
         sent: u64,
     },
     /// The gateway wants the session gone.
-    Drain,
+    Drain {
+        /// It closes the connection no earlier than this.
+        after_ms: u64,
+    },
     /// Anything else.
     Other,
 }
@@ -69,16 +75,18 @@ impl Message {
             return Self::Event(event);
         }
         match ServerMessage::parse(text) {
-            Ok(ServerMessage::Welcome(welcome)) => {
-                Self::Welcome { window: welcome.window, offset: welcome.offset.0 }
-            }
+            Ok(ServerMessage::Welcome(welcome)) => Self::Welcome {
+                window: welcome.window,
+                cursor: Cursor { epoch: welcome.epoch, offset: welcome.offset },
+                resumed: welcome.resumed,
+            },
             Ok(ServerMessage::Event(event)) => Self::Event(EventKey {
                 offset: event.offset.0,
                 ticket: event.ticket.0,
                 version: event.version.0,
             }),
             Ok(ServerMessage::Mark { offset, sent }) => Self::Mark { offset: offset.0, sent },
-            Ok(ServerMessage::Drain { .. }) => Self::Drain,
+            Ok(ServerMessage::Drain { after_ms, .. }) => Self::Drain { after_ms },
             _ => Self::Other,
         }
     }
@@ -117,7 +125,8 @@ mod tests {
     fn the_rest_is_told_apart() {
         let mark = Message::parse(br#"{"type":"mark","offset":9,"sent":4}"#);
         assert_eq!(mark, Message::Mark { offset: 9, sent: 4 });
-        assert_eq!(Message::parse(br#"{"type":"drain","after_ms":1,"spread_ms":1}"#), Message::Drain);
+        let drain = Message::parse(br#"{"type":"drain","after_ms":1,"spread_ms":1}"#);
+        assert_eq!(drain, Message::Drain { after_ms: 1 });
         assert_eq!(Message::parse(br#"{"type":"news"}"#), Message::Other);
     }
 }

@@ -42,6 +42,12 @@ static LEDGER_IN_FLIGHT: Metric =
 static LEDGER_BATCH: Metric =
     metric("waggle_ledger_batch_commands", MetricKind::Histogram, "Commands per transaction");
 
+static TASKS: Metric = metric(
+    "waggle_runtime_tasks",
+    MetricKind::Gauge,
+    "Tasks of the main runtime: HTTP connections, and what the gateway does besides push",
+);
+
 static TLS_NOT_AFTER: Metric = metric(
     "waggle_tls_certificate_not_after_seconds",
     MetricKind::Gauge,
@@ -56,7 +62,7 @@ static TLS_FAILURES: Metric = metric(
 /// A count of the push engine, and where it is.
 type PushCount = (Metric, fn(&PushStats) -> u64);
 
-static PUSH: [PushCount; 16] = [
+static PUSH: [PushCount; 17] = [
     (
         metric("waggle_push_connections", MetricKind::Gauge, "Push connections, those in handshake included"),
         |stats| stats.connections,
@@ -65,6 +71,14 @@ static PUSH: [PushCount; 16] = [
     (metric("waggle_push_lagging", MetricKind::Gauge, "Push sessions that wait for acks"), |stats| {
         stats.lagging
     }),
+    (
+        metric(
+            "waggle_push_timers",
+            MetricKind::Gauge,
+            "Deadlines of push sessions, those of ended ones included until they pass",
+        ),
+        |stats| stats.timers,
+    ),
     (metric("waggle_push_accepted", MetricKind::Counter, "Push connections accepted"), |stats| {
         stats.accepted
     }),
@@ -126,6 +140,8 @@ pub(super) fn add_to(metrics: &Metrics, ledger: &Ledger, push: &Arc<PushEngine>,
         let of = tls.clone();
         metrics.add(&TLS_FAILURES, move || Value::Number(of.failures()));
     }
+    let runtime = tokio::runtime::Handle::current();
+    metrics.add(&TASKS, move || Value::Number(runtime.metrics().num_alive_tasks() as u64));
     for (metric, count) in &PUSH {
         let push = Arc::clone(push);
         metrics.add(metric, move || Value::Number(count(&push.stats())));
@@ -156,7 +172,7 @@ pub fn all_metrics() -> Vec<&'static Metric> {
     let mut all: Vec<&Metric> = METRICS.to_vec();
     all.extend(LEDGER.iter().map(|(metric, _)| metric));
     all.extend(PUSH.iter().map(|(metric, _)| metric));
-    all.extend([&LEDGER_COMMIT_US, &LEDGER_IN_FLIGHT, &LEDGER_BATCH, &TLS_NOT_AFTER, &TLS_FAILURES]);
+    all.extend([&LEDGER_COMMIT_US, &LEDGER_IN_FLIGHT, &LEDGER_BATCH, &TASKS, &TLS_NOT_AFTER, &TLS_FAILURES]);
     all
 }
 

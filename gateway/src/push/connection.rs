@@ -122,6 +122,7 @@ fn poll_serve(
     cx: &mut Context<'_>,
 ) -> Poll<()> {
     link.register(cx.waker());
+    shard.deliver_waiting();
     while !link.is_ending() {
         let taking = |message| take(shard, key, link, message);
         match reader.poll_read(link, &shard.scratch, cx, taking) {

@@ -11,7 +11,7 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 use waggle_core::id::{AgentId, TenantId};
-use waggle_core::limits::{HEARTBEAT_MS, HELLO_MS_MAX, MESSAGES_PER_SECOND_MAX};
+use waggle_core::limits::{DRAIN_SESSIONS_PER_SECOND, HEARTBEAT_MS, HELLO_MS_MAX, MESSAGES_PER_SECOND_MAX};
 use waggle_core::push::SessionSettings;
 
 use super::admission::{Admission, PushLimits, PushRefusal};
@@ -221,10 +221,11 @@ impl PushEngine {
         }
     }
 
-    /// Takes no new connections, tells every client that its connection will close, waits `after_ms`,
-    /// closes the sessions evenly over `spread_ms`, waits a bounded time for their ends, and stops.
+    /// Takes no new connections, tells every client that its connection will close, waits `after_ms` (longer
+    /// where more than [`DRAIN_SESSIONS_PER_SECOND`] would come to other gateways), closes the sessions evenly over `spread_ms`, waits a bounded time for their ends, and stops.
     pub async fn drain(&self, after_ms: u64, spread_ms: u64) {
         self.stop_listening().await;
+        let after_ms = after_ms.max(drain_after_ms(self.stats().sessions));
         let mut waiting = Vec::new();
         self.hub
             .order_all(|| {
@@ -287,6 +288,12 @@ fn bind(config: &PushConfig, shards: usize) -> Result<(Option<SocketAddr>, Vec<L
 }
 
 /// What a shard's thread is made of.
+/// Clients come back at random moments of the first three quarters of it; a tenth is for chance.
+fn drain_after_ms(sessions: u64) -> u64 {
+    let evenly_ms = sessions.saturating_mul(1_000) / DRAIN_SESSIONS_PER_SECOND;
+    evenly_ms.saturating_mul(4) / 3 * 11 / 10
+}
+
 struct Seed {
     index: usize,
     parts: Parts,
@@ -301,10 +308,12 @@ impl Seed {
         let name = format!("push-{}", self.index);
         std::thread::Builder::new().name(name).spawn(move || {
             let Self { index, parts, outlet, listeners, hook } = self;
+            let Outlet { batches, rest: inbox } = outlet;
             let local = LocalSet::new();
             let outcome = local.block_on(&runtime, async move {
-                let shard = Shard::new(index, parts, Arc::clone(&outlet.stats), Arc::clone(&outlet.news));
-                run::run(shard, outlet, listeners, hook).await
+                let (stats, news) = (Arc::clone(&inbox.stats), Arc::clone(&inbox.news));
+                let shard = Shard::new(index, parts, batches, stats, news);
+                run::run(shard, inbox, listeners, hook).await
             });
             if let Err(error) = outcome {
                 tracing::error!(%error, shard = index, "a push shard has failed");

@@ -1,5 +1,6 @@
 //! A connection's handshake: who may connect, and how many at a time.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
@@ -7,15 +8,17 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::accept_hdr_async_with_config;
 use tokio_tungstenite::tungstenite::error::Error;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL,
 };
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
-use waggle_core::limits::{HANDSHAKE_BYTES_MAX, HANDSHAKE_PRESSED_MS_MAX, HANDSHAKES_MAX};
+use waggle_core::limits::{
+    HANDSHAKE_BYTES_MAX, HANDSHAKE_DEBT_MS, HANDSHAKE_PRESSED_MS_MAX, HANDSHAKE_TIME_DIVISOR, HANDSHAKES_MAX,
+};
 use waggle_core::push::{PATH, SUBPROTOCOL};
 
 use super::admission::PushRefusal;
@@ -36,12 +39,17 @@ pub(super) async fn shake_hands(shard: &Rc<Shard>, link: &Rc<Link>) -> bool {
             poll_fn(|cx| link.poll_readable(cx)).await;
             // The semaphore is never closed.
             let _turn = shard.handshake_turns.acquire().await;
+            shard.deliver_waiting();
+            let began = Instant::now();
             let step = poll_fn(|cx| Poll::Ready(handshake.as_mut().poll(cx))).await;
             if step.is_ready() {
                 link.flush();
             }
             // The place among this turn's handshakes is kept until the turn is over.
-            tokio::task::yield_now().await;
+            match shard.handshake_pace.rest(began, Instant::now()) {
+                Some(until) => sleep_until(until).await,
+                None => tokio::task::yield_now().await,
+            }
             if let Poll::Ready(outcome) = step {
                 return outcome;
             }
@@ -70,6 +78,24 @@ pub(super) async fn shake_hands(shard: &Rc<Shard>, link: &Rc<Link>) -> bool {
     false
 }
 
+/// Keeps handshakes to a part of the shard's time: in a storm the sessions that are there, and the rest of
+/// the gateway on the same cores, go on as before, and those that come wait a little longer.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// When the work that was done is paid for.
+    paid_at: Cell<Option<Instant>>,
+}
+
+impl Pace {
+    /// How long to rest after a step, where the debt is worth a timer.
+    fn rest(&self, began: Instant, ended: Instant) -> Option<Instant> {
+        let from = self.paid_at.get().map_or(began, |paid_at| paid_at.max(began));
+        let paid_at = from + (ended - began) * HANDSHAKE_TIME_DIVISOR;
+        self.paid_at.set(Some(paid_at));
+        (paid_at > ended + Duration::from_millis(HANDSHAKE_DEBT_MS)).then_some(paid_at)
+    }
+}
+
 /// While many handshakes are under way each has less time: those that are meant need little.
 fn time_limit(shard: &Shard) -> Duration {
     let is_pressed = shard.handshakes.get() > HANDSHAKES_MAX / 2;
@@ -89,6 +115,9 @@ fn check_request(
         return Err(answer(StatusCode::NOT_FOUND, &format!("push is at {PATH}")));
     }
     let headers = request.headers();
+    if !headers.contains_key(HOST) {
+        return Err(answer(StatusCode::BAD_REQUEST, "a request has a Host header (RFC 9112, 3.2)"));
+    }
     let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL);
     let mut offered = offered.iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));
     if !offered.any(|protocol| protocol.trim() == SUBPROTOCOL) {
@@ -135,4 +164,25 @@ fn refuse(link: &Link, status: StatusCode, detail: &str, retry_after_s: Option<u
         detail.len() + 1
     );
     link.queue_close(Bytes::from(text));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handshakes_rest_in_proportion_to_their_work() {
+        let pace = Pace::default();
+        let (start, step) = (Instant::now(), Duration::from_micros(100));
+        let (mut now, mut worked) = (start, Duration::ZERO);
+        for _ in 0..1_000 {
+            worked += step;
+            now = pace.rest(now, now + step).unwrap_or(now + step);
+        }
+        let whole = worked * HANDSHAKE_TIME_DIVISOR;
+        assert!(now - start > whole - Duration::from_millis(2 * HANDSHAKE_DEBT_MS) && now - start <= whole);
+        // A single one after a pause does not rest.
+        let later = now + Duration::from_secs(1);
+        assert_eq!(pace.rest(later, later + step), None);
+    }
 }

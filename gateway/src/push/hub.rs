@@ -42,10 +42,18 @@ struct Inlet {
     stats: Arc<ShardStats>,
 }
 
+pub(super) type Batches = mpsc::Receiver<Arc<PublishedBatch>>;
+
 /// One shard's inbox, from inside.
 #[derive(Debug)]
 pub(super) struct Outlet {
-    pub(super) batches: mpsc::Receiver<Arc<PublishedBatch>>,
+    pub(super) batches: Batches,
+    pub(super) rest: Inbox,
+}
+
+/// All but what is to be delivered.
+#[derive(Debug)]
+pub(super) struct Inbox {
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) news: Arc<Newsbox>,
     pub(super) lost: Arc<Lost>,
@@ -232,5 +240,6 @@ fn pipe() -> (Inlet, Outlet) {
         lost: Arc::clone(&lost),
         stats: Arc::clone(&stats),
     };
-    (inlet, Outlet { batches: batches_out, orders: orders_out, news, lost, stats })
+    let rest = Inbox { orders: orders_out, news, lost, stats };
+    (inlet, Outlet { batches: batches_out, rest })
 }

@@ -102,7 +102,7 @@ pub(super) async fn accept_tcp(shard: Rc<Shard>, listener: TcpListener, hook: Op
             }
             Err(error) => pause_after(&error).await,
         }
-        yield_sometimes(&mut turn).await;
+        yield_sometimes(&shard, &mut turn).await;
     }
     // The kernel's own word: tokio's may be older.
     let Ok(listener) = listener.into_std() else { return };
@@ -135,7 +135,7 @@ pub(super) async fn accept_unix(shard: Rc<Shard>, listener: UnixListener, hook: 
             Ok((stream, _)) => take_unix(&shard, stream, hook.as_ref()),
             Err(error) => pause_after(&error).await,
         }
-        yield_sometimes(&mut turn).await;
+        yield_sometimes(&shard, &mut turn).await;
     }
     let Ok(listener) = listener.into_std() else { return };
     while let Ok((stream, _)) = listener.accept() {
@@ -192,7 +192,8 @@ async fn wait_for_room(shard: &Shard) {
 }
 
 /// A storm of connections takes turns with the sessions that are there.
-async fn yield_sometimes(turn: &mut usize) {
+async fn yield_sometimes(shard: &Rc<Shard>, turn: &mut usize) {
+    shard.deliver_waiting();
     *turn += 1;
     if *turn >= ACCEPTS_PER_TURN_MAX {
         *turn = 0;

@@ -1,7 +1,7 @@
-//! Replays from storage: sessions that are at the same place of the log share one read.
+//! Replays: the log is read in pages whose starts are multiples of [`REPLAY_EVENTS_MAX`], so that sessions
+//! share them wherever they were, out of memory as well as out of storage.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,121 +10,167 @@ use rustc_hash::FxHashMap;
 use waggle_core::id::{Offset, TenantId};
 use waggle_core::limits::{
     REPLAY_EVENTS_MAX, REPLAY_PAGE_BYTES_MAX, REPLAY_PAGE_MS_MAX, REPLAY_PAGES_KEPT_MAX,
-    REPLAY_SESSIONS_PER_TURN_MAX,
+    REPLAY_SESSIONS_PER_TURN_MAX, REPLAY_STORED_PAGES_KEPT_MAX,
 };
 use waggle_core::push::CloseCode;
 use waggle_core::ticket::Entry;
 use waggle_core::time::Tick;
 
+use super::port::Log;
 use super::shard::{Key, Shard, turn_page};
 
 type Page = Rc<[Arc<Entry>]>;
 
-/// Who waits for which page, and pages that were read a moment ago.
+/// A session that waits for a page, and where it is.
+type Waiting = (Key, Offset);
+
+/// Who waits for which page, and pages that were read a moment ago; all by the offset before the page.
 #[derive(Debug, Default)]
 pub(super) struct Replays {
-    waiting: RefCell<FxHashMap<(TenantId, Offset), Vec<Key>>>,
-    recent: RefCell<VecDeque<Recent>>,
+    waiting: RefCell<FxHashMap<(TenantId, Offset), Vec<Waiting>>>,
+    pages: RefCell<FxHashMap<(TenantId, Offset), Kept>>,
 }
 
 #[derive(Debug)]
-struct Recent {
-    tenant: TenantId,
-    after: Offset,
+struct Kept {
     read_at: Tick,
+    /// Its frames are kept by it alone; those of the log's part in memory are there anyway.
+    is_stored: bool,
     page: Page,
 }
 
+/// The offset before the page that the event after `after` is on.
+fn start_of(after: Offset) -> Offset {
+    Offset(after.0 - after.0 % REPLAY_EVENTS_MAX as u64)
+}
+
+/// What of a page comes after `after`.
+pub(super) fn part_after(page: &[Arc<Entry>], after: Offset) -> &[Arc<Entry>] {
+    page.get(page.partition_point(|entry| entry.offset <= after)..).unwrap_or_default()
+}
+
 impl Replays {
-    /// A page that was read lately. The log only grows, so what is in one stays true; sessions read on from
-    /// its end.
-    pub(super) fn recent(&self, tenant: TenantId, after: Offset, now: Tick) -> Option<Page> {
-        let mut recent = self.recent.borrow_mut();
-        while recent.front().is_some_and(|oldest| now.since_ms(oldest.read_at) > REPLAY_PAGE_MS_MAX) {
-            recent.pop_front();
+    /// The page that the event after `after` is on, where it was read lately or is in memory. The log only
+    /// grows, so what is in one stays true.
+    pub(super) fn find(&self, log: &dyn Log, tenant: TenantId, after: Offset, now: Tick) -> Option<Page> {
+        let start = start_of(after);
+        if let Some(kept) = self.pages.borrow().get(&(tenant, start))
+            && now.since_ms(kept.read_at) <= REPLAY_PAGE_MS_MAX
+        {
+            let last = kept.page.last().map_or(start, |entry| entry.offset);
+            let is_whole = last.0 >= start.0 + REPLAY_EVENTS_MAX as u64;
+            if is_whole || log.head(tenant).is_some_and(|head| last >= head.offset) {
+                return Some(Rc::clone(&kept.page));
+            }
         }
-        let found = recent.iter().find(|kept| kept.tenant == tenant && kept.after == after);
-        found.map(|kept| Rc::clone(&kept.page))
+        match log.recent_after(tenant, start, REPLAY_EVENTS_MAX) {
+            Some(page) => {
+                let page = Page::from(page);
+                self.keep(tenant, start, Kept { read_at: now, is_stored: false, page: Rc::clone(&page) });
+                Some(page)
+            }
+            // Memory may reach back to the session, though not to the start of the page.
+            None => log.recent_after(tenant, after, REPLAY_EVENTS_MAX).map(Page::from),
+        }
     }
 
-    /// The session waits for a page; returns whether it is the first one, so that somebody has to read it.
-    pub(super) fn wait_for(&self, tenant: TenantId, after: Offset, key: Key) -> bool {
-        let mut waiting = self.waiting.borrow_mut();
-        let keys = waiting.entry((tenant, after)).or_default();
-        keys.push(key);
-        keys.len() == 1
-    }
-
-    fn waiting_count(&self, tenant: TenantId, after: Offset) -> usize {
-        self.waiting.borrow().get(&(tenant, after)).map_or(0, Vec::len)
-    }
-
-    fn take_waiting(&self, tenant: TenantId, after: Offset) -> Vec<Key> {
-        self.waiting.borrow_mut().remove(&(tenant, after)).unwrap_or_default()
-    }
-
-    fn keep(&self, tenant: TenantId, after: Offset, read_at: Tick, page: &Page) {
-        let bytes: usize = page.iter().map(|entry| entry.frame.len()).sum();
-        if page.is_empty() || bytes > REPLAY_PAGE_BYTES_MAX {
+    fn keep(&self, tenant: TenantId, start: Offset, new: Kept) {
+        let bytes: usize = new.page.iter().map(|entry| entry.frame.len()).sum();
+        if new.page.is_empty() || bytes > REPLAY_PAGE_BYTES_MAX {
             return;
         }
-        let mut recent = self.recent.borrow_mut();
-        if recent.len() == REPLAY_PAGES_KEPT_MAX {
-            recent.pop_front();
+        let mut pages = self.pages.borrow_mut();
+        pages.remove(&(tenant, start));
+        let alike = pages.values().filter(|kept| kept.is_stored == new.is_stored).count();
+        let most = if new.is_stored { REPLAY_STORED_PAGES_KEPT_MAX } else { REPLAY_PAGES_KEPT_MAX };
+        if alike >= most {
+            let alike = pages.iter().filter(|(_, kept)| kept.is_stored == new.is_stored);
+            if let Some(oldest) = alike.min_by_key(|(_, kept)| kept.read_at).map(|(key, _)| *key) {
+                pages.remove(&oldest);
+            }
         }
-        recent.push_back(Recent { tenant, after, read_at, page: Rc::clone(page) });
+        pages.insert((tenant, start), new);
+    }
+
+    /// Forgets pages that are old.
+    pub(super) fn forget(&self, now: Tick) {
+        self.pages.borrow_mut().retain(|_, kept| now.since_ms(kept.read_at) <= REPLAY_PAGE_MS_MAX);
+    }
+
+    fn wait(&self, tenant: TenantId, start: Offset, session: Waiting) -> bool {
+        let mut waiting = self.waiting.borrow_mut();
+        let sessions = waiting.entry((tenant, start)).or_default();
+        sessions.push(session);
+        sessions.len() == 1
+    }
+
+    fn waiting_count(&self, tenant: TenantId, start: Offset) -> usize {
+        self.waiting.borrow().get(&(tenant, start)).map_or(0, Vec::len)
+    }
+
+    fn take_waiting(&self, tenant: TenantId, start: Offset) -> Vec<Waiting> {
+        self.waiting.borrow_mut().remove(&(tenant, start)).unwrap_or_default()
+    }
+}
+
+/// The session waits for the page after `after`; the first to wait for one has it read.
+pub(super) fn wait_for(shard: &Rc<Shard>, tenant: TenantId, after: Offset, key: Key) {
+    let start = start_of(after);
+    if shard.replays.wait(tenant, start, (key, after)) {
+        tokio::task::spawn_local(read(Rc::clone(shard), tenant, start));
     }
 }
 
 /// Reads a page for all who wait for it, those included who come while it is being read.
-pub(super) async fn read(shard: Rc<Shard>, tenant: TenantId, after: Offset) {
+async fn read(shard: Rc<Shard>, tenant: TenantId, start: Offset) {
     tokio::task::yield_now().await;
     // The semaphore is never closed.
     let permit = shard.reads.acquire().await;
-    let (read_at, early) = (shard.clock.now(), shard.replays.waiting_count(tenant, after));
+    let (read_at, early) = (shard.clock.now(), shard.replays.waiting_count(tenant, start));
     shard.stats.replay_reads.add(1);
-    let outcome = shard.log.read_after(tenant, after, REPLAY_EVENTS_MAX).await;
+    let outcome = shard.log.read_after(tenant, start, REPLAY_EVENTS_MAX).await;
     drop(permit);
-    let mut keys = shard.replays.take_waiting(tenant, after);
+    let mut waiting = shard.replays.take_waiting(tenant, start);
     match outcome {
         Ok(page) => {
-            let page: Page = page.into();
-            shard.replays.keep(tenant, after, read_at, &page);
-            if page.is_empty() {
-                // For those who came later there may be something by now.
-                let late = keys.split_off(early.min(keys.len()));
-                let is_first = late.into_iter().map(|key| shard.replays.wait_for(tenant, after, key));
-                if is_first.fold(false, |any, first| any | first) {
-                    tokio::task::spawn_local(read(Rc::clone(&shard), tenant, after));
+            let page = Page::from(page);
+            shard.replays.keep(tenant, start, Kept { read_at, is_stored: true, page: Rc::clone(&page) });
+            for (key, after) in waiting.split_off(early.min(waiting.len())) {
+                if part_after(&page, after).is_empty() {
+                    // It came later than the read began: there may be something for it by now.
+                    wait_for(&shard, tenant, after, key);
+                } else {
+                    waiting.push((key, after));
                 }
             }
-            hand_out(&shard, &keys, &page).await;
+            hand_out(&shard, &waiting, &page).await;
         }
         // The log is another gateway's by now: the clients go on there.
-        Err(_) if shard.is_draining.get() => close(&shard, &keys, CloseCode::Drain, "draining"),
+        Err(_) if shard.is_draining.get() => close(&shard, &waiting, CloseCode::Drain, "draining"),
         Err(error) => {
             tracing::warn!(%error, tenant = tenant.0, "a replay could not read the log");
-            close(&shard, &keys, CloseCode::Overload, "the log cannot be read at the moment");
+            close(&shard, &waiting, CloseCode::Overload, "the log cannot be read at the moment");
         }
     }
 }
 
 /// Gives a page to some sessions at a time, so that live ones do not wait for all of them.
-async fn hand_out(shard: &Rc<Shard>, keys: &[Key], page: &Page) {
-    for some in keys.chunks(REPLAY_SESSIONS_PER_TURN_MAX) {
+async fn hand_out(shard: &Rc<Shard>, waiting: &[Waiting], page: &Page) {
+    for some in waiting.chunks(REPLAY_SESSIONS_PER_TURN_MAX) {
         {
             let mut sessions = shard.sessions.borrow_mut();
-            for key in some {
-                let effects = turn_page(&mut sessions, *key, page);
+            for (key, after) in some {
+                let effects = turn_page(&mut sessions, *key, part_after(page, *after));
                 shard.carry_out(&mut sessions, *key, effects, &Bytes::new());
             }
         }
+        shard.deliver_waiting();
         tokio::task::yield_now().await;
     }
 }
 
-fn close(shard: &Rc<Shard>, keys: &[Key], code: CloseCode, reason: &'static str) {
-    for key in keys {
+fn close(shard: &Rc<Shard>, waiting: &[Waiting], code: CloseCode, reason: &'static str) {
+    for (key, _) in waiting {
         shard.drive(*key, |session| session.close(code, reason));
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use waggle_core::limits::{CLOSE_MS_MAX, WRITES_PER_TURN_MAX};
 use waggle_core::push::CloseCode;
 
-use super::hub::{Order, Outlet};
+use super::hub::{Inbox, Order};
 use super::listen::{self, AcceptHook, Listeners};
 use super::shard::Shard;
 use super::signals;
@@ -19,7 +19,7 @@ use super::signals;
 /// Runs a shard until it has drained or is told to stop.
 pub(super) async fn run(
     shard: Rc<Shard>,
-    mut outlet: Outlet,
+    mut inbox: Inbox,
     listeners: Listeners,
     hook: Option<AcceptHook>,
 ) -> io::Result<()> {
@@ -32,21 +32,21 @@ pub(super) async fn run(
     let mut writes = 0;
     loop {
         tokio::select! {
-            Some(batch) = outlet.batches.recv() => {
+            Some(batch) = shard.next_batch() => {
                 writes += shard.deliver(&batch);
                 if writes >= WRITES_PER_TURN_MAX {
                     writes = 0;
                     tokio::task::yield_now().await;
                 }
             }
-            () = outlet.news.told() => {
+            () = inbox.news.told() => {
                 if shard.learn_some() {
-                    outlet.news.tell();
+                    inbox.news.tell();
                     tokio::task::yield_now().await;
                 }
             }
-            () = outlet.lost.happened.notified() => shard.lose(outlet.lost.take()),
-            Some(order) = outlet.orders.recv() => match order {
+            () = inbox.lost.happened.notified() => shard.lose(inbox.lost.take()),
+            Some(order) = inbox.orders.recv() => match order {
                 Order::Adopt(handover) => {
                     if let Err(error) = listen::adopt(&shard, handover, hook.as_ref()) {
                         tracing::warn!(%error, "an upgraded connection could not be taken over");

@@ -15,8 +15,7 @@ use tokio::sync::{Notify, Semaphore};
 use waggle_core::id::{Offset, SessionId, TenantId};
 use waggle_core::json::JsonText;
 use waggle_core::limits::{
-    HANDSHAKES_PER_TURN_MAX, REPLAY_EVENTS_MAX, REPLAY_PAGES_PER_TURN_MAX, SHARD_READS_MAX,
-    TICKS_PER_TURN_MAX,
+    HANDSHAKES_PER_TURN_MAX, REPLAY_PAGES_PER_TURN_MAX, SHARD_READS_MAX, TICKS_PER_TURN_MAX,
 };
 use waggle_core::push::{
     CloseCode, Effect, Effects, HeldSignals, LogPosition, Session, SessionSettings, View, close_frame,
@@ -27,7 +26,8 @@ use waggle_core::time::Tick;
 use super::admission::{Admission, TenantPlace};
 use super::clock::Clock;
 use super::command;
-use super::hub::PushHub;
+use super::handshake::Pace;
+use super::hub::{Batches, PushHub};
 use super::interests::Interests;
 use super::link::Link;
 use super::newsbox::Newsbox;
@@ -41,6 +41,7 @@ use super::socket::Socket;
 use super::stats::ShardStats;
 use super::timers::Timers;
 use crate::directory::Principal;
+use crate::ledger::PublishedBatch;
 use crate::problem::Problem;
 use crate::tls::Tls;
 
@@ -78,6 +79,7 @@ pub(super) struct Shard {
     pub(super) handshake_ended: Notify,
     /// For those that go on in one turn.
     pub(super) handshake_turns: Semaphore,
+    pub(super) handshake_pace: Pace,
     /// Set once it takes no new sessions.
     pub(super) is_draining: Cell<bool>,
     drain_begins: Notify,
@@ -86,6 +88,8 @@ pub(super) struct Shard {
     pub(super) reads: Semaphore,
     pub(super) replays: Replays,
     sessions_made: Cell<u64>,
+    /// What was committed and is not delivered yet.
+    batches: RefCell<Batches>,
 }
 
 /// Sessions and their tenants.
@@ -177,7 +181,13 @@ impl Slot {
 }
 
 impl Shard {
-    pub(super) fn new(index: usize, parts: Parts, stats: Arc<ShardStats>, news: Arc<Newsbox>) -> Rc<Self> {
+    pub(super) fn new(
+        index: usize,
+        parts: Parts,
+        batches: Batches,
+        stats: Arc<ShardStats>,
+        news: Arc<Newsbox>,
+    ) -> Rc<Self> {
         let Parts { hub, settings, log, access, admission, rules, tls } = parts;
         Rc::new(Self {
             index,
@@ -197,13 +207,29 @@ impl Shard {
             handshakes: Cell::new(0),
             handshake_ended: Notify::new(),
             handshake_turns: Semaphore::new(HANDSHAKES_PER_TURN_MAX),
+            handshake_pace: Pace::default(),
             is_draining: Cell::new(false),
             drain_begins: Notify::new(),
             connection_ended: Notify::new(),
             reads: Semaphore::new(SHARD_READS_MAX),
             replays: Replays::default(),
             sessions_made: Cell::new(0),
+            batches: RefCell::new(batches),
         })
+    }
+
+    /// Waits for the next batch; `None` once there will be none.
+    pub(super) async fn next_batch(&self) -> Option<Arc<PublishedBatch>> {
+        std::future::poll_fn(|cx| self.batches.borrow_mut().poll_recv(cx)).await
+    }
+
+    /// Delivers what has come meanwhile: a storm of connections is in many tasks' hands, and each of them
+    /// lets events go first, so that these wait for one task at most, not for all that are ready.
+    pub(super) fn deliver_waiting(self: &Rc<Self>) {
+        loop {
+            let Ok(batch) = self.batches.borrow_mut().try_recv() else { return };
+            self.deliver(&batch);
+        }
     }
 
     /// From now on it takes no new sessions.
@@ -251,6 +277,7 @@ impl Shard {
         // A process has fewer connections than 32 bits count.
         let key = Key { session: id, slot: slot as u32 };
         self.timers.push(timer_at, key);
+        self.stats.timers.add(1);
         if self.is_draining.get() {
             self.drive_in(&mut sessions, key, |session| session.close(CloseCode::Drain, "draining"));
         }
@@ -376,6 +403,7 @@ impl Shard {
             Some(at) if at < slot.timer_at => {
                 slot.timer_at = at;
                 self.timers.push(at, key);
+                self.stats.timers.add(1);
             }
             Some(_) => {}
             None => self.forget(sessions, key),
@@ -463,27 +491,22 @@ impl Shard {
         let Some(tenant) = slot.tenant() else { return Effects::new() };
         *pages += 1;
         if *pages <= REPLAY_PAGES_PER_TURN_MAX
-            && let Some(page) = self.log.recent_after(tenant, after, REPLAY_EVENTS_MAX)
+            && let Some(page) = self.replays.find(&*self.log, tenant, after, self.clock.now())
         {
-            return turn_page(sessions, key, &page);
+            return turn_page(sessions, key, replay::part_after(&page, after));
         }
-        if *pages <= REPLAY_PAGES_PER_TURN_MAX
-            && let Some(page) = self.replays.recent(tenant, after, self.clock.now())
-        {
-            return turn_page(sessions, key, &page);
-        }
-        if self.replays.wait_for(tenant, after, key) {
-            tokio::task::spawn_local(replay::read(Rc::clone(self), tenant, after));
-        }
+        replay::wait_for(self, tenant, after, key);
         Effects::new()
     }
 
     /// Ticks sessions that are due, but not so many that others wait; the rest is due still.
     pub(super) fn tick_due(self: &Rc<Self>) {
         let now = self.clock.now();
+        self.replays.forget(now);
         let mut sessions = self.sessions.borrow_mut();
         for _ in 0..TICKS_PER_TURN_MAX {
             let Some((at, key)) = self.timers.pop_due(now) else { return };
+            self.stats.timers.subtract(1);
             let Some(slot) = sessions.get(key) else { continue };
             if slot.timer_at != at {
                 continue;

@@ -38,6 +38,8 @@ counts! {
     sessions,
     /// Sessions now that wait for their client's acks.
     lagging,
+    /// Deadlines of sessions now, those of sessions that have ended since included until they pass.
+    timers,
     /// Connections accepted or taken over.
     accepted,
     /// Connections turned away because there were too many.
