@@ -123,6 +123,8 @@ pub const REPLAY_SESSIONS_PER_TURN_MAX: usize = 16;
 pub const ACCEPTS_PER_TURN_MAX: usize = 16;
 /// Handshakes that one shard works on before others have their turn.
 pub const HANDSHAKES_PER_TURN_MAX: usize = 16;
+/// Sessions that one shard parts with before others have their turn.
+pub const LEAVING_PER_TURN_MAX: usize = 16;
 /// Handshakes take at most one part in so many of a shard's time, measured over some milliseconds.
 pub const HANDSHAKE_TIME_DIVISOR: u32 = 4;
 /// Work on handshakes that is not paid for by rest, in milliseconds.

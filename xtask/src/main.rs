@@ -48,6 +48,17 @@ enum Task {
         #[arg(last = true)]
         args: Vec<OsString>,
     },
+    /// Feed parsers, the push port and the client with mutated input, for longer than the tests do
+    Fuzz {
+        /// One of the tests in gateway/tests/fuzz [default: all of them]
+        target: Option<String>,
+        /// For each target
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+        seconds: u64,
+        /// Repeats a run [default: drawn from the clock, and printed]
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Check the repository's own rules: dependencies, purity, sizes, names, texts
     Tidy,
 }
@@ -71,6 +82,7 @@ fn dispatch(task: Task) -> Result<()> {
             test::test(if release { test::Extent::WithRelease } else { test::Extent::Plain })
         }
         Task::Bench { args } => run::bench(&args),
+        Task::Fuzz { target, seconds, seed } => test::fuzz(target.as_deref(), seconds, seed),
         Task::Tidy => tidy_or_fail(),
     }
 }

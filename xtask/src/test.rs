@@ -1,9 +1,9 @@
 //! `cargo xtask test`: every check, each timed, all of them even after a failure.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::process::{self, cargo};
 use crate::report::{Outcome, Report};
@@ -107,6 +107,26 @@ fn loom() -> Result<Command> {
     command.env("RUSTFLAGS", format!("{flags} --cfg loom").trim());
     command.env("CARGO_TARGET_DIR", process::target_dir()?.join("loom"));
     Ok(command)
+}
+
+/// Runs the fuzz targets one after the other; an input that breaks one is kept below the target folder.
+///
+/// # Errors
+/// Where one breaks, or there is none of that name.
+pub(crate) fn fuzz(target: Option<&str>, seconds: u64, seed: Option<u64>) -> Result<()> {
+    let now = || SystemTime::UNIX_EPOCH.elapsed().map_or(1, |elapsed| elapsed.as_secs());
+    let seed = seed.unwrap_or_else(now);
+    println!("{seconds} s for each target, seed {seed}");
+    let mut command = cargo(&["test", "--release", "-p", "waggle-gateway", "--test", "fuzz", "--"]);
+    command.args(["--nocapture", "--test-threads", "1"]);
+    if let Some(target) = target {
+        if !crate::root().join("gateway/tests/fuzz/corpus").join(target).is_dir() {
+            bail!("no fuzz target {target:?}: expected a folder's name in gateway/tests/fuzz/corpus");
+        }
+        command.args(["--exact", target]);
+    }
+    command.env("WAGGLE_FUZZ_SECONDS", seconds.to_string()).env("WAGGLE_FUZZ_SEED", seed.to_string());
+    process::run(command, Duration::from_secs(seconds).saturating_mul(16) + STEP_MAX)
 }
 
 fn passes(command: Command) -> Result<Outcome> {

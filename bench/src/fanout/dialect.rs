@@ -21,12 +21,14 @@ pub(super) struct Dialect {
     pub(super) host: String,
     /// For Waggle.
     pub(super) token: String,
+    /// For Waggle: the ticket that stands for the first topic.
+    pub(super) first_ticket: usize,
 }
 
 impl Dialect {
     pub(super) fn subscribe(&self, topic: usize) -> Vec<Step> {
         match self.peer {
-            Peer::Waggle => self.waggle(&format!("\"ticket:{}\"", topic + 1)),
+            Peer::Waggle => self.waggle(&format!("\"ticket:{}\"", topic + self.first_ticket)),
             Peer::Nchan => vec![self.upgrade(&format!("/sub/t{topic}"), "")],
             Peer::Naive => vec![self.upgrade(&format!("/sub/t{topic}"), "")],
             Peer::Nats => {
@@ -62,7 +64,7 @@ impl Dialect {
             Peer::Waggle => {
                 let say = format!(
                     r#"{{"type":"signal","kind":"viewing","ticket":{},"on":true,"data":{{"m":"{text}"}}}}"#,
-                    topic + 1
+                    topic + self.first_ticket
                 );
                 push_masked(out, TEXT, 0x1234_5678, say.as_bytes());
             }
@@ -90,7 +92,7 @@ impl Dialect {
                 // The very frame that Waggle's sessions get.
                 let json = format!(
                     r#"{{"type":"signal","kind":"viewing","ticket":{},"agent":1,"on":true,"data":{{"m":"{text}"}}}}"#,
-                    topic + 1
+                    topic + self.first_ticket
                 );
                 let frame = waggle_core::push::text_frame(json.as_bytes());
                 out.extend_from_slice(format!("{topic:08}{:08}", frame.len()).as_bytes());

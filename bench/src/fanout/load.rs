@@ -46,8 +46,8 @@ struct Flight {
     left: u32,
 }
 
-/// Loads one server for one run.
-pub(super) fn run(server: &Running, plan: &Plan, seed: u64) -> Result<Run> {
+/// Loads one server for one run; `ready` is told when all is connected and the load begins.
+pub(super) fn run(server: &Running, plan: &Plan, seed: u64, ready: impl FnOnce()) -> Result<Run> {
     let settings = &plan.settings;
     let mut load = Load {
         clock: Clock::start(),
@@ -70,6 +70,7 @@ pub(super) fn run(server: &Running, plan: &Plan, seed: u64) -> Result<Run> {
     load.connect(server, plan)?;
     load.rest(SETTLE)?;
     let full = group.memory_bytes();
+    ready();
 
     let random = Random::new(settings.seed ^ seed);
     let start_ns = load.clock.now_ns() + nanos(Duration::from_millis(100));

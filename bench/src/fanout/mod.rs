@@ -20,6 +20,7 @@ use crate::process::check_descriptors;
 use crate::result::{Document, Run, SCHEMA, medians};
 use crate::scenario::{Scenario, Settings};
 use crate::stop;
+use crate::target::Target;
 
 /// Bytes of a message's text, the same for all servers.
 pub const TEXT_BYTES: usize = 256;
@@ -68,7 +69,7 @@ pub fn run(plan: &Plan, scenario: &dyn Scenario, name: &str) -> Result<Vec<Docum
         for (place, peer) in plan.peers.iter().enumerate() {
             stop::check()?;
             let running = peer.start(&binaries, settings, plan.reach)?;
-            let run = load::run(&running, plan, u64::from(round))?;
+            let run = load::run(&running, plan, u64::from(round), || {})?;
             let shown = |name: &str| run.figures.get(name).copied().unwrap_or(f64::NAN);
             eprintln!(
                 "round {round}, {:<9} p50 {:>8.3} ms  p99 {:>8.3} ms  last p50 {:>8.3} ms  CPU {:>6.2} us/delivery  {} errors",
@@ -94,6 +95,22 @@ pub fn run(plan: &Plan, scenario: &dyn Scenario, name: &str) -> Result<Vec<Docum
         runs,
     });
     Ok(documents.collect())
+}
+
+/// Signals to one of `sessions` sessions each, at a gateway that runs already; `ready` is told when they begin.
+///
+/// # Errors
+/// Where it cannot be connected to.
+pub fn signals_at(target: &Target, settings: Settings, ready: impl FnOnce()) -> Result<Run> {
+    let seed = settings.seed;
+    let plan = Plan {
+        reach: Reach::One,
+        settings,
+        peers: vec![Peer::Waggle],
+        gateway: None,
+        folder: PathBuf::new(),
+    };
+    load::run(&server::Running::at(target), &plan, seed, ready)
 }
 
 impl Plan {

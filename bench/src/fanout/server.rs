@@ -16,6 +16,7 @@ use super::dialect::Dialect;
 use crate::gateway::{Gateway, PushPath, Start};
 use crate::scenario::Settings;
 use crate::stream::Address;
+use crate::target::Target;
 
 /// A server is there within this, and gone.
 const READY: Duration = Duration::from_secs(20);
@@ -59,6 +60,9 @@ pub(super) struct Binaries {
     pub parent: PathBuf,
 }
 
+/// Nobody else watches it at a gateway that runs already; signals do not ask whether a ticket is there.
+const FOREIGN_TICKET: usize = 1_000_000;
+
 /// A server that runs.
 pub(super) struct Running {
     pub(super) subscribe: Address,
@@ -70,7 +74,12 @@ pub(super) struct Running {
 
 enum Process {
     Gateway(Gateway),
-    Other { child: Child, _dir: TempDir },
+    /// Somebody else's, that goes on.
+    Foreign(u32),
+    Other {
+        child: Child,
+        _dir: TempDir,
+    },
 }
 
 impl Peer {
@@ -117,7 +126,7 @@ fn start_waggle(binaries: &Binaries, settings: &Settings) -> Result<Running> {
     })?;
     let target = gateway.target()?;
     let token = target.tokens.first().cloned().unwrap_or_default();
-    let dialect = Dialect { peer: Peer::Waggle, host: target.host.clone(), token };
+    let dialect = Dialect { peer: Peer::Waggle, host: target.host.clone(), token, first_ticket: 1 };
     let version = format!("waggle {}", env!("CARGO_PKG_VERSION"));
     let (subscribe, publish) = (target.push.clone(), target.push);
     Ok(Running { subscribe, publish, dialect, version, process: Process::Gateway(gateway) })
@@ -161,7 +170,7 @@ fn start_other(peer: Peer, binaries: &Binaries, settings: &Settings, reach: Reac
         (Peer::Floor, PushPath::Unix) => Address::Unix(dir.path().join("floor.sock")),
         _ => Address::Tcp(address),
     };
-    let dialect = Dialect { peer, host: address.to_string(), token: String::new() };
+    let dialect = Dialect { peer, host: address.to_string(), token: String::new(), first_ticket: 1 };
     let process = Process::Other { child, _dir: dir };
     // From here on dropping it stops it.
     let running = Running { subscribe, publish: Address::Tcp(publish), dialect, version, process };
@@ -236,8 +245,26 @@ fn free_address() -> Result<SocketAddr> {
 }
 
 impl Running {
+    /// A gateway that runs already, and will afterwards.
+    pub(super) fn at(target: &Target) -> Self {
+        let token = target.tokens.first().cloned().unwrap_or_default();
+        Self {
+            subscribe: target.push.clone(),
+            publish: target.push.clone(),
+            dialect: Dialect {
+                peer: Peer::Waggle,
+                host: target.host.clone(),
+                token,
+                first_ticket: FOREIGN_TICKET,
+            },
+            version: String::new(),
+            process: Process::Foreign(target.pid.unwrap_or_default()),
+        }
+    }
+
     pub(super) fn pid(&self) -> u32 {
         match &self.process {
+            Process::Foreign(pid) => *pid,
             Process::Gateway(gateway) => gateway.pid(),
             Process::Other { child, .. } => child.id(),
         }

@@ -66,7 +66,6 @@ impl Scenario for Soak {
             Column { head: "timers after", figure: "timers_after", per: 1.0 },
             Column { head: "threads before, after", figure: "threads_before", per: 1.0 },
             Column { head: "", figure: "threads_after", per: 1.0 },
-            Column { head: "p99 ms", figure: "delivery_p99_us", per: 1e3 },
             Column { head: "errors", figure: "errors", per: 1.0 },
         ]
     }

@@ -1,13 +1,14 @@
 //! All of many sessions lose their connections at once, and come back where they were.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Bench, Column, Scenario, Shape, loaded};
+use super::{Bench, Column, Scenario, Settings, Shape, loaded};
+use crate::fanout;
 use crate::load::{Load, Losses, Outcome, Plan, Watch};
 use crate::pace::{Arrivals, Rate};
 use crate::process::{Probe, check_descriptors};
@@ -16,6 +17,8 @@ use crate::result::Run;
 /// Moves per second of tickets of those who are struck.
 const STRUCK_RATE: f64 = 200.0;
 const STRUCK_CONNECTIONS: u32 = 4;
+/// About as long as the sessions take to come back.
+const SIGNALS_S: f64 = 1.5;
 
 /// See the module.
 #[derive(Debug)]
@@ -50,6 +53,8 @@ impl Scenario for Storm {
             Column { head: "steady p99 before ms", figure: "quiet_p99_us", per: 1e3 },
             Column { head: "steady p99 meanwhile ms", figure: "storm_p99_us", per: 1e3 },
             Column { head: "ratio", figure: "p99_ratio", per: 1.0 },
+            Column { head: "signal p99 before ms", figure: "quiet_signal_p99_us", per: 1e3 },
+            Column { head: "signal p99 meanwhile ms", figure: "storm_signal_p99_us", per: 1e3 },
             Column { head: "answer p99 before ms", figure: "quiet_answer_p99_us", per: 1e3 },
             Column { head: "answer p99 meanwhile ms", figure: "storm_answer_p99_us", per: 1e3 },
             Column { head: "gateway CPU µs/return", figure: "gateway_cpu_us_per_return", per: 1.0 },
@@ -86,7 +91,23 @@ impl Scenario for Storm {
             let strike = Plan { warm_up: Duration::ZERO, losses: Some(strike), ..shared };
             let (storm, back) = both(&mut stay, &during, &mut struck, &strike, &probe)?;
             stay.stop_on(None);
-            let run = figures([&quiet, &still, &storm, &back], settings.sessions);
+            let mut run = figures([&quiet, &still, &storm, &back], settings.sessions);
+            let calm = Plan { losses: None, ..strike };
+            for (name, plan) in [("quiet_signal", &calm), ("storm_signal", &strike)] {
+                let signals = signals(bench, &mut struck, plan, &probe)?;
+                for (figure, value) in &signals.figures {
+                    if let Some(end) = figure.strip_prefix("delivery_") {
+                        run.add(&format!("{name}_{end}"), Some(*value));
+                    }
+                }
+                for (error, count) in &signals.errors {
+                    run.errors.insert(format!("{name}: {error}"), *count);
+                }
+            }
+            let p99 = |name: &str| run.figures.get(name).copied();
+            let ratio = p99("storm_signal_p99_us").zip(p99("quiet_signal_p99_us"));
+            run.add("signal_p99_ratio", ratio.map(|(storm, quiet)| storm / quiet));
+            run.add("errors", Some(run.errors.values().sum::<u64>() as f64));
             let shown = |name: &str| run.figures.get(name).copied().unwrap_or(f64::NAN);
             eprintln!(
                 "run {number} of {}: all live after {:.0} ms, p99 {:.2} -> {:.2} ms, {} errors",
@@ -100,6 +121,35 @@ impl Scenario for Storm {
         }
         Ok(runs)
     }
+}
+
+/// Signals to sessions that stay, from right before the strike for [`SIGNALS_S`]: what the push path does by
+/// itself, without the disk.
+fn signals(bench: &Bench, struck: &mut Load, plan: &Plan, probe: &Probe) -> Result<Run> {
+    let target = bench.targets.first().context("there is a target")?;
+    let settings = Settings {
+        sessions: bench.settings.tickets,
+        warm_up_s: 0.0,
+        duration_s: SIGNALS_S,
+        ..bench.settings.clone()
+    };
+    let (begin, begun) = mpsc::sync_channel(1);
+    thread::scope(|scope| {
+        let other = scope.spawn(move || {
+            crate::process::be_nice();
+            // It is told, or the other one has failed.
+            let _ = begun.recv();
+            struck.run(plan, probe)
+        });
+        let signals = fanout::signals_at(target, settings, || {
+            // The other end waits.
+            let _ = begin.send(());
+        });
+        let outcome = other.join().ok().context("the thread of a load has panicked")??;
+        let mut run = signals?;
+        run.errors.extend(outcome.recorder.errors);
+        Ok(run)
+    })
 }
 
 /// Two loads side by side, each with a thread of its own.

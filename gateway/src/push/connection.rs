@@ -51,8 +51,17 @@ pub(super) async fn run(shard: Rc<Shard>, socket: Socket, peer: Peer, origin: Or
         enter_upgraded(shard, key, link);
     }
     serve(shard, key, link, leftover).await;
-    shard.drive(key, |session| session.gone());
+    leave(shard, key).await;
     end(link).await;
+}
+
+/// Parts with a session, after others have had their turn: in a mass disconnect thousands are over at once.
+async fn leave(shard: &Rc<Shard>, key: Key) {
+    // The semaphore is never closed.
+    let _turn = shard.leaving_turns.acquire().await;
+    shard.deliver_waiting();
+    shard.drive(key, |session| session.gone());
+    tokio::task::yield_now().await;
 }
 
 /// A handshake that is counted while it is under way.

@@ -15,7 +15,8 @@ use tokio::sync::{Notify, Semaphore};
 use waggle_core::id::{Offset, SessionId, TenantId};
 use waggle_core::json::JsonText;
 use waggle_core::limits::{
-    HANDSHAKES_PER_TURN_MAX, REPLAY_PAGES_PER_TURN_MAX, SHARD_READS_MAX, TICKS_PER_TURN_MAX,
+    HANDSHAKES_PER_TURN_MAX, LEAVING_PER_TURN_MAX, REPLAY_PAGES_PER_TURN_MAX, SHARD_READS_MAX,
+    TICKS_PER_TURN_MAX,
 };
 use waggle_core::push::{
     CloseCode, Effect, Effects, HeldSignals, LogPosition, Session, SessionSettings, View, close_frame,
@@ -80,6 +81,8 @@ pub(super) struct Shard {
     /// For those that go on in one turn.
     pub(super) handshake_turns: Semaphore,
     pub(super) handshake_pace: Pace,
+    /// For sessions that are over: many may end at once.
+    pub(super) leaving_turns: Semaphore,
     /// Set once it takes no new sessions.
     pub(super) is_draining: Cell<bool>,
     drain_begins: Notify,
@@ -208,6 +211,7 @@ impl Shard {
             handshake_ended: Notify::new(),
             handshake_turns: Semaphore::new(HANDSHAKES_PER_TURN_MAX),
             handshake_pace: Pace::default(),
+            leaving_turns: Semaphore::new(LEAVING_PER_TURN_MAX),
             is_draining: Cell::new(false),
             drain_begins: Notify::new(),
             connection_ended: Notify::new(),
@@ -227,8 +231,12 @@ impl Shard {
     /// lets events go first, so that these wait for one task at most, not for all that are ready.
     pub(super) fn deliver_waiting(self: &Rc<Self>) {
         loop {
-            let Ok(batch) = self.batches.borrow_mut().try_recv() else { return };
+            let Ok(batch) = self.batches.borrow_mut().try_recv() else { break };
             self.deliver(&batch);
+        }
+        if self.handshakes.get() > 0 || self.leaving_turns.available_permits() == 0 {
+            // What is left is learned in its own turn.
+            self.learn_some();
         }
     }
 

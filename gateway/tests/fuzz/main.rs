@@ -59,7 +59,7 @@ const WORDS: &[&str] = &[
 
 #[test]
 fn client_messages() {
-    Fuzzer::new("client_message", WORDS).run(|bytes| match ClientMessage::parse(bytes) {
+    Fuzzer::new("client_messages", WORDS).run(|bytes| match ClientMessage::parse(bytes) {
         Ok(message) => sign(&format!("{:?}", std::mem::discriminant(&message))),
         Err(error) => sign(&error.to_string()),
     });
@@ -67,7 +67,7 @@ fn client_messages() {
 
 #[test]
 fn server_messages() {
-    Fuzzer::new("server_message", WORDS).run(|bytes| match ServerMessage::parse(bytes) {
+    Fuzzer::new("server_messages", WORDS).run(|bytes| match ServerMessage::parse(bytes) {
         Ok(message) => {
             let text = message.to_json().expect("it is written");
             ServerMessage::parse(&text).expect("what was written is read again");
@@ -79,7 +79,7 @@ fn server_messages() {
 
 #[test]
 fn cursors() {
-    Fuzzer::new("cursor", WORDS).run(|bytes| {
+    Fuzzer::new("cursors", WORDS).run(|bytes| {
         let text = String::from_utf8_lossy(bytes);
         if let Ok(epoch) = Epoch::from_str(&text) {
             assert_eq!(epoch.to_string().parse(), Ok(epoch));
@@ -191,7 +191,7 @@ fn handshakes() {
         "Origin: null\r\n",
         "X-Forwarded-For: 1.2.3.4\r\n",
     ];
-    serve("handshake", &words, &[], shape);
+    serve("handshakes", &words, &[], shape);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use waggle_client::{Client, Item, View};
@@ -18,7 +19,10 @@ struct Nginx {
 
 impl Nginx {
     fn start(gateway: &Gateway) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        // On an address of its own, where nobody else can take the port before nginx does.
+        static STARTED: AtomicU8 = AtomicU8::new(1);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let free = TcpListener::bind(SocketAddr::from(([127, 77, 0, number], 0))).unwrap();
         let addr = free.local_addr().unwrap();
         drop(free);
         let document = include_str!("../../../docs/PATHS.md");
