@@ -4,13 +4,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Type};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use waggle_core::limits::{ACCEPTS_PER_TURN_MAX, HANDSHAKES_MAX};
 
 use super::connection::{self, Origin, Underway};
@@ -72,7 +73,7 @@ fn bind_one(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 /// it was killed is replaced; anything else is not.
 pub(super) fn bind_unix(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
     if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
-        match std::os::unix::net::UnixStream::connect(path) {
+        match UnixStream::connect(path) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
             Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
             Err(error) => return Err(error),
@@ -132,25 +133,32 @@ pub(super) async fn accept_unix(shard: Rc<Shard>, listener: UnixListener, hook: 
             accepted = async { wait_for_room(&shard).await; listener.accept().await } => accepted,
         };
         match accepted {
-            Ok((stream, _)) => take_unix(&shard, stream, hook.as_ref()),
+            Ok((stream, _)) => {
+                // One that has no std half is gone already.
+                if let Ok(stream) = stream.into_std() {
+                    take_unix(&shard, stream, hook.as_ref());
+                }
+            }
             Err(error) => pause_after(&error).await,
         }
         yield_sometimes(&shard, &mut turn).await;
     }
     let Ok(listener) = listener.into_std() else { return };
     while let Ok((stream, _)) = listener.accept() {
-        if stream.set_nonblocking(true).is_ok()
-            && let Ok(stream) = UnixStream::from_std(stream)
-        {
+        if stream.set_nonblocking(true).is_ok() {
             take_unix(&shard, stream, hook.as_ref());
         }
     }
 }
 
 fn take_unix(shard: &Rc<Shard>, stream: UnixStream, hook: Option<&AcceptHook>) {
-    let peer = Peer { via: Via::Unix, address: None };
-    let origin = Origin::Accepted(Underway::begin(shard));
-    serve(shard, Socket::Unix(stream), peer, origin, hook);
+    match Socket::local(stream) {
+        Ok(socket) => {
+            let peer = Peer { via: Via::Unix, address: None };
+            serve(shard, socket, peer, Origin::Accepted(Underway::begin(shard)), hook);
+        }
+        Err(error) => tracing::warn!(%error, "a push connection could not be watched"),
+    }
 }
 
 /// Takes over a connection whose handshake has been done elsewhere.
@@ -161,7 +169,7 @@ pub(super) fn adopt(shard: &Rc<Shard>, handover: Handover, hook: Option<&AcceptH
         HandoverStream::Tls(stream, connection) => Socket::tls(from_std(stream)?, *connection),
         HandoverStream::Local(stream) => {
             stream.set_nonblocking(true)?;
-            Socket::Unix(UnixStream::from_std(stream)?)
+            Socket::local(stream)?
         }
     };
     let peer = Peer { via, address: Some(remote) };

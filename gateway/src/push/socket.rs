@@ -2,13 +2,15 @@
 
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::task::{Context, Poll};
 
-use rustix::net::SendFlags;
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use rustls::ServerConnection;
 use tokio::io::Interest;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::unix::AsyncFd;
+use tokio::net::TcpStream;
 use waggle_core::limits::TLS_BUFFER_BYTES_MAX;
 
 /// A connected socket.
@@ -17,9 +19,54 @@ pub(super) enum Socket {
     /// From the TCP listener, or the API's.
     Tcp(TcpStream),
     /// From the Unix socket, or another end within this process.
-    Unix(UnixStream),
+    Unix(LocalSocket),
     /// TCP under TLS; in a box, so that plain ones do not take its memory.
     Tls(Box<TlsSocket>),
+}
+
+/// A Unix socket. The kernel wakes whoever waits for room whenever the peer has read something, whether or
+/// not there was room before: asked all the time, that is a wake-up for each frame of each session. So it is
+/// asked only while there is none.
+#[derive(Debug)]
+pub(super) struct LocalSocket {
+    stream: AsyncFd<UnixStream>,
+    /// Another descriptor of the same socket, as one cannot be registered twice.
+    room: RefCell<Option<AsyncFd<OwnedFd>>>,
+}
+
+/// Has the runtime watch a descriptor for one thing only.
+#[expect(
+    deprecated,
+    reason = "the other way is unsafe for types that may change or close their descriptor; these two cannot"
+)]
+fn watched<T: std::os::fd::AsRawFd>(inner: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(inner, interest)
+}
+
+impl LocalSocket {
+    fn wait_for_room(&self) -> io::Result<()> {
+        let mut room = self.room.borrow_mut();
+        if room.is_none() {
+            let other = self.stream.get_ref().as_fd().try_clone_to_owned()?;
+            *room = Some(watched(other, Interest::WRITABLE)?);
+        }
+        Ok(())
+    }
+
+    fn try_write_vectored(&self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let write = || {
+            let (mut ancillary, flags) = (SendAncillaryBuffer::default(), SendFlags::NOSIGNAL);
+            Ok(sendmsg(self.stream.get_ref(), slices, &mut ancillary, flags)?)
+        };
+        let outcome = match &*self.room.borrow() {
+            Some(room) => return room.try_io(Interest::WRITABLE, |_| write()),
+            None => write(),
+        };
+        if outcome.as_ref().is_err_and(|error: &io::Error| error.kind() == io::ErrorKind::WouldBlock) {
+            self.wait_for_room()?;
+        }
+        outcome
+    }
 }
 
 /// The gateway's end of TLS.
@@ -30,6 +77,15 @@ pub(super) struct TlsSocket {
 }
 
 impl Socket {
+    /// A connected Unix socket that does not block.
+    ///
+    /// # Errors
+    /// Where the runtime cannot watch it.
+    pub(super) fn local(stream: UnixStream) -> io::Result<Self> {
+        let stream = watched(stream, Interest::READABLE)?;
+        Ok(Self::Unix(LocalSocket { stream, room: RefCell::new(None) }))
+    }
+
     /// The gateway's end of a TLS connection, of which nothing or some has been read already.
     pub(super) fn tls(stream: TcpStream, mut connection: ServerConnection) -> Self {
         connection.set_buffer_limit(Some(TLS_BUFFER_BYTES_MAX));
@@ -45,7 +101,7 @@ impl Socket {
         let mut partial = None;
         // A buffer that was not filled has taken all there was: saying so spares the next call, which
         // would find nothing. (tokio does the same in `poll_read`, but not in `try_read`.)
-        let read = || match rustix::io::read(self.as_fd(), &mut *buffer)? {
+        let mut read = || match rustix::io::read(self.as_fd(), &mut *buffer)? {
             read if (1..buffer.len()).contains(&read) => {
                 partial = Some(read);
                 Err(io::ErrorKind::WouldBlock.into())
@@ -54,7 +110,7 @@ impl Socket {
         };
         let outcome = match self {
             Self::Tcp(stream) => stream.try_io(Interest::READABLE, read),
-            Self::Unix(stream) => stream.try_io(Interest::READABLE, read),
+            Self::Unix(local) => local.stream.try_io(Interest::READABLE, |_| read()),
             Self::Tls(tls) => return tls.try_read(buffer),
         };
         partial.map_or(outcome, Ok)
@@ -73,6 +129,10 @@ impl Socket {
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(_) | Self::Unix(_) => {
+                if let Self::Unix(local) = self {
+                    // Nothing waits any more.
+                    local.room.take();
+                }
                 Ok(rustix::net::send(self.as_fd(), bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
             }
             Self::Tls(tls) => tls.try_write(|writer| writer.write(bytes)),
@@ -82,7 +142,7 @@ impl Socket {
     pub(super) fn try_write_vectored(&self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_write_vectored(slices),
-            Self::Unix(stream) => stream.try_write_vectored(slices),
+            Self::Unix(local) => local.try_write_vectored(slices),
             Self::Tls(tls) => tls.try_write(|writer| writer.write_vectored(slices)),
         }
     }
@@ -117,7 +177,8 @@ impl Socket {
     pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
-            Self::Unix(stream) => stream.poll_read_ready(cx),
+            // The readiness stays until a read finds nothing.
+            Self::Unix(local) => local.stream.poll_read_ready(cx).map_ok(drop),
             Self::Tls(tls) => tls.stream.poll_read_ready(cx),
         }
     }
@@ -125,7 +186,10 @@ impl Socket {
     pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_write_ready(cx),
-            Self::Unix(stream) => stream.poll_write_ready(cx),
+            Self::Unix(local) => match &*local.room.borrow() {
+                Some(room) => room.poll_write_ready(cx).map_ok(drop),
+                None => Poll::Ready(Ok(())),
+            },
             Self::Tls(tls) => tls.stream.poll_write_ready(cx),
         }
     }
@@ -135,7 +199,7 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
-            Self::Unix(stream) => stream.as_fd(),
+            Self::Unix(local) => local.stream.get_ref().as_fd(),
             Self::Tls(tls) => tls.stream.as_fd(),
         }
     }
