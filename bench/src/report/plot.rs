@@ -15,7 +15,13 @@ const SIZE: (u32, u32) = (900, 760);
 /// Of the upper part.
 const CURVES_HEIGHT: u32 = 390;
 const FONT: &str = "sans-serif";
-const COLORS: [RGBColor; 3] = [RGBColor(0, 90, 181), RGBColor(220, 50, 32), RGBColor(90, 90, 90)];
+const COLORS: [RGBColor; 5] = [
+    RGBColor(0, 90, 181),
+    RGBColor(220, 50, 32),
+    RGBColor(90, 90, 90),
+    RGBColor(0, 130, 90),
+    RGBColor(170, 90, 200),
+];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
@@ -28,7 +34,8 @@ pub fn draw(document: &Document, headline: &str, path: &Path) -> Result<()> {
     if run.curves.is_empty() {
         return Ok(());
     }
-    let size = if run.steps.is_empty() { (SIZE.0, CURVES_HEIGHT + 30) } else { SIZE };
+    let size =
+        if run.steps.is_empty() && run.memory.is_empty() { (SIZE.0, CURVES_HEIGHT + 30) } else { SIZE };
     let root = SVGBackend::new(path, size).into_drawing_area();
     picture(document, run, &root).map_err(|error| anyhow!("cannot draw {}: {error}", path.display()))
 }
@@ -41,7 +48,9 @@ fn picture(document: &Document, run: &Run, root: &Area<'_>) -> Drawn {
     let root = root.titled(&title, (FONT, 18))?;
     let (above, below) = root.split_vertically(CURVES_HEIGHT);
     curves(run, &above)?;
-    if !run.steps.is_empty() {
+    if !run.memory.is_empty() {
+        memory(run, &below)?;
+    } else if !run.steps.is_empty() {
         series(run, &below)?;
     }
     root.present()?;
@@ -54,6 +63,10 @@ fn name(what: &str) -> String {
         "delivery" => "command to frame".into(),
         "last" => "command to the last session's frame".into(),
         "first" => "command to the first session's frame".into(),
+        "quiet" => "command to frame, before".into(),
+        "storm" => "command to frame, meanwhile".into(),
+        "slow" => "command to frame, with slow sessions".into(),
+        "away" => "loss of the connection to live again".into(),
         other => other.to_owned(),
     }
 }
@@ -131,6 +144,29 @@ fn series(run: &Run, area: &Area<'_>) -> Drawn {
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], color.stroke_width(2)));
     }
     legend(&mut chart, SeriesLabelPosition::UpperLeft)
+}
+
+fn memory(run: &Run, area: &Area<'_>) -> Drawn {
+    let top = run.memory.iter().map(|sample| sample.1).fold(1.0, f64::max);
+    let right = run.memory.last().map_or(1.0, |sample| sample.0);
+    let mut chart = ChartBuilder::on(area)
+        .caption("Resident memory of the gateway", (FONT, 15))
+        .margin(10)
+        .margin_right(40)
+        .x_label_area_size(45)
+        .y_label_area_size(75)
+        .build_cartesian_2d(0.0..right, 0.0..top * 1.25)?;
+    chart
+        .configure_mesh()
+        .x_desc("time, s")
+        .y_desc("MiB")
+        .y_labels(6)
+        .label_style((FONT, 13))
+        .axis_desc_style((FONT, 14))
+        .light_line_style(WHITE.mix(0.0))
+        .draw()?;
+    chart.draw_series(LineSeries::new(run.memory.iter().copied(), COLORS[0].stroke_width(2)))?;
+    Ok(())
 }
 
 fn legend<'a, X, Y>(

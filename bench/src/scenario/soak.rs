@@ -18,7 +18,7 @@ const ONE_IN: usize = 20;
 const EVERY: Duration = Duration::from_secs(1);
 /// A session that was lost is back within this.
 const SPREAD: Duration = Duration::from_secs(1);
-/// The slope is of the samples after this part: before it, caches fill.
+/// The slope is of the samples after this part: before it, the log in memory fills (32,768 events).
 const FILLING: f64 = 0.25;
 /// From the end of all sessions until nothing of them may be left.
 const GONE: Duration = Duration::from_secs(20);
@@ -37,7 +37,7 @@ impl Scenario for Soak {
     }
 
     fn defaults(&self) -> Shape {
-        Shape { rate: Rate::PerSecond(20.0), connections: 4, tickets: 256, sessions: 1_000 }
+        Shape { rate: Rate::PerSecond(120.0), connections: 4, tickets: 256, sessions: 250 }
     }
 
     fn duration_s(&self) -> f64 {

@@ -185,6 +185,8 @@ fn figures([quiet, still, storm, back]: [&Outcome; 4], sessions: usize) -> Run {
     run.add_latencies("storm", &storm.recorder.deliveries);
     run.add_latencies("quiet_answer", &quiet.recorder.answers);
     run.add_latencies("storm_answer", &storm.recorder.answers);
+    // These follow the frames' so closely that a picture has no room for both.
+    run.curves.retain(|what, _| !what.ends_with("answer"));
     let returns = &back.returns;
     run.add_latencies("away", &returns.away);
     let p99 = |outcome: &Outcome| outcome.recorder.deliveries.value_at_quantile(0.99) as f64;
