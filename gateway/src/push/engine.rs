@@ -222,7 +222,8 @@ impl PushEngine {
     }
 
     /// Takes no new connections, tells every client that its connection will close, waits `after_ms` (longer
-    /// where more than [`DRAIN_SESSIONS_PER_SECOND`] would come to other gateways), closes the sessions evenly over `spread_ms`, waits a bounded time for their ends, and stops.
+    /// where more than [`DRAIN_SESSIONS_PER_SECOND`] would come to other gateways), closes the sessions evenly
+    /// over `spread_ms`, waits a bounded time for their ends, and stops.
     pub async fn drain(&self, after_ms: u64, spread_ms: u64) {
         self.stop_listening().await;
         let after_ms = after_ms.max(drain_after_ms(self.stats().sessions));

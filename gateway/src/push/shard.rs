@@ -227,17 +227,20 @@ impl Shard {
         std::future::poll_fn(|cx| self.batches.borrow_mut().poll_recv(cx)).await
     }
 
-    /// Delivers what has come meanwhile: a storm of connections is in many tasks' hands, and each of them
-    /// lets events go first, so that these wait for one task at most, not for all that are ready.
+    /// In a storm, delivers what has come meanwhile: connections that come and go are in many tasks' hands,
+    /// and each of them lets events go first, so that these wait for one task, not for all that are ready.
+    /// At other times the shard's own loop does it, which shares its time with those who read.
     pub(super) fn deliver_waiting(self: &Rc<Self>) {
-        loop {
-            let Ok(batch) = self.batches.borrow_mut().try_recv() else { break };
+        let is_storm = self.handshakes.get() > 0 || self.leaving_turns.available_permits() == 0;
+        if !is_storm {
+            return;
+        }
+        let batch = self.batches.borrow_mut().try_recv();
+        if let Ok(batch) = batch {
             self.deliver(&batch);
         }
-        if self.handshakes.get() > 0 || self.leaving_turns.available_permits() == 0 {
-            // What is left is learned in its own turn.
-            self.learn_some();
-        }
+        // What is left is learned in its own turn.
+        self.learn_some();
     }
 
     /// From now on it takes no new sessions.
