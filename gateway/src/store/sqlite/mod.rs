@@ -30,7 +30,7 @@ const BUSY_MS_MAX: u64 = 5_000;
 const READERS: u32 = 4;
 const BROWSERS: u32 = 2;
 /// Page cache of the writer, in KiB.
-const WRITER_CACHE_KIB: u32 = 64 * 1024;
+const WRITER_CACHE_KIB: u32 = 16 * 1024;
 /// With this many frames (of a page each) the write-ahead log is copied back into the database.
 const WAL_FRAMES_WANTED: i64 = 4_096;
 /// Room that the write-ahead log's file has from the start: what comes in while it is copied fits, too.
