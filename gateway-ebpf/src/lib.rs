@@ -6,12 +6,14 @@
 //! - [`abi`]: the bytes that cross between kernel and user space.
 //! - [`leg`]: the legs of the network and the TCP profile that each one gets.
 //! - [`decision`]: which profile a connection gets, as pure functions; tested on the host.
+//! - [`histogram`]: the histograms that the programs fill and the gateway reads.
 #![cfg_attr(not(test), no_std)]
 
 pub mod abi;
 pub mod decision;
+pub mod histogram;
 pub mod leg;
 
-pub use abi::{ABI_VERSION, Account, Counter, PortKey, Profile, Side};
-pub use decision::{attempts_us, lookup_key, map_keys};
-pub use leg::{Feature, Leg};
+pub use abi::{ABI_VERSION, Account, Connection, Counter, Event, Moment, MomentKind, RuleKey, Side};
+pub use decision::{attempts, lookup_port, sides};
+pub use leg::{Feature, Leg, Profile};

@@ -15,13 +15,14 @@ use crate::accel::{Accel, AccelConfig, AccelError, Leg};
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::directory::{self, Directory};
-use crate::http::{AccelStatus, Api, ControlServer, Phase, PushAdopter, Readiness, RequestIdSource, Server};
+use crate::http::{Api, ControlServer, Phase, PushAdopter, Readiness, RequestIdSource, Server};
 use crate::ledger::Ledger;
 use crate::observe::Metrics;
 use crate::push::{AcceptHook, PushConfig, PushEngine, PushError, PushHub, PushLimits};
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::tls::{Tls, TlsError};
 
+mod leg_stats;
 mod push_view;
 mod stats;
 
@@ -118,6 +119,7 @@ impl App {
         let push = Arc::new(push);
         let metrics = Arc::new(Metrics::default());
         stats::add_to(&metrics, &ledger, &push, tls.as_ref());
+        leg_stats::add_to(&metrics, &accel);
         let readiness = Arc::new(Readiness::default());
         let api = Arc::new(Api {
             commands: Arc::new(ledger.clone()),
@@ -262,6 +264,7 @@ fn start_accel(config: &Config) -> Result<Accel, AccelError> {
         push_ports: vec![config.push.port()],
         mesh_ports: config.accel.mesh_ports.clone(),
         cgroup: config.accel.cgroup.clone(),
+        legs: config.accel.legs.clone(),
         object: None,
     })
 }
@@ -332,9 +335,7 @@ fn adopter(push: &PushEngine) -> PushAdopter {
 
 fn start_control(dir: &DataDir, accel: &Arc<Accel>) -> Result<ControlServer, StartError> {
     let path = dir.control_socket();
-    let accel = Arc::clone(accel);
-    let status: AccelStatus = Arc::new(move || accel.status());
-    ControlServer::start(&path, status).map_err(|source| StartError::Listen {
+    ControlServer::start(&path, Arc::clone(accel)).map_err(|source| StartError::Listen {
         what: "control",
         place: path.display().to_string(),
         source,

@@ -11,7 +11,7 @@ use waggle_core::limits::{
     SESSIONS_PER_TENANT_MAX,
 };
 
-use crate::accel::Mode;
+use crate::accel::{LegSettings, Mode};
 use crate::observe::LogFormat;
 use crate::push::{PeerRules, TrustedProxy};
 
@@ -95,6 +95,8 @@ pub struct AccelConfig {
     pub mesh_ports: Vec<u16>,
     /// Directory of the cgroup that programs are attached to.
     pub cgroup: Option<PathBuf>,
+    /// What the legs' profiles have other than by default, and the networks of each.
+    pub legs: LegSettings,
 }
 
 impl Default for Config {
@@ -119,7 +121,12 @@ impl Default for Config {
             drain_spread_ms: 10_000,
             tls: TlsConfig::default(),
             log: LogConfig { format: LogFormat::Human, level: "info".to_owned() },
-            accel: AccelConfig { mode: Mode::Auto, mesh_ports: Vec::new(), cgroup: None },
+            accel: AccelConfig {
+                mode: Mode::Auto,
+                mesh_ports: Vec::new(),
+                cgroup: None,
+                legs: LegSettings::default(),
+            },
         }
     }
 }
@@ -232,6 +239,13 @@ pub const KEYS: &[Key] = &[
         "accel.cgroup",
         "path",
         "The cgroup whose connections are accelerated; the gateway's own where not set.",
+    ),
+    key(
+        "accel.legs",
+        "tables agent, mesh, local",
+        "TCP settings of a leg, where they are not the default ones, and the `networks` whose clients are of \
+         it: `[accel.legs.agent]` with `rto_min_us = 40000` and `networks = [\"10.0.0.0/8\"]`; 0 leaves the \
+         kernel's own. See docs/ACCELERATION.md.",
     ),
 ];
 

@@ -5,17 +5,25 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
+use aya::maps::lpm_trie::{Key, LpmTrie};
+use aya::maps::{Array, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::{CgroupAttachMode, SockOps};
 use aya::{Ebpf, EbpfLoader, Pod};
 use rustix::thread::{CapabilitySet, capabilities};
 use tracing::warn;
-use waggle_ebpf::abi::{MAP_COUNTERS, MAP_PROFILES, PROGRAM_PROFILES};
-use waggle_ebpf::{Counter, PortKey, Profile};
+use waggle_ebpf::abi::{
+    MAP_COUNTERS, MAP_MOMENTS, MAP_PROFILES, MAP_ROUND_TRIPS, MAP_RULES, PROGRAM_PROFILES,
+};
+use waggle_ebpf::histogram::BUCKETS;
+use waggle_ebpf::{Account, Counter, Profile, RuleKey};
 
 use super::cgroup::{self, Membership};
-use super::log::{self, LogReader};
+use super::legs::MomentReport;
+use super::log;
+use super::moments::Moments;
 use super::object_file::ObjectFile;
+use super::plan::Rule;
+use super::reader::Reader;
 use super::{AccelConfig, Unavailable};
 
 /// The level below which the program's log statements are active, as `aya-log` names it.
@@ -27,9 +35,9 @@ const NEEDED: [(&str, CapabilitySet); 2] =
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-struct Key(PortKey);
-// SAFETY: `PortKey` is `repr(C)` with no padding, and any bytes are a value of it.
-unsafe impl Pod for Key {}
+struct Port(RuleKey);
+// SAFETY: `RuleKey` is `repr(C)` with no padding, and any bytes are a value of it.
+unsafe impl Pod for Port {}
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
@@ -39,11 +47,15 @@ unsafe impl Pod for Value {}
 
 /// The program is attached, and the process lives in its cgroup. Dropping undoes both.
 pub(super) struct Attached {
-    profiles: HashMap<MapData, Key, Value>,
+    rules: LpmTrie<MapData, Port, u32>,
+    profiles: Array<MapData, Value>,
     counters: PerCpuArray<MapData, u64>,
-    // The order of these is the order of undoing: detach, read the last log lines, leave the cgroup.
+    round_trips: PerCpuArray<MapData, u64>,
+    // The order of these is the order of undoing: detach, read the last moments and log lines, leave the
+    // cgroup.
     _bpf: Ebpf,
-    _log: Option<LogReader>,
+    moments: Option<Moments>,
+    _log: Option<Reader>,
     _membership: Membership,
     _sole: Sole,
     cgroup: PathBuf,
@@ -64,18 +76,26 @@ impl Attached {
             .override_global(GLOBAL_LOG_LEVEL, &log::level(), false)
             .load(&object.bytes)
             .map_err(|error| Unavailable::Load(error.into()))?;
+        let rules = take_map(&mut bpf, MAP_RULES)?;
         let profiles = take_map(&mut bpf, MAP_PROFILES)?;
         let counters = take_map(&mut bpf, MAP_COUNTERS)?;
-        let log = LogReader::start(&mut bpf)
-            .inspect_err(|error| warn!(%error, "the eBPF programs' log is not read"))
+        let round_trips = take_map(&mut bpf, MAP_ROUND_TRIPS)?;
+        let ring = RingBuf::try_from(take_map(&mut bpf, MAP_MOMENTS)?).map_err(load_error)?;
+        let moments = Moments::start(ring)
+            .inspect_err(|error| warn!(%error, "the eBPF programs' moments are not read"))
             .ok();
+        let log =
+            log::read(&mut bpf).inspect_err(|error| warn!(%error, "the eBPF programs' log is not read")).ok();
         attach(&mut bpf, &prepared)?;
 
         let cgroup = prepared.dir().to_owned();
         Ok(Self {
-            profiles: HashMap::try_from(profiles).map_err(load_error)?,
+            rules: LpmTrie::try_from(rules).map_err(load_error)?,
+            profiles: Array::try_from(profiles).map_err(load_error)?,
             counters: PerCpuArray::try_from(counters).map_err(load_error)?,
+            round_trips: PerCpuArray::try_from(round_trips).map_err(load_error)?,
             _bpf: bpf,
+            moments,
             _log: log,
             _membership: prepared.enter().map_err(no_cgroup)?,
             _sole: sole,
@@ -84,25 +104,44 @@ impl Attached {
         })
     }
 
-    /// Gives `key` this profile.
-    pub(super) fn put(&mut self, key: PortKey, profile: Profile) -> Result<(), MapError> {
-        self.profiles.insert(Key(key), Value(profile), 0)
+    /// Gives connections that `rule` finds to `account`.
+    pub(super) fn put_rule(&mut self, rule: Rule, account: Account) -> Result<(), MapError> {
+        self.rules.insert(&Key::new(rule.bits(), Port(rule.key())), account.number(), 0)
     }
 
-    /// Takes `key` out of the map.
-    pub(super) fn remove(&mut self, key: PortKey) -> Result<(), MapError> {
-        self.profiles.remove(&Key(key))
+    /// Takes `rule` out.
+    pub(super) fn remove_rule(&mut self, rule: Rule) -> Result<(), MapError> {
+        self.rules.remove(&Key::new(rule.bits(), Port(rule.key())))
     }
 
-    /// Whether the kernel's map holds exactly this.
-    pub(super) fn holds(&self, key: PortKey, profile: Profile) -> bool {
-        self.profiles.get(&Key(key), 0).is_ok_and(|Value(found)| found == profile)
+    /// Whether the kernel's trie gives what `rule` finds to `account`.
+    pub(super) fn holds(&self, rule: Rule, account: Account) -> bool {
+        self.rules
+            .get(&Key::new(rule.bits(), Port(rule.key())), 0)
+            .is_ok_and(|number| number == account.number())
+    }
+
+    /// Gives the account's connections this profile from now on.
+    pub(super) fn put_profile(&mut self, account: Account, profile: Profile) -> Result<(), MapError> {
+        self.profiles.set(account.number(), Value(profile), 0)
     }
 
     /// The counter's sum over all CPUs.
     pub(super) fn counter(&self, counter: Counter) -> Result<u64, MapError> {
         let cells = self.counters.get(&counter.index(), 0)?;
         Ok(cells.iter().sum())
+    }
+
+    /// The account's histogram of round trips, over all CPUs.
+    pub(super) fn round_trips(&self, account: Account) -> Result<Vec<u64>, MapError> {
+        let first = account.number() * BUCKETS;
+        let cell = |index| self.round_trips.get(&index, 0).map(|cells| cells.iter().sum());
+        (first..first + BUCKETS).map(cell).collect()
+    }
+
+    /// The latest notable moments, oldest first.
+    pub(super) fn moments(&self) -> Vec<MomentReport> {
+        self.moments.as_ref().map(Moments::latest).unwrap_or_default()
     }
 
     /// The cgroup that the program is attached to.

@@ -23,6 +23,9 @@ pub enum AccelError {
         /// What the self-test saw.
         reason: String,
     },
+    /// The configured profiles make no sense; whatever the mode.
+    #[error("accel.legs is not taken")]
+    Profiles(#[source] super::ProfileError),
     /// eBPF is required, but a port could not be put into the profile map.
     #[error("acceleration is required, but port {port} is not in the profile map")]
     Port {

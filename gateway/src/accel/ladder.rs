@@ -5,12 +5,16 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
+use rustix::net::getpeername;
 use tracing::{debug, info, warn};
-use waggle_ebpf::{Account, Counter, Feature, Leg, Profile, map_keys};
+use waggle_ebpf::{Account, Counter, Event, Feature, Leg, Side, sides};
 
 use super::ebpf::Attached;
 use super::error::chain;
+use super::legs::{LegPath, LegsReport};
+use super::network::Network;
+use super::plan::{LegSettings, ProfileError, Rule, Table};
 use super::rung::{Choice, choose};
 use super::self_test;
 use super::sockopt::{self, Outcome};
@@ -23,22 +27,30 @@ use super::{AccelConfig, AccelError, Mode};
 pub struct Accel {
     mode: Mode,
     legs: [LegState; Leg::ALL.len()],
+    /// Locked before `ebpf`, where both are.
+    plan: RwLock<Plan>,
     ebpf: Option<Mutex<Attached>>,
+}
+
+/// What is asked for now.
+#[derive(Clone, Debug)]
+struct Plan {
+    /// As configured.
+    base: Table,
+    now: Table,
+    ports: Vec<(Leg, u16)>,
 }
 
 #[derive(Debug)]
 struct LegState {
     leg: Leg,
-    profile: Profile,
-    features: Vec<FeatureState>,
-    ports: Mutex<Vec<u16>>,
+    features: [FeatureState; Feature::ALL.len()],
     connections: AtomicU64,
 }
 
 #[derive(Debug)]
 struct FeatureState {
     feature: Feature,
-    wanted: u32,
     /// Read for each accepted socket; the same as `choice` being on that rung.
     by_setsockopt: AtomicBool,
     choice: Mutex<Choice>,
@@ -54,8 +66,10 @@ impl Accel {
     /// cgroup of its own.
     ///
     /// # Errors
-    /// With [`Mode::Require`] only: when a feature cannot be set by eBPF.
+    /// With [`Mode::Require`], when a feature that this kernel has cannot be set by eBPF; and when the
+    /// configured profiles make no sense.
     pub fn start(config: AccelConfig) -> Result<Self, AccelError> {
+        let base = Table::default().with(&config.legs).map_err(AccelError::Profiles)?;
         let started = match config.mode {
             Mode::Off => None,
             Mode::Auto | Mode::Require => Some(Attached::start(&config)),
@@ -70,12 +84,16 @@ impl Accel {
         };
         let legs = Leg::ALL.map(|leg| {
             let tried = match &mut ebpf {
-                Some(attached) => self_test::run(attached, leg),
+                Some(attached) => self_test::run(attached, &base.profiles[leg as usize]),
                 None => Feature::ALL.map(|_| Err(why_not.clone())),
             };
             LegState::new(leg, config.mode, tried)
         });
-        let accel = Self { mode: config.mode, legs, ebpf: ebpf.map(Mutex::new) };
+        if let Some(attached) = &mut ebpf {
+            write_profiles(attached, &base).map_err(|error| AccelError::Profiles(refusal(&error)))?;
+        }
+        let plan = Plan { now: base.clone(), base, ports: Vec::new() };
+        let accel = Self { mode: config.mode, legs, plan: RwLock::new(plan), ebpf: ebpf.map(Mutex::new) };
         accel.check_required()?;
         for (leg, ports) in [(Leg::Agent, &config.push_ports), (Leg::Mesh, &config.mesh_ports)] {
             for port in ports.iter().filter(|port| **port != 0) {
@@ -87,54 +105,137 @@ impl Accel {
     }
 
     /// Gives the connections of a TCP port the profile of `leg`, from now on: those accepted on it and,
-    /// on the mesh leg, those opened to it. To be called between bind and listen, or before.
+    /// on the mesh leg, those opened to it. On a port of another leg, the networks that are named for
+    /// legs go before. To be called between bind and listen, or before.
     ///
     /// # Errors
     /// With [`Mode::Require`] only: when the kernel's map does not take the port. Otherwise the leg falls
     /// to the next rung.
     pub fn set_port(&self, leg: Leg, port: u16) -> Result<(), AccelError> {
-        let state = self.leg(leg);
-        let mut ports = state.ports.lock();
-        if ports.contains(&port) {
+        let mut plan = self.plan.write();
+        if plan.ports.contains(&(leg, port)) {
             return Ok(());
         }
-        ports.push(port);
+        plan.ports.push((leg, port));
         let Some(ebpf) = &self.ebpf else {
             return Ok(());
         };
-        let (accepted, opened) = map_keys(leg, port);
         let mut attached = ebpf.lock();
-        let mut put = |key| attached.put(key, state.profile);
-        let Err(error) = put(accepted).and_then(|()| opened.map_or(Ok(()), put)) else {
+        let rules = plan.now.rules(&[(leg, port)]);
+        let put = |(rule, leg): (Rule, Leg)| attached.put_rule(rule, Account::Leg(leg));
+        let Err(error) = rules.into_iter().try_for_each(put) else {
             return Ok(());
         };
         if self.mode == Mode::Require {
             let source = error.into();
             return Err(AccelError::Port { port, source });
         }
-        let reason = format!("port {port} is not in the profile map: {}", chain(&error));
+        let reason = format!("port {port} is not in the kernel's rules: {}", chain(&error));
         warn!(leg = leg.name(), reason, "acceleration falls a rung");
-        state.fall(self.mode, &reason);
+        self.legs.iter().for_each(|state| state.fall(self.mode, &reason));
         Ok(())
     }
 
-    /// Sets what eBPF does not set on a connected TCP socket of `leg`: one that was accepted, or one that
-    /// was opened to a mesh peer. Costs one load per feature where eBPF does it all.
+    /// Sets what eBPF does not set on a connected TCP socket: one that was accepted on a port of the leg
+    /// `of_port`, or one that was opened to a mesh peer. Costs one load per feature and leg where eBPF
+    /// does it all.
     ///
     /// A refusal is counted, and is not an error: the connection serves without.
-    pub fn apply_to(&self, socket: &impl AsFd, leg: Leg) {
+    pub fn apply_to(&self, socket: &impl AsFd, of_port: Leg) {
+        if !self.legs.iter().any(|state| state.by_setsockopt().next().is_some()) {
+            return;
+        }
+        let Some(peer) = getpeername(socket).ok().flatten().and_then(|peer| peer.try_into().ok()) else {
+            return;
+        };
+        let peer: std::net::SocketAddr = peer;
+        let plan = self.plan.read();
+        let leg = plan.now.leg_of(of_port, peer.ip());
+        let profile = plan.now.profiles[leg as usize];
+        drop(plan);
         let state = self.leg(leg);
-        let mut applied = false;
         for feature in state.by_setsockopt() {
-            applied = true;
-            let outcome = sockopt::apply(socket.as_fd(), feature.feature, feature.wanted);
+            let Some(wanted) = profile.wanted(feature.feature) else { continue };
+            let outcome = sockopt::apply(socket.as_fd(), feature.feature, wanted);
             feature.count(&outcome);
             if let Outcome::Refused(error) = outcome {
                 debug!(leg = leg.name(), feature = feature.feature.name(), %error, "refused");
             }
         }
-        if applied {
-            state.connections.fetch_add(1, Ordering::Relaxed);
+        state.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Changes profiles and networks for connections to come; those that there are keep what they have.
+    ///
+    /// # Errors
+    /// Where a setting is not known, out of range, or at odds with another; then nothing is changed.
+    pub fn set_profiles(&self, settings: &LegSettings) -> Result<(), ProfileError> {
+        let mut plan = self.plan.write();
+        let table = plan.now.with(settings)?;
+        self.take(&mut plan, table)
+    }
+
+    /// Goes back to the configured profile and networks of `leg`, or of all legs.
+    ///
+    /// # Errors
+    /// Where the kernel's maps do not take it, or another leg was given what was this one's.
+    pub fn reset_profiles(&self, leg: Option<Leg>) -> Result<(), ProfileError> {
+        let mut plan = self.plan.write();
+        let table = plan.now.reset(leg, &plan.base).with(&LegSettings::default())?;
+        self.take(&mut plan, table)
+    }
+
+    fn take(&self, plan: &mut Plan, table: Table) -> Result<(), ProfileError> {
+        if let Some(ebpf) = &self.ebpf {
+            let mut attached = ebpf.lock();
+            if let Err(error) = write_table(&mut attached, plan, &table) {
+                // The same way back; what is in the maps already can be overwritten.
+                let before = Plan { now: table, ..plan.clone() };
+                let _ = write_table(&mut attached, &before, &plan.now);
+                return Err(refusal(&error));
+            }
+        }
+        plan.now = table;
+        Ok(())
+    }
+
+    /// The lowest rung that a feature stands on that a profile asks for.
+    #[must_use]
+    pub fn lowest_rung(&self) -> Rung {
+        let plan = self.plan.read();
+        let wanted = self.legs.iter().flat_map(|state| {
+            let profile = plan.now.profiles[state.leg as usize];
+            state.features.iter().filter(move |feature| profile.wanted(feature.feature).is_some())
+        });
+        wanted.map(|feature| feature.choice.lock().rung).min().unwrap_or(Rung::Off)
+    }
+
+    /// What the program measured on the legs.
+    #[must_use]
+    pub fn legs(&self) -> LegsReport {
+        let Some(ebpf) = &self.ebpf else {
+            let choice = self.legs[0].features[0].choice.lock();
+            let unmeasured = Some(format!("the sock_ops program is not attached: {}", choice.reason));
+            return LegsReport { unmeasured, legs: Vec::new(), moments: Vec::new() };
+        };
+        let attached = ebpf.lock();
+        let path = |leg: Leg| {
+            let account = Account::Leg(leg);
+            let counted = |counter| attached.counter(counter).unwrap_or(0);
+            LegPath {
+                leg: leg.name().to_owned(),
+                connections: counted(Counter::Connections(account)),
+                retransmits: counted(Counter::Happened(account, Event::Retransmit)),
+                timeouts: counted(Counter::Happened(account, Event::Timeout)),
+                dead: counted(Counter::Happened(account, Event::Dead)),
+                moments_lost: counted(Counter::Happened(account, Event::MomentLost)),
+                round_trips: attached.round_trips(account).unwrap_or_default(),
+            }
+        };
+        LegsReport {
+            unmeasured: None,
+            legs: Leg::ALL.into_iter().map(path).collect(),
+            moments: attached.moments(),
         }
     }
 
@@ -145,17 +246,13 @@ impl Accel {
     #[must_use]
     pub fn status(&self) -> Status {
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        let attached = self.ebpf.as_ref().map(Mutex::lock);
+        let plan = self.plan.read().clone();
+        let mut attached = self.ebpf.as_ref().map(Mutex::lock);
         let object = attached.as_ref().map(|attached| attached.object().to_owned());
         let cgroup = attached.as_ref().map(|attached| attached.cgroup().to_owned());
-        drop(attached);
-        Status {
-            mode: self.mode,
-            kernel: release.trim().to_owned(),
-            object,
-            cgroup,
-            legs: self.legs.iter().map(|leg| self.leg_status(leg)).collect(),
-        }
+        let leg_status = |leg| leg_status(leg, &plan, attached.as_deref_mut());
+        let legs = self.legs.iter().map(leg_status).collect();
+        Status { mode: self.mode, kernel: release.trim().to_owned(), object, cgroup, legs }
     }
 
     fn leg(&self, leg: Leg) -> &LegState {
@@ -170,7 +267,9 @@ impl Accel {
         let all = self.legs.iter().flat_map(|leg| leg.features.iter().map(move |f| (leg, f)));
         for (leg, feature) in all {
             let choice = feature.choice.lock();
-            if choice.rung != Rung::Ebpf {
+            // What the kernel has in no way is not for want of eBPF.
+            let is_unknown = choice.rung == Rung::Off && sockopt::is_unknown(feature.feature);
+            if choice.rung != Rung::Ebpf && !is_unknown {
                 return Err(AccelError::NotTaken {
                     leg: leg.leg.name(),
                     feature: feature.feature.name(),
@@ -191,79 +290,104 @@ impl Accel {
         });
         legs.collect::<Vec<_>>().join("; ")
     }
+}
 
-    fn leg_status(&self, state: &LegState) -> LegStatus {
-        // Before the program's lock, in the order of `set_port`.
-        let ports = state.ports.lock().clone();
-        let mut attached = self.ebpf.as_ref().map(Mutex::lock);
-        let pair =
-            self_test::connection(attached.as_deref_mut(), state.profile).map_err(|error| error.to_string());
-        if let Ok(pair) = &pair {
-            for feature in state.by_setsockopt() {
+fn leg_status(state: &LegState, plan: &Plan, mut attached: Option<&mut Attached>) -> LegStatus {
+    let profile = plan.now.profiles[state.leg as usize];
+    let pair = self_test::connection(attached.as_deref_mut(), profile).map_err(|error| error.to_string());
+    if let Ok(pair) = &pair {
+        for feature in state.by_setsockopt() {
+            if let Some(wanted) = profile.wanted(feature.feature) {
                 // Not counted, for it is not a connection of the leg; the value read back tells.
-                let _ = sockopt::apply(pair.accepted.as_fd(), feature.feature, feature.wanted);
+                let _ = sockopt::apply(pair.accepted.as_fd(), feature.feature, wanted);
             }
-        }
-        let account = Account::Leg(state.leg);
-        let counted =
-            |counter| attached.as_ref().and_then(|attached| attached.counter(counter).ok()).unwrap_or(0);
-        let own = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let features = state.features.iter().map(|feature| {
-            let choice = feature.choice.lock().clone();
-            let name = feature.feature;
-            FeatureStatus {
-                feature: name.name().to_owned(),
-                wanted: feature.wanted,
-                rung: choice.rung,
-                reason: choice.reason,
-                read_back: match &pair {
-                    Ok(pair) => read_feature(pair.accepted.as_fd(), name),
-                    Err(error) => unreadable(format!("no loopback connection: {error}")),
-                },
-                applied: own(&feature.applied) + counted(Counter::Applied(account, name)),
-                raised: own(&feature.raised) + counted(Counter::Raised(account, name)),
-                refused: own(&feature.refused) + counted(Counter::Refused(account, name)),
-            }
-        });
-        let features = features.collect();
-        LegStatus {
-            leg: state.leg.name().to_owned(),
-            ports: match &attached {
-                Some(attached) => held_ports(attached, state, &ports),
-                None => ports,
-            },
-            connections: match &attached {
-                Some(_) => counted(Counter::Connections(account)),
-                None => own(&state.connections),
-            },
-            features,
         }
     }
+    let account = Account::Leg(state.leg);
+    let counted =
+        |counter| attached.as_ref().and_then(|attached| attached.counter(counter).ok()).unwrap_or(0);
+    let own = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let features = state.features.iter().filter_map(|feature| {
+        let wanted = profile.wanted(feature.feature)?;
+        let choice = feature.choice.lock().clone();
+        let name = feature.feature;
+        Some(FeatureStatus {
+            feature: name.name().to_owned(),
+            wanted,
+            rung: choice.rung,
+            reason: choice.reason,
+            read_back: match &pair {
+                Ok(pair) => read_feature(pair.accepted.as_fd(), name),
+                Err(error) => unreadable(format!("no loopback connection: {error}")),
+            },
+            applied: own(&feature.applied) + counted(Counter::Applied(account, name)),
+            raised: own(&feature.raised) + counted(Counter::Raised(account, name)),
+            refused: own(&feature.refused) + counted(Counter::Refused(account, name)),
+        })
+    });
+    LegStatus {
+        leg: state.leg.name().to_owned(),
+        features: features.collect(),
+        ports: ports_of(state.leg, plan, attached.as_deref()),
+        networks: plan.now.networks_of(state.leg),
+        connections: match &attached {
+            Some(_) => counted(Counter::Connections(account)),
+            None => own(&state.connections),
+        },
+    }
+}
+
+/// The leg's ports; with eBPF, those whose rules are in the kernel's trie.
+fn ports_of(leg: Leg, plan: &Plan, attached: Option<&Attached>) -> Vec<u16> {
+    let held = |port: u16| {
+        let rule = |side: &Side| Rule::new(*side, port, Network::ALL);
+        attached
+            .is_none_or(|kernel| sides(leg).iter().all(|side| kernel.holds(rule(side), Account::Leg(leg))))
+    };
+    let own = plan.ports.iter().filter(|(of, port)| *of == leg && held(*port));
+    own.map(|(_, port)| *port).collect()
+}
+
+fn write_profiles(attached: &mut Attached, table: &Table) -> Result<(), aya::maps::MapError> {
+    let mut put = |leg: Leg| attached.put_profile(Account::Leg(leg), table.profiles[leg as usize]);
+    Leg::ALL.into_iter().try_for_each(&mut put)
+}
+
+/// Makes the kernel's maps hold `table` where they hold the plan's.
+fn write_table(attached: &mut Attached, plan: &Plan, table: &Table) -> Result<(), aya::maps::MapError> {
+    write_profiles(attached, table)?;
+    let (before, after) = (plan.now.rules(&plan.ports), table.rules(&plan.ports));
+    for (rule, leg) in &after {
+        if before.get(rule) != Some(leg) {
+            attached.put_rule(*rule, Account::Leg(*leg))?;
+        }
+    }
+    for rule in before.keys().filter(|rule| !after.contains_key(rule)) {
+        attached.remove_rule(*rule)?;
+    }
+    Ok(())
+}
+
+fn refusal(error: &aya::maps::MapError) -> ProfileError {
+    ProfileError::Kernel(chain(error))
 }
 
 impl LegState {
     fn new(leg: Leg, mode: Mode, tried: [Result<String, String>; Feature::ALL.len()]) -> Self {
-        let profile = leg.profile();
-        let features = Feature::ALL.into_iter().zip(tried).filter_map(|(feature, ebpf)| {
-            let wanted = feature.wanted(&profile)?;
-            let choice = choose(mode, ebpf, by_setsockopt(feature, wanted));
-            Some(FeatureState {
+        let mut tried = tried.into_iter();
+        let features = Feature::ALL.map(|feature| {
+            let ebpf = tried.next().unwrap_or_else(|| Err("not tried".to_owned()));
+            let choice = choose(mode, ebpf, by_setsockopt(feature));
+            FeatureState {
                 feature,
-                wanted,
                 by_setsockopt: AtomicBool::new(choice.rung == Rung::Setsockopt),
                 choice: Mutex::new(choice),
                 applied: AtomicU64::new(0),
                 raised: AtomicU64::new(0),
                 refused: AtomicU64::new(0),
-            })
+            }
         });
-        Self {
-            leg,
-            profile,
-            features: features.collect(),
-            ports: Mutex::new(Vec::new()),
-            connections: AtomicU64::new(0),
-        }
+        Self { leg, features, connections: AtomicU64::new(0) }
     }
 
     fn by_setsockopt(&self) -> impl Iterator<Item = &FeatureState> {
@@ -273,8 +397,7 @@ impl LegState {
     /// Takes the leg off the eBPF rung.
     fn fall(&self, mode: Mode, reason: &str) {
         for state in &self.features {
-            let setsockopt = by_setsockopt(state.feature, state.wanted);
-            let choice = choose(mode, Err(reason.to_owned()), setsockopt);
+            let choice = choose(mode, Err(reason.to_owned()), by_setsockopt(state.feature));
             let by_setsockopt = choice.rung == Rung::Setsockopt;
             *state.choice.lock() = choice;
             state.by_setsockopt.store(by_setsockopt, Ordering::Relaxed);
@@ -293,19 +416,15 @@ impl FeatureState {
     }
 }
 
-fn by_setsockopt(feature: Feature, wanted: u32) -> Result<(), String> {
-    sockopt::supported(feature, wanted).map_err(|error| explained(feature, &error))
+fn by_setsockopt(feature: Feature) -> Result<(), String> {
+    sockopt::supported(feature, feature.sample()).map_err(|error| explained(feature, &error))
 }
 
 /// What the kernel holds for a TCP socket, each setting by itself.
 #[must_use]
 pub fn read_back(socket: &impl AsFd) -> SocketValues {
-    let value = |feature| read_feature(socket.as_fd(), feature);
-    SocketValues {
-        nodelay: value(Feature::Nodelay),
-        rto_min_us: value(Feature::RtoMin),
-        delack_max_us: value(Feature::DelackMax),
-    }
+    let value = |feature: Feature| (feature.name().to_owned(), read_feature(socket.as_fd(), feature));
+    SocketValues(Feature::ALL.into_iter().map(value).collect())
 }
 
 fn read_feature(socket: BorrowedFd<'_>, feature: Feature) -> ReadBack {
@@ -325,14 +444,4 @@ fn explained(feature: Feature, error: &io::Error) -> String {
     } else {
         error.to_string()
     }
-}
-
-/// The ports whose entries in the kernel's map are what this leg put there.
-fn held_ports(attached: &Attached, state: &LegState, ports: &[u16]) -> Vec<u16> {
-    let held = |port: &u16| {
-        let (accepted, opened) = map_keys(state.leg, *port);
-        let holds = |key| attached.holds(key, state.profile);
-        holds(accepted) && opened.is_none_or(holds)
-    };
-    ports.iter().copied().filter(held).collect()
 }

@@ -10,6 +10,9 @@
 //! [`Accel::set_port`] for each bound port, then [`Accel::apply_to`] for each accepted socket.
 
 mod error;
+mod legs;
+mod network;
+mod plan;
 mod report;
 mod status;
 
@@ -22,9 +25,13 @@ mod ladder;
 #[cfg(target_os = "linux")]
 mod log;
 #[cfg(target_os = "linux")]
+mod moments;
+#[cfg(target_os = "linux")]
 mod object_file;
 #[cfg(target_os = "linux")]
 mod probe;
+#[cfg(target_os = "linux")]
+mod reader;
 #[cfg(target_os = "linux")]
 mod rung;
 #[cfg(target_os = "linux")]
@@ -42,11 +49,16 @@ use serde::{Deserialize, Serialize};
 pub use error::{AccelError, Unavailable};
 #[cfg(target_os = "linux")]
 pub use ladder::{Accel, read_back};
-pub use report::{StatusFormat, run_status};
+pub use legs::{LegPath, LegsReport, MomentReport, What, by_doubling};
+pub use network::{Network, NetworkError};
+pub use plan::{LegSettings, ProfileError, ProfileSettings};
+pub use report::{StatusFormat, print_report};
+#[cfg(target_os = "linux")]
+pub use sockopt::{PathQuality, apply_profile, path_quality};
 pub use status::{FeatureStatus, LegStatus, ReadBack, Rung, SocketValues, Status};
 #[cfg(not(target_os = "linux"))]
-pub use stub::{Accel, read_back};
-pub use waggle_ebpf::Leg;
+pub use stub::{Accel, PathQuality, apply_profile, path_quality, read_back};
+pub use waggle_ebpf::{Leg, Profile};
 
 /// How much acceleration is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -73,6 +85,8 @@ pub struct AccelConfig {
     /// A cgroup v2 folder to attach to. It is kept at the end, and the process is moved into it unless
     /// it lives in it already. Default: a child of the process's own cgroup, removed at the end.
     pub cgroup: Option<PathBuf>,
+    /// What the legs' profiles have other than by default, and the networks of each.
+    pub legs: LegSettings,
     /// An eBPF object file in place of the embedded one.
     pub object: Option<PathBuf>,
 }

@@ -1,11 +1,13 @@
-//! `waggle accel status`: the status as a table or as JSON.
+//! Reports of the accelerator, as tables or as JSON; `waggle accel status`.
 
 use std::fmt;
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use super::status::{FeatureStatus, LegStatus, ReadBack, Status};
 
-/// How the status is printed.
+/// How a report is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StatusFormat {
     /// A table for people.
@@ -15,15 +17,19 @@ pub enum StatusFormat {
     Json,
 }
 
-/// Prints a status.
+/// Prints a report.
 ///
 /// # Errors
 /// When `out` cannot be written to.
-pub fn run_status(status: &Status, format: StatusFormat, out: &mut impl Write) -> io::Result<()> {
+pub fn print_report(
+    report: &(impl fmt::Display + Serialize),
+    format: StatusFormat,
+    out: &mut impl Write,
+) -> io::Result<()> {
     match format {
-        StatusFormat::Text => write!(out, "{status}"),
+        StatusFormat::Text => write!(out, "{report}"),
         StatusFormat::Json => {
-            serde_json::to_writer_pretty(&mut *out, status)?;
+            serde_json::to_writer_pretty(&mut *out, report)?;
             writeln!(out)
         }
     }
@@ -50,7 +56,10 @@ impl fmt::Display for Status {
         for leg in &self.legs {
             let ports: Vec<_> = leg.ports.iter().map(u16::to_string).collect();
             let ports = if ports.is_empty() { "no port".to_owned() } else { ports.join(", ") };
-            writeln!(f, "{:<7} {ports}; {} connections", leg.leg, leg.connections)?;
+            let networks: Vec<_> = leg.networks.iter().map(ToString::to_string).collect();
+            let networks =
+                if networks.is_empty() { String::new() } else { format!("; from {}", networks.join(", ")) };
+            writeln!(f, "{:<7} {ports}{networks}; {} connections", leg.leg, leg.connections)?;
         }
         writeln!(f)?;
         self.table(f)
@@ -119,6 +128,7 @@ mod tests {
             legs: vec![LegStatus {
                 leg: "agent".to_owned(),
                 ports: vec![7443],
+                networks: Vec::new(),
                 connections: 3,
                 features: vec![
                     feature(Rung::Setsockopt, ReadBack::Value { value: 52_000 }),
@@ -142,7 +152,7 @@ mod tests {
     #[test]
     fn json_reads_back_as_the_same_status() {
         let mut text = Vec::new();
-        run_status(&status(), StatusFormat::Json, &mut text).expect("a vector takes all");
+        print_report(&status(), StatusFormat::Json, &mut text).expect("a vector takes all");
         let back: Status = serde_json::from_slice(&text).expect("our own JSON");
         assert_eq!(back, status());
         assert_eq!(back.lowest_rung(), Rung::Off);

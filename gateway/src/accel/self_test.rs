@@ -2,9 +2,11 @@
 
 use std::io;
 
-use waggle_ebpf::{Account, Counter, Feature, Leg, PortKey, Profile, Side};
+use waggle_ebpf::{Account, Counter, Feature, Profile, Side};
 
 use super::ebpf::Attached;
+use super::network::Network;
+use super::plan::Rule;
 use super::probe::{Pair, Probe};
 
 /// A loopback connection that the program, if there is one, gives this profile.
@@ -13,20 +15,27 @@ pub(super) fn connection(attached: Option<&mut Attached>, profile: Profile) -> i
     let Some(attached) = attached else {
         return probe.connect();
     };
-    let key = PortKey::new(probe.port(), Side::Local);
-    let counted_apart = Profile { account: Account::Probe.number(), ..profile };
-    attached.put(key, counted_apart).map_err(io::Error::other)?;
+    attached.put_profile(Account::Probe, profile).map_err(io::Error::other)?;
+    let rule = Rule::new(Side::Local, probe.port(), Network::ALL);
+    attached.put_rule(rule, Account::Probe).map_err(io::Error::other)?;
     let pair = probe.connect();
-    attached.remove(key).map_err(io::Error::other)?;
+    attached.remove_rule(rule).map_err(io::Error::other)?;
     pair
 }
 
 /// For each feature, in the order of [`Feature::ALL`], whether the program sets it on a real connection of
 /// this process: by the program's own count, so that it holds on kernels whose `getsockopt` does not know
 /// the option.
-pub(super) fn run(attached: &mut Attached, leg: Leg) -> [Result<String, String>; Feature::ALL.len()] {
+///
+/// What the leg's profile leaves alone is tried with a sample: the profile may ask for it later.
+pub(super) fn run(
+    attached: &mut Attached,
+    profile: &Profile,
+) -> [Result<String, String>; Feature::ALL.len()] {
+    let full =
+        Profile { values: Feature::ALL.map(|feature| profile.wanted(feature).unwrap_or(feature.sample())) };
     let before = Feature::ALL.map(|feature| probe_counts(attached, feature));
-    let tried = connection(Some(attached), leg.profile());
+    let tried = connection(Some(attached), full);
     Feature::ALL.map(|feature| {
         let after = probe_counts(attached, feature);
         // In bounds: a feature's number is its place in `ALL`.

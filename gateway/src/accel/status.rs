@@ -1,21 +1,23 @@
 //! What the accelerator does now, as data: the answer of the control socket.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::Mode;
+use super::network::Network;
 
-/// How a feature is brought about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How a feature is brought about; the lowest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rung {
-    /// By the `sock_ops` program, on every connection of the leg's ports.
-    Ebpf,
-    /// By the gateway, on every socket that it accepts for the leg.
-    Setsockopt,
     /// By nobody.
     Off,
+    /// By the gateway, on every socket that it accepts for the leg.
+    Setsockopt,
+    /// By the `sock_ops` program, on every connection of the leg's ports.
+    Ebpf,
 }
 
 impl Rung {
@@ -34,7 +36,7 @@ impl Rung {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ReadBack {
-    /// The value: microseconds, or 1 and 0 for a switch.
+    /// The value, in the feature's unit, or 1 and 0 for a switch.
     Value {
         /// As the kernel gave it.
         value: u32,
@@ -46,23 +48,26 @@ pub enum ReadBack {
     },
 }
 
-/// What the kernel holds for one TCP socket.
+/// What the kernel holds for one TCP socket, by each feature's word.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SocketValues {
-    /// 1 when Nagle's algorithm is off.
-    pub nodelay: ReadBack,
-    /// Smallest retransmission timeout, in microseconds.
-    pub rto_min_us: ReadBack,
-    /// Longest delay of an acknowledgement, in microseconds.
-    pub delack_max_us: ReadBack,
+#[serde(transparent)]
+pub struct SocketValues(pub BTreeMap<String, ReadBack>);
+
+impl SocketValues {
+    /// The value of a feature, by its word; a feature that is not known cannot be read.
+    #[must_use]
+    pub fn of(&self, feature: &str) -> ReadBack {
+        let unknown = || ReadBack::Unreadable { unreadable: format!("there is no {feature}") };
+        self.0.get(feature).cloned().unwrap_or_else(unknown)
+    }
 }
 
 /// One feature of one leg.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeatureStatus {
-    /// `nodelay`, `rto_min_us` or `delack_max_us`.
+    /// Its word, with the unit: `rto_min_us`.
     pub feature: String,
-    /// What the leg's profile asks for: microseconds, or 1 for a switch.
+    /// What the leg's profile asks for, in the word's unit, or 1 for a switch.
     pub wanted: u32,
     /// How it is brought about.
     pub rung: Rung,
@@ -81,10 +86,12 @@ pub struct FeatureStatus {
 /// One leg.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LegStatus {
-    /// `agent` or `mesh`.
+    /// `agent`, `mesh` or `local`.
     pub leg: String,
     /// The leg's ports; on the eBPF rung these are read from the kernel's map.
     pub ports: Vec<u16>,
+    /// Networks whose clients are of this leg, whatever the port of the leg they came by.
+    pub networks: Vec<Network>,
     /// Connections counted by the program and by `apply_to` since the start.
     pub connections: u64,
     /// Each feature that the leg's profile sets.
@@ -110,15 +117,7 @@ impl Status {
     /// The lowest rung that any feature stands on, for the one log line and the metric.
     #[must_use]
     pub fn lowest_rung(&self) -> Rung {
-        let height = |rung: &Rung| match rung {
-            Rung::Off => 0,
-            Rung::Setsockopt => 1,
-            Rung::Ebpf => 2,
-        };
-        self.legs
-            .iter()
-            .flat_map(|leg| leg.features.iter().map(|feature| feature.rung))
-            .min_by_key(height)
-            .unwrap_or(Rung::Off)
+        let features = self.legs.iter().flat_map(|leg| leg.features.iter());
+        features.map(|feature| feature.rung).min().unwrap_or(Rung::Off)
     }
 }

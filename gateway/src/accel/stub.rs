@@ -1,19 +1,47 @@
 //! The accelerator of systems without eBPF: every feature is off, and says why.
 #![cfg_attr(target_os = "linux", allow(unreachable_pub, reason = "public on other systems, a test here"))]
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use waggle_ebpf::{Feature, Leg};
+use waggle_ebpf::{Feature, Leg, Profile};
 
 use super::status::{FeatureStatus, LegStatus, ReadBack, Rung, SocketValues, Status};
-use super::{AccelConfig, AccelError, Mode, Unavailable};
+use super::{AccelConfig, AccelError, LegSettings, LegsReport, Mode, ProfileError, Unavailable};
 
 /// Nothing can be read.
 #[must_use]
 pub fn read_back(_socket: &impl AsFd) -> SocketValues {
     let unreadable = || ReadBack::Unreadable { unreadable: Unavailable::NotLinux.to_string() };
-    SocketValues { nodelay: unreadable(), rto_min_us: unreadable(), delack_max_us: unreadable() }
+    SocketValues(Feature::ALL.into_iter().map(|feature| (feature.name().to_owned(), unreadable())).collect())
 }
+
+/// Same fields as on Linux.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct PathQuality {
+    /// See there.
+    pub cookie: u64,
+    /// See there.
+    pub rtt_us: u32,
+    /// See there.
+    pub rtt_var_us: u32,
+    /// See there.
+    pub segments: u32,
+    /// See there.
+    pub retransmits: u32,
+    /// See there.
+    pub spurious: u32,
+    /// See there.
+    pub timeouts_in_a_row: u8,
+}
+
+/// Nothing is known.
+#[must_use]
+pub fn path_quality(_socket: BorrowedFd<'_>) -> Option<PathQuality> {
+    None
+}
+
+/// Does nothing.
+pub fn apply_profile(_socket: BorrowedFd<'_>, _profile: &Profile) {}
 
 /// Same signatures as on Linux.
 #[derive(Debug)]
@@ -44,6 +72,35 @@ impl Accel {
     /// Does nothing.
     pub fn apply_to(&self, _socket: &impl AsFd, _leg: Leg) {}
 
+    /// Refuses.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn set_profiles(&self, _settings: &LegSettings) -> Result<(), ProfileError> {
+        Err(ProfileError::Kernel(Unavailable::NotLinux.to_string()))
+    }
+
+    /// Refuses.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn reset_profiles(&self, _leg: Option<Leg>) -> Result<(), ProfileError> {
+        Err(ProfileError::Kernel(Unavailable::NotLinux.to_string()))
+    }
+
+    /// Off.
+    #[must_use]
+    pub fn lowest_rung(&self) -> Rung {
+        Rung::Off
+    }
+
+    /// Nothing is measured.
+    #[must_use]
+    pub fn legs(&self) -> LegsReport {
+        let unmeasured = Some(Unavailable::NotLinux.to_string());
+        LegsReport { unmeasured, legs: Vec::new(), moments: Vec::new() }
+    }
+
     /// All off.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -51,7 +108,7 @@ impl Accel {
         let feature = |leg: Leg, feature: Feature| {
             Some(FeatureStatus {
                 feature: feature.name().to_owned(),
-                wanted: feature.wanted(&leg.profile())?,
+                wanted: leg.profile().wanted(feature)?,
                 rung: Rung::Off,
                 reason: reason.clone(),
                 read_back: ReadBack::Unreadable { unreadable: reason.clone() },
@@ -70,6 +127,7 @@ impl Accel {
                 .map(|leg| LegStatus {
                     leg: leg.name().to_owned(),
                     ports: Vec::new(),
+                    networks: Vec::new(),
                     connections: 0,
                     features: Feature::ALL.into_iter().filter_map(|name| feature(leg, name)).collect(),
                 })
@@ -87,9 +145,13 @@ mod tests {
         let accel = Accel::start(AccelConfig::default()).expect("auto never fails");
         accel.set_port(Leg::Agent, 1).expect("does nothing");
         accel.apply_to(&std::io::stdin(), Leg::Agent);
+        assert!(accel.set_profiles(&LegSettings::default()).is_err() && accel.reset_profiles(None).is_err());
+        apply_profile(std::io::stdin().as_fd(), &Leg::Mesh.profile());
+        assert_eq!(accel.lowest_rung(), Rung::Off);
+        assert!(accel.legs().unmeasured.is_some() && path_quality(std::io::stdin().as_fd()).is_none());
         assert_eq!(accel.status().lowest_rung(), Rung::Off);
         let values = read_back(&std::io::stdin());
-        assert!(matches!(values.nodelay, ReadBack::Unreadable { .. }));
+        assert!(matches!(values.of("nodelay"), ReadBack::Unreadable { .. }));
         let config = AccelConfig { mode: Mode::Require, ..AccelConfig::default() };
         assert!(Accel::start(config).is_err());
     }

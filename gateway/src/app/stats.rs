@@ -173,6 +173,7 @@ pub fn all_metrics() -> Vec<&'static Metric> {
     all.extend(LEDGER.iter().map(|(metric, _)| metric));
     all.extend(PUSH.iter().map(|(metric, _)| metric));
     all.extend([&LEDGER_COMMIT_US, &LEDGER_IN_FLIGHT, &LEDGER_BATCH, &TASKS, &TLS_NOT_AFTER, &TLS_FAILURES]);
+    all.extend(super::leg_stats::metrics());
     all
 }
 

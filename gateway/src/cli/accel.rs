@@ -1,25 +1,143 @@
-//! `waggle accel status`.
+//! `waggle accel`: asks the running gateway, or tells it, over its control socket.
 
+use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use super::output::Output;
-use crate::accel::{Status, StatusFormat, run_status};
+use super::{DataDirArg, OutputArg};
+use crate::accel::{Leg, LegSettings, LegsReport, Network, Status, StatusFormat, print_report};
 use crate::data_dir::DataDir;
 use crate::http::ask_control;
 
-/// Asks the running gateway.
-pub(super) fn status(data_dir: &Path, output: Output) -> anyhow::Result<()> {
+/// `waggle accel`.
+#[derive(Subcommand)]
+pub(super) enum AccelCommand {
+    /// Ask the running gateway what is accelerated, and why the rest is not.
+    Status {
+        #[command(flatten)]
+        data: DataDirArg,
+        #[command(flatten)]
+        output: OutputArg,
+    },
+    /// Ask how the legs' paths are: round trips, retransmissions, timeouts.
+    Legs {
+        /// Ask again every so many seconds, until interrupted.
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+        watch: Option<u64>,
+        #[command(flatten)]
+        data: DataDirArg,
+        #[command(flatten)]
+        output: OutputArg,
+    },
+    /// Change the TCP settings that connections get from now on; those that there are keep theirs.
+    #[command(subcommand)]
+    Profile(ProfileCommand),
+}
+
+/// `waggle accel profile`.
+#[derive(Subcommand)]
+pub(super) enum ProfileCommand {
+    /// List what each leg asks for, and what of it is in effect.
+    List {
+        #[command(flatten)]
+        data: DataDirArg,
+        #[command(flatten)]
+        output: OutputArg,
+    },
+    /// Change a leg until the gateway ends; to keep it, write it into the configuration.
+    #[command(after_help = "Example: waggle accel profile set agent rto_min_us=40000 --network 10.0.0.0/8")]
+    Set {
+        /// agent, mesh or local.
+        #[arg(value_parser = parse_leg)]
+        leg: Leg,
+        /// A setting and its value; 0 leaves the kernel's own.
+        #[arg(value_name = "SETTING=VALUE", value_parser = parse_value)]
+        values: Vec<(String, u32)>,
+        /// Clients in this network are of the leg, whatever the port; may be given again. Replaces the
+        /// networks that the leg has.
+        #[arg(long, value_name = "ADDRESS/LENGTH")]
+        network: Vec<Network>,
+        #[command(flatten)]
+        data: DataDirArg,
+        #[command(flatten)]
+        output: OutputArg,
+    },
+    /// Go back to what is configured.
+    Reset {
+        /// agent, mesh or local; all of them where none is named.
+        #[arg(value_parser = parse_leg)]
+        leg: Option<Leg>,
+        #[command(flatten)]
+        data: DataDirArg,
+        #[command(flatten)]
+        output: OutputArg,
+    },
+}
+
+pub(super) fn run(command: AccelCommand) -> anyhow::Result<()> {
+    match command {
+        AccelCommand::Status { data, output }
+        | AccelCommand::Profile(ProfileCommand::List { data, output }) => {
+            show::<Status>(&ask(&data.data_dir, "/accel", None)?, output.output)
+        }
+        AccelCommand::Legs { watch, data, output } => loop {
+            show::<LegsReport>(&ask(&data.data_dir, "/accel/legs", None)?, output.output)?;
+            let Some(seconds) = watch else { return Ok(()) };
+            std::thread::sleep(Duration::from_secs(seconds));
+            writeln!(std::io::stdout())?;
+        },
+        AccelCommand::Profile(ProfileCommand::Set { leg, values, network, data, output }) => {
+            if values.is_empty() && network.is_empty() {
+                bail!("nothing to set; expected SETTING=VALUE or --network, such as rto_min_us=40000");
+            }
+            let mut settings = LegSettings::default();
+            values.iter().for_each(|(name, value)| settings.of_mut(leg).set(name, *value));
+            if !network.is_empty() {
+                settings.of_mut(leg).set_networks(network);
+            }
+            let status = ask(&data.data_dir, "/accel/profile", Some(&json!(settings)))?;
+            show::<Status>(&status, output.output)
+        }
+        AccelCommand::Profile(ProfileCommand::Reset { leg, data, output }) => {
+            let reset = json!({"leg": leg.map(Leg::name)});
+            let status = ask(&data.data_dir, "/accel/profile/reset", Some(&reset))?;
+            show::<Status>(&status, output.output)
+        }
+    }
+}
+
+fn ask(data_dir: &Path, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let socket = DataDir::at(data_dir).control_socket();
-    let status = runtime.block_on(ask_control(&socket, "/accel"))?;
-    let status: Status =
-        serde_json::from_value(status).context("the gateway's status is of another version")?;
+    Ok(runtime.block_on(ask_control(&socket, path, body))?)
+}
+
+fn show<T: DeserializeOwned + Serialize + std::fmt::Display>(
+    value: &Value,
+    output: Output,
+) -> anyhow::Result<()> {
+    let report = T::deserialize(value).context("the gateway's answer is of another version")?;
     let format = match output {
         Output::Json => StatusFormat::Json,
         Output::Human => StatusFormat::Text,
     };
-    run_status(&status, format, &mut std::io::stdout().lock())?;
+    print_report(&report, format, &mut std::io::stdout().lock())?;
     Ok(())
+}
+
+fn parse_leg(word: &str) -> Result<Leg, String> {
+    Leg::from_name(word).ok_or_else(|| "expected agent, mesh or local".to_owned())
+}
+
+fn parse_value(text: &str) -> Result<(String, u32), String> {
+    let parsed = text.split_once('=').and_then(|(name, value)| Some((name, value.parse().ok()?)));
+    let (name, value) = parsed.ok_or("expected a setting and a number, such as rto_min_us=40000")?;
+    Ok((name.to_owned(), value))
 }

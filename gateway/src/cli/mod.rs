@@ -32,7 +32,7 @@ enum Command {
     Admin(admin::AdminArgs),
     /// Acceleration by eBPF.
     #[command(subcommand)]
-    Accel(AccelCommand),
+    Accel(accel::AccelCommand),
     /// Print the reference of all configuration keys.
     Config {
         #[command(flatten)]
@@ -42,17 +42,6 @@ enum Command {
     Completion {
         /// Which shell.
         shell: clap_complete::Shell,
-    },
-}
-
-#[derive(Subcommand)]
-enum AccelCommand {
-    /// Ask the running gateway what is accelerated, and why the rest is not.
-    Status {
-        #[command(flatten)]
-        data: DataDirArg,
-        #[command(flatten)]
-        output: OutputArg,
     },
 }
 
@@ -75,7 +64,7 @@ pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => serve::run(*args),
         Command::Admin(args) => admin::run(args),
-        Command::Accel(AccelCommand::Status { data, output }) => accel::status(&data.data_dir, output.output),
+        Command::Accel(command) => accel::run(command),
         Command::Config { output } => print_reference(output.output),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "waggle", &mut std::io::stdout());

@@ -10,28 +10,29 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::answer::{self, Response};
-use crate::accel::Status;
+use crate::accel::{Accel, Leg, LegSettings, ProfileError};
 use crate::problem::Problem;
 
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 8;
 /// The longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// The longest question that is read.
+const QUESTION_BYTES_MAX: usize = 64 * 1024;
 const ASK_WITHIN: Duration = Duration::from_secs(5);
-
-/// Gives the state of acceleration when asked; may block for a moment.
-pub type AccelStatus = Arc<dyn Fn() -> Status + Send + Sync>;
 
 /// A running control socket; its file goes when it is dropped.
 pub struct ControlServer {
@@ -45,7 +46,7 @@ impl ControlServer {
     ///
     /// # Errors
     /// Where the socket cannot be made.
-    pub fn start(path: &Path, accel: AccelStatus) -> io::Result<Self> {
+    pub fn start(path: &Path, accel: Arc<Accel>) -> io::Result<Self> {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -64,7 +65,7 @@ impl Drop for ControlServer {
     }
 }
 
-async fn accept(listener: UnixListener, accel: AccelStatus) {
+async fn accept(listener: UnixListener, accel: Arc<Accel>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         let Ok((stream, _)) = listener.accept().await else {
@@ -75,7 +76,7 @@ async fn accept(listener: UnixListener, accel: AccelStatus) {
         tokio::spawn(async move {
             let service = service_fn(move |request: Request<Incoming>| {
                 let accel = Arc::clone(&accel);
-                async move { Ok::<_, Infallible>(answer(request.method(), request.uri().path(), accel).await) }
+                async move { Ok::<_, Infallible>(answer(request, accel).await) }
             });
             let mut builder = Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(ASK_WITHIN).keep_alive(false);
@@ -87,14 +88,63 @@ async fn accept(listener: UnixListener, accel: AccelStatus) {
     }
 }
 
-async fn answer(method: &Method, path: &str, accel: AccelStatus) -> Response {
-    match (method, path) {
-        (&Method::GET, "/accel") => match tokio::task::spawn_blocking(move || accel()).await {
-            Ok(status) => answer::json(StatusCode::OK, serde_json::json!(status).to_string().into()),
-            Err(error) => answer::problem(&Problem::new("internal", error.to_string()), "control"),
-        },
-        _ => answer::problem(&Problem::new("not_found", format!("there is nothing at {path}")), "control"),
+async fn answer(request: Request<Incoming>, accel: Arc<Accel>) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = match Limited::new(body, QUESTION_BYTES_MAX).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return answer::problem(&Problem::new("malformed", error.to_string()), "control"),
+    };
+    // Reports ask the kernel, and the status makes connections: not on a thread of the runtime.
+    let answered = tokio::task::spawn_blocking(move || {
+        let path = parts.uri.path();
+        decide(&parts.method, path, &body, &accel)
+            .unwrap_or_else(|| Err(Problem::new("not_found", format!("there is nothing at {path}"))))
+    });
+    match answered.await {
+        Ok(Ok(value)) => answer::json(StatusCode::OK, value.to_string().into()),
+        Ok(Err(problem)) => answer::problem(&problem, "control"),
+        Err(error) => answer::problem(&Problem::new("internal", error.to_string()), "control"),
     }
+}
+
+/// What is asked to be reset.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reset {
+    /// A leg's word; all legs where there is none.
+    leg: Option<String>,
+}
+
+/// `None` where there is no such question.
+fn decide(method: &Method, path: &str, body: &Bytes, accel: &Accel) -> Option<Result<Value, Problem>> {
+    let status = || Ok(json!(accel.status()));
+    Some(match (method, path) {
+        (&Method::GET, "/accel") => status(),
+        (&Method::GET, "/accel/legs") => Ok(json!(accel.legs())),
+        (&Method::POST, "/accel/profile") => parsed::<LegSettings>(body).and_then(|settings| {
+            accel.set_profiles(&settings).map_err(|error| refused(&error))?;
+            status()
+        }),
+        (&Method::POST, "/accel/profile/reset") => parsed::<Reset>(body).and_then(|reset| {
+            let leg = reset.leg.map(|word| leg(&word)).transpose()?;
+            accel.reset_profiles(leg).map_err(|error| refused(&error))?;
+            status()
+        }),
+        _ => return None,
+    })
+}
+
+fn parsed<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| Problem::new("malformed", error.to_string()))
+}
+
+fn leg(word: &str) -> Result<Leg, Problem> {
+    let unknown = || Problem::new("malformed", format!("{word:?} is no leg; expected agent, mesh or local"));
+    Leg::from_name(word).ok_or_else(unknown)
+}
+
+fn refused(error: &ProfileError) -> Problem {
+    Problem::new("malformed", error.to_string())
 }
 
 /// Why a running gateway could not be asked.
@@ -112,61 +162,83 @@ pub enum ControlError {
     /// It listens, and does not answer as expected.
     #[error("the gateway's control socket does not answer")]
     Silent(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It does not do it.
+    #[error("{0}")]
+    Refused(String),
 }
 
-/// Asks the gateway whose control socket is at `socket` for `path`.
+/// Asks the gateway whose control socket is at `socket` for `path`; with a body, tells it.
 ///
 /// # Errors
-/// Where none runs there, or it does not answer in time.
-pub async fn ask_control(socket: &Path, path: &'static str) -> Result<Value, ControlError> {
+/// Where none runs there, it does not answer in time, or it refuses, with its reason.
+pub async fn ask_control(socket: &Path, path: &str, body: Option<&Value>) -> Result<Value, ControlError> {
     let stream = UnixStream::connect(socket)
         .await
         .map_err(|source| ControlError::NotRunning { path: socket.to_owned(), source })?;
-    match tokio::time::timeout(ASK_WITHIN, ask(stream, path)).await {
-        Ok(answer) => answer.map_err(ControlError::Silent),
+    match tokio::time::timeout(ASK_WITHIN, ask(stream, path, body)).await {
+        Ok(Ok(answer)) => answer.map_err(ControlError::Refused),
+        Ok(Err(error)) => Err(ControlError::Silent(error)),
         Err(elapsed) => Err(ControlError::Silent(Box::new(elapsed))),
     }
 }
 
+/// The answer, or why there is none by the gateway's own word.
 async fn ask(
     stream: UnixStream,
-    path: &'static str,
-) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Result<Value, String>, Box<dyn std::error::Error + Send + Sync>> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let driven = tokio::spawn(connection);
-    let request = Request::get(path).header("host", "waggle").body(Empty::<Bytes>::new())?;
+    let method = if body.is_some() { Method::POST } else { Method::GET };
+    let body = Full::new(Bytes::from(body.map(Value::to_string).unwrap_or_default()));
+    let request = Request::builder().method(method).uri(path).header("host", "waggle").body(body)?;
     let response = sender.send_request(request).await?;
     let status = response.status();
     let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await?.to_bytes();
     driven.abort();
-    if status != StatusCode::OK {
-        return Err(format!("it answered {status}").into());
+    let value: Value = serde_json::from_slice(&body)?;
+    if status == StatusCode::OK {
+        return Ok(Ok(value));
     }
-    Ok(serde_json::from_slice(&body)?)
+    let detail = value["detail"].as_str().map(ToOwned::to_owned);
+    Ok(Err(detail.unwrap_or_else(|| format!("the gateway answered {status}"))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accel::Mode;
+    use crate::accel::{AccelConfig, Mode};
 
     #[tokio::test]
-    async fn tells_the_state_of_acceleration_to_its_own_user() {
+    async fn tells_the_state_of_acceleration_to_its_own_user_and_is_told_profiles() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("control.sock");
-        assert!(matches!(ask_control(&path, "/accel").await, Err(ControlError::NotRunning { .. })));
+        let ask = async |question, body: Option<Value>| ask_control(&path, question, body.as_ref()).await;
+        assert!(matches!(ask("/accel", None).await, Err(ControlError::NotRunning { .. })));
         std::fs::write(&path, "left over").unwrap();
-        let status = || Status {
-            mode: Mode::Off,
-            kernel: "6.18".into(),
-            object: None,
-            cgroup: None,
-            legs: Vec::new(),
-        };
-        let server = ControlServer::start(&path, Arc::new(status)).unwrap();
+        let off = AccelConfig { mode: Mode::Off, ..AccelConfig::default() };
+        let server = ControlServer::start(&path, Arc::new(Accel::start(off).unwrap())).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(ask_control(&path, "/accel").await.unwrap()["mode"], "off");
-        assert!(matches!(ask_control(&path, "/other").await, Err(ControlError::Silent(_))));
+        assert_eq!(ask("/accel", None).await.unwrap()["mode"], "off");
+        assert!(ask("/accel/legs", None).await.unwrap()["unmeasured"].is_string());
+
+        let wanted = |status: &Value| status["legs"][0]["features"][1]["wanted"].clone();
+        let changed = ask("/accel/profile", Some(json!({"agent": {"rto_min_us": 40_000}}))).await.unwrap();
+        assert_eq!(wanted(&changed), 40_000);
+        for (question, body, said) in [
+            ("/other", None, "nothing at /other"),
+            ("/accel/profile", None, "nothing at /accel/profile"),
+            ("/accel/profile", Some(json!({"agent": {"rto": 1}})), "expected one of nodelay"),
+            ("/accel/profile", Some(json!({"lan": {}})), "unknown field `lan`"),
+            ("/accel/profile/reset", Some(json!({"leg": "lan"})), "expected agent, mesh or local"),
+        ] {
+            let error = ask(question, body).await.unwrap_err();
+            assert!(matches!(&error, ControlError::Refused(text) if text.contains(said)), "{error:?}");
+        }
+        assert_eq!(wanted(&ask("/accel", None).await.unwrap()), 40_000);
+        let reset = ask("/accel/profile/reset", Some(json!({"leg": null}))).await.unwrap();
+        assert_eq!(wanted(&reset), 50_000);
         drop(server);
         assert!(!path.exists());
     }

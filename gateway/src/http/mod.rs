@@ -35,7 +35,7 @@ use waggle_core::id::{Cursor, TenantId};
 use waggle_core::limits::HTTP_HEADER_BYTES_MAX;
 
 pub use answer::Response;
-pub use control::{AccelStatus, ControlError, ControlServer, ask_control};
+pub use control::{ControlError, ControlServer, ask_control};
 pub use health::{Phase, Readiness};
 pub use listen::Server;
 pub use push_port::Push;

@@ -42,6 +42,8 @@ pub enum Value {
     Number(u64),
     /// Of a histogram: sum, count, and counts per bucket by upper bound (the last is infinite).
     Histogram(f64, u64, Vec<(f64, u64)>),
+    /// One for each value of the metric's label.
+    Labelled(Vec<(&'static str, Value)>),
 }
 
 const HTTP_REQUESTS: Metric = Metric {
@@ -222,6 +224,10 @@ fn put(mut page: MetricEncoder<'_>, metric: &Metric, value: &Value) -> Result<()
         Value::Histogram(sum, count, buckets) => {
             page.encode_histogram::<NoLabels>(*sum, *count, buckets, None)
         }
+        Value::Labelled(values) => values.iter().try_for_each(|(name, value)| {
+            let labels: Vec<_> = metric.labels.iter().map(|label| (*label, *name)).collect();
+            put(page.encode_family(&labels.as_slice())?, metric, value)
+        }),
     }
 }
 
@@ -275,6 +281,10 @@ mod tests {
             Metric { name: "waggle_test_queued", kind: MetricKind::Gauge, labels: &[], help: "A test" };
         let metrics = Arc::new(Metrics::default());
         metrics.add(&QUEUED, || Value::Number(7));
+        static LEGS: Metric =
+            Metric { name: "waggle_test_legs", kind: MetricKind::Counter, labels: &["leg"], help: "A test" };
+        let legs = || Value::Labelled(vec![("agent", Value::Number(1)), ("mesh", Value::Number(2))]);
+        metrics.add(&LEGS, legs);
         metrics.answered(RouteClass::Command, 200, Duration::from_micros(300));
         metrics.answered(RouteClass::Command, 412, Duration::from_micros(30));
         metrics.connection_opened();
@@ -289,6 +299,8 @@ mod tests {
             "waggle_http_connections 1",
             "waggle_http_connections_refused_total 1",
             "waggle_test_queued 7",
+            r#"waggle_test_legs_total{leg="agent"} 1"#,
+            r#"waggle_test_legs_total{leg="mesh"} 2"#,
             "# EOF",
         ] {
             assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -16,6 +17,7 @@ use super::admission::Place;
 use super::outbox::{Outbox, Overflow};
 use super::peer::{Peer, Via};
 use super::socket::Socket;
+use crate::accel::{PathQuality, path_quality};
 
 /// A connection. All bytes for its socket go through here, so frames never mix: they are written at once
 /// where nothing waits, or else behind what waits.
@@ -60,6 +62,11 @@ impl Link {
     /// Whether the gateway itself encrypts it.
     pub(super) fn is_tls(&self) -> bool {
         self.socket.is_tls()
+    }
+
+    /// What the kernel knows of the path; nothing of the Unix socket.
+    pub(super) fn path_quality(&self) -> Option<PathQuality> {
+        path_quality(self.socket.as_fd())
     }
 
     /// The address at the other end: the client's, or its proxy's; none of the Unix socket.

@@ -1,5 +1,6 @@
 //! What the sessions cost and how far behind they are.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use serde::Serialize;
@@ -11,6 +12,7 @@ use waggle_core::time::{Tick, Timestamp};
 use super::hub::{Order, PushHub};
 use super::peer::Via;
 use super::shard::Shard;
+use crate::accel::PathQuality;
 
 /// By what sessions are listed, the most first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -77,6 +79,8 @@ pub struct SessionRow {
     pub lags: u32,
     /// How many views it watches.
     pub views: usize,
+    /// The network path to the client, or to its proxy; none over the Unix socket.
+    pub network: Option<PathQuality>,
 }
 
 /// Some of a tenant's sessions.
@@ -158,6 +162,7 @@ impl Shard {
                 sent: report.sent,
                 lags: report.lags,
                 views: report.views,
+                network: None,
             });
             // So much is kept at most, whatever the number of sessions.
             if list.sessions.len() >= 2 * limit {
@@ -165,6 +170,13 @@ impl Shard {
             }
         }
         list.sort(order, limit);
+        let rows = list.sessions.iter_mut().map(|row| (row.session, row));
+        let mut rows: HashMap<SessionId, &mut SessionRow> = rows.collect();
+        for (_, slot) in &sessions.slots {
+            if let Some(row) = rows.get_mut(&slot.session.id()) {
+                row.network = slot.link.path_quality();
+            }
+        }
         list
     }
 }

@@ -4,13 +4,14 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
-use waggle_gateway::accel::{Mode, Rung, SocketValues};
+use serde_json::json;
+use waggle_gateway::accel::{Mode, ReadBack, Rung, SocketValues};
 
 use crate::expectations::{
     mesh_profile, on_rung, push_profile, readable, shown, status_reads_back, unchanged_by_setsockopt,
 };
 use crate::gateway::{Answer, Capabilities, Gateway, Order};
-use crate::namespaces::Namespaces;
+use crate::namespaces::{CLIENT, Namespaces};
 
 const NO_CAPABILITIES: &str = "no eBPF: missing capability CAP_BPF, CAP_NET_ADMIN";
 const NEITHER_RUNG: &str = "no eBPF: missing capability CAP_BPF, CAP_NET_ADMIN; \
@@ -18,8 +19,10 @@ const NEITHER_RUNG: &str = "no eBPF: missing capability CAP_BPF, CAP_NET_ADMIN; 
 
 pub(crate) type Case = fn(&Namespaces, &SocketValues) -> Result<()>;
 
-pub(crate) const CASES: [(&str, Case); 7] = [
+pub(crate) const CASES: [(&str, Case); 9] = [
     ("ebpf_gives_each_leg_its_profile", ebpf_gives_each_leg_its_profile),
+    ("profiles_change_for_connections_to_come", profiles_change_for_connections_to_come),
+    ("the_legs_are_measured", the_legs_are_measured),
     ("without_capabilities_it_falls_to_setsockopt", without_capabilities_it_falls_to_setsockopt),
     ("switched_off_it_touches_nothing", switched_off_it_touches_nothing),
     ("required_without_capabilities_it_refuses_to_start", required_without_capabilities_it_refuses_to_start),
@@ -87,6 +90,71 @@ fn ebpf_gives_each_leg_its_profile(wire: &Namespaces, untouched: &SocketValues) 
     Ok(())
 }
 
+/// On both rungs: what is set live holds from the next connection on, by network as well, and back.
+fn profiles_change_for_connections_to_come(wire: &Namespaces, untouched: &SocketValues) -> Result<()> {
+    let is_number =
+        |value: &ReadBack, wanted: u32| matches!(value, ReadBack::Value { value } if *value == wanted);
+    for capabilities in [Capabilities::Kept, Capabilities::Dropped] {
+        let mut gateway = Gateway::run(&order(wire, Mode::Auto, capabilities))?;
+        let started = gateway.started()?;
+        let _first = wire.connect(started.push_port)?;
+        let first = gateway.socket("push")?.after;
+        ensure!(is_number(&first.of("notsent_lowat_bytes"), 131_072), "{}", shown(&first));
+
+        let status =
+            gateway.set_profiles(&json!({"agent": {"notsent_lowat_bytes": 65_536, "rto_max_ms": 0}}))?;
+        ensure!(!status.legs[0].features.iter().any(|feature| feature.feature == "rto_max_ms"));
+        let _second = wire.connect(started.push_port)?;
+        let second = gateway.socket("push")?.after;
+        ensure!(is_number(&second.of("notsent_lowat_bytes"), 65_536), "{}", shown(&second));
+        ensure!(second.of("rto_max_ms") == untouched.of("rto_max_ms"), "{}", shown(&second));
+        ensure!(gateway.again()? == first, "an established connection was touched");
+
+        let networks = json!({"local": {"networks": [format!("{CLIENT}/32"), "::1/128"]}});
+        let status = gateway.set_profiles(&networks)?;
+        ensure!(status.legs[2].networks.len() == 2, "{status}");
+        let before = status.legs[2].connections;
+        let _third = wire.connect(started.push_port)?;
+        let third = gateway.socket("push")?.after;
+        ensure!(third.of("notsent_lowat_bytes") == untouched.of("notsent_lowat_bytes"), "{}", shown(&third));
+        ensure!(is_number(&third.of("nodelay"), 1));
+        ensure!(gateway.status()?.legs[2].connections == before + 1);
+
+        let Err(refusal) = gateway.set_profiles(&json!({"agent": {"rto_min_us": 1}})) else {
+            bail!("a value out of range was taken");
+        };
+        ensure!(refusal.to_string().contains("expected 0 (the kernel's own) or 1000 to"), "{refusal}");
+
+        gateway.reset_profiles()?;
+        let _fourth = wire.connect(started.push_port)?;
+        let fourth = gateway.socket("push")?.after;
+        ensure!(fourth == first, "{}", shown(&fourth));
+        gateway.stop()?;
+    }
+    Ok(())
+}
+
+fn the_legs_are_measured(wire: &Namespaces, _: &SocketValues) -> Result<()> {
+    let mut gateway = Gateway::run(&order(wire, Mode::Require, Capabilities::Kept))?;
+    let started = gateway.started()?;
+    let mut push = wire.connect(started.push_port)?;
+    gateway.socket("push")?;
+    for _ in 0..20 {
+        gateway.echo(&mut push)?;
+    }
+    let report = gateway.legs()?;
+    println!("{report}");
+    ensure!(report.unmeasured.is_none() && report.moments.is_empty());
+    let agent = &report.legs[0];
+    ensure!(agent.connections == 1 && agent.retransmits == 0 && agent.timeouts == 0, "{agent:?}");
+    // A sample for each of the 20 bytes that we acknowledged, and perhaps the handshake's.
+    ensure!((20..=24).contains(&agent.samples()), "{}", agent.samples());
+    ensure!(agent.quantile_us(500).is_some_and(|us| us < 100_000), "{agent:?}");
+    ensure!(report.legs[1..].iter().all(|leg| leg.samples() == 0), "another leg was measured");
+    gateway.stop()?;
+    Ok(())
+}
+
 fn without_capabilities_it_falls_to_setsockopt(wire: &Namespaces, untouched: &SocketValues) -> Result<()> {
     let mut gateway = Gateway::run(&order(wire, Mode::Auto, Capabilities::Dropped))?;
     let started = gateway.started()?;
@@ -106,10 +174,15 @@ fn without_capabilities_it_falls_to_setsockopt(wire: &Namespaces, untouched: &So
     let status = gateway.status()?;
     println!("{status}");
     ensure!(status.object.is_none() && status.cgroup.is_none());
-    for feature in status.legs.iter().flat_map(|leg| &leg.features) {
-        let has_option = feature.feature == "nodelay" || readable(&untouched.rto_min_us);
+    let features = status.legs.iter().flat_map(|leg| leg.features.iter().map(|f| (leg.leg.as_str(), f)));
+    for (leg, feature) in features {
+        let since_6_15 = ["rto_min_us", "delack_max_us", "rto_max_ms"];
+        let has_option =
+            !since_6_15.contains(&feature.feature.as_str()) || readable(&untouched.of("rto_min_us"));
         let (rung, set, reason) =
             if has_option { (Rung::Setsockopt, 1, NO_CAPABILITIES) } else { (Rung::Off, 0, NEITHER_RUNG) };
+        // Nobody connected from this machine.
+        let set = if leg == "local" { 0 } else { set };
         ensure!(feature.rung == rung && feature.reason == reason, "{feature:?}");
         ensure!(feature.applied + feature.raised == set && feature.refused == 0, "{feature:?}");
     }

@@ -13,16 +13,16 @@ const MESH_RTO_MIN_US: RangeInclusive<u32> = 8_000..=20_000;
 const MESH_DELACK_MAX_US: RangeInclusive<u32> = 4_000..=20_000;
 
 pub(crate) fn push_profile(values: &SocketValues, untouched: &SocketValues) -> Result<()> {
-    within(&values.nodelay, &(1..=1)).context("nodelay")?;
-    timer_within(&values.rto_min_us, &PUSH_RTO_MIN_US, untouched).context("rto_min_us")?;
-    ensure!(values.delack_max_us == untouched.delack_max_us, "delack_max_us was touched");
+    within(&values.of("nodelay"), &(1..=1)).context("nodelay")?;
+    timer_within(&values.of("rto_min_us"), &PUSH_RTO_MIN_US, untouched).context("rto_min_us")?;
+    ensure!(values.of("delack_max_us") == untouched.of("delack_max_us"), "delack_max_us was touched");
     Ok(())
 }
 
 pub(crate) fn mesh_profile(values: &SocketValues, untouched: &SocketValues) -> Result<()> {
-    within(&values.nodelay, &(1..=1)).context("nodelay")?;
-    timer_within(&values.rto_min_us, &MESH_RTO_MIN_US, untouched).context("rto_min_us")?;
-    timer_within(&values.delack_max_us, &MESH_DELACK_MAX_US, untouched).context("delack_max_us")
+    within(&values.of("nodelay"), &(1..=1)).context("nodelay")?;
+    timer_within(&values.of("rto_min_us"), &MESH_RTO_MIN_US, untouched).context("rto_min_us")?;
+    timer_within(&values.of("delack_max_us"), &MESH_DELACK_MAX_US, untouched).context("delack_max_us")
 }
 
 pub(crate) fn status_reads_back(status: &Status, untouched: &SocketValues) -> Result<()> {
@@ -53,7 +53,7 @@ pub(crate) fn on_rung(status: &Status, rung: Rung) -> Result<()> {
 
 /// Before Linux 6.15 the timers cannot be read; that was reported as skipped.
 fn timer_within(value: &ReadBack, range: &RangeInclusive<u32>, untouched: &SocketValues) -> Result<()> {
-    if readable(&untouched.rto_min_us) { within(value, range) } else { Ok(()) }
+    if readable(&untouched.of("rto_min_us")) { within(value, range) } else { Ok(()) }
 }
 
 pub(crate) fn readable(value: &ReadBack) -> bool {
@@ -73,10 +73,6 @@ pub(crate) fn shown(values: &SocketValues) -> String {
         ReadBack::Value { value } => value.to_string(),
         ReadBack::Unreadable { unreadable } => format!("? ({unreadable})"),
     };
-    format!(
-        "nodelay {}, rto_min_us {}, delack_max_us {}",
-        value(&values.nodelay),
-        value(&values.rto_min_us),
-        value(&values.delack_max_us)
-    )
+    let all = values.0.iter().map(|(feature, read)| format!("{feature} {}", value(read)));
+    all.collect::<Vec<_>>().join(", ")
 }

@@ -5,7 +5,7 @@
 //! its standard output; its log, the eBPF programs' lines included, goes to standard error.
 
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use serde::{Deserialize, Serialize};
 use tracing::Level;
-use waggle_gateway::accel::{self, Accel, AccelConfig, Leg, Mode, SocketValues, Status};
+use waggle_gateway::accel::{self, Accel, AccelConfig, Leg, LegsReport, Mode, SocketValues, Status};
 
 use crate::namespaces::{CLIENT, SERVER, enter};
 
@@ -59,6 +59,8 @@ pub(crate) enum Answer {
     Refused(String),
     Socket(Socket),
     Status(Status),
+    Legs(LegsReport),
+    Echoed,
     Stopped { cgroup_at_end: String },
 }
 
@@ -150,6 +152,53 @@ impl Gateway {
         }
     }
 
+    /// What the kernel holds for the first socket that was accepted, now.
+    pub(crate) fn again(&mut self) -> Result<SocketValues> {
+        self.order("again")?;
+        match self.answer()? {
+            Answer::Socket(socket) => Ok(socket.after),
+            other => bail!("no socket: {other:?}"),
+        }
+    }
+
+    /// Changes profiles, and tells the state then; a refusal is the error.
+    pub(crate) fn set_profiles(&mut self, settings: &serde_json::Value) -> Result<Status> {
+        self.order(&format!("set {settings}"))?;
+        match self.answer()? {
+            Answer::Status(status) => Ok(status),
+            Answer::Refused(reason) => bail!("{reason}"),
+            other => bail!("no status: {other:?}"),
+        }
+    }
+
+    pub(crate) fn reset_profiles(&mut self) -> Result<()> {
+        self.order("reset")?;
+        match self.answer()? {
+            Answer::Status(_) => Ok(()),
+            other => bail!("not reset: {other:?}"),
+        }
+    }
+
+    pub(crate) fn legs(&mut self) -> Result<LegsReport> {
+        self.order("legs")?;
+        match self.answer()? {
+            Answer::Legs(report) => Ok(report),
+            other => bail!("no legs: {other:?}"),
+        }
+    }
+
+    /// Has it send a byte on the latest socket, whose other end is `client`, which sends it back.
+    pub(crate) fn echo(&mut self, client: &mut TcpStream) -> Result<()> {
+        self.order("echo")?;
+        let mut byte = [0];
+        client.read_exact(&mut byte)?;
+        client.write_all(&byte)?;
+        match self.answer()? {
+            Answer::Echoed => Ok(()),
+            other => bail!("no echo: {other:?}"),
+        }
+    }
+
     /// Stops in order. Returns the process's last cgroup and its log.
     pub(crate) fn stop(mut self) -> Result<(String, String)> {
         self.order("stop")?;
@@ -229,8 +278,10 @@ fn obey(accel: Accel, cgroup_before: String) -> Result<()> {
         cgroup_before,
         cgroup_now: own_cgroup()?,
     }))?;
+    let mut sockets: Vec<TcpStream> = Vec::new();
     for order in io::stdin().lines() {
-        let (socket, leg) = match order?.as_str() {
+        let order = order?;
+        let (socket, leg) = match order.as_str() {
             "push" => (push.accept()?.0, Some(Leg::Agent)),
             "mesh" => (mesh.accept()?.0, Some(Leg::Mesh)),
             "other" => (other.accept()?.0, None),
@@ -239,7 +290,36 @@ fn obey(accel: Accel, cgroup_before: String) -> Result<()> {
                 say(&Answer::Status(accel.status()))?;
                 continue;
             }
+            "again" => {
+                let values = accel::read_back(sockets.first().context("no socket")?);
+                say(&Answer::Socket(Socket { before: values.clone(), after: values }))?;
+                continue;
+            }
+            "echo" => {
+                let socket = sockets.last_mut().context("no socket")?;
+                let mut byte = [7];
+                socket.write_all(&byte)?;
+                socket.read_exact(&mut byte)?;
+                say(&Answer::Echoed)?;
+                continue;
+            }
+            "legs" => {
+                say(&Answer::Legs(accel.legs()))?;
+                continue;
+            }
+            "reset" => {
+                accel.reset_profiles(None)?;
+                say(&Answer::Status(accel.status()))?;
+                continue;
+            }
             "stop" => break,
+            order if order.starts_with("set ") => {
+                match accel.set_profiles(&serde_json::from_str(&order[4..])?) {
+                    Ok(()) => say(&Answer::Status(accel.status()))?,
+                    Err(error) => say(&Answer::Refused(error.to_string()))?,
+                }
+                continue;
+            }
             order => bail!("no such order: {order}"),
         };
         let before = accel::read_back(&socket);
@@ -248,6 +328,7 @@ fn obey(accel: Accel, cgroup_before: String) -> Result<()> {
         }
         let after = accel::read_back(&socket);
         say(&Answer::Socket(Socket { before, after }))?;
+        sockets.push(socket);
     }
     drop(accel);
     let cgroup_at_end = own_cgroup()?;

@@ -48,6 +48,9 @@ fn the_slowest_come_first() {
     assert_eq!(first["lag_events"].as_u64().unwrap(), 6 - sent, "{first}");
     assert!(first["unacked_bytes"].as_u64().unwrap() <= 4096, "{first}");
     assert_eq!(found["sessions"][1]["lag_events"], 0);
+    let network = &first["network"];
+    assert!(network["cookie"] != 0 && network["rtt_us"].as_u64() > Some(0), "{network}");
+    assert_eq!((&network["retransmits"], &network["timeouts_in_a_row"]), (&0.into(), &0.into()));
     let by_unacked = list(&gateway, SessionOrder::Unacked, 1);
     assert_eq!(by_unacked["sessions"][0]["session"], first["session"]);
     // With its acks it catches up, and is last in no list.

@@ -29,8 +29,10 @@ use super::{
 const BUSY_MS_MAX: u64 = 5_000;
 const READERS: u32 = 4;
 const BROWSERS: u32 = 2;
-/// Page cache of the writer, in KiB.
-const WRITER_CACHE_KIB: u32 = 16 * 1024;
+/// Page cache of the writer, in KiB. What it does not hold is in the system's cache.
+const WRITER_CACHE_KIB: u32 = 8 * 1024;
+/// Page cache of each connection that reads, in KiB.
+const READER_CACHE_KIB: u32 = 2 * 1024;
 /// With this many frames (of a page each) the write-ahead log is copied back into the database.
 const WAL_FRAMES_WANTED: i64 = 4_096;
 /// Room that the write-ahead log's file has from the start: what comes in while it is copied fits, too.
@@ -77,7 +79,11 @@ impl SqliteStore {
             }
             Err(error) => tracing::warn!(%error, "laying out the write-ahead log was cut short"),
         }
-        let reading = options.clone().create_if_missing(false).read_only(true);
+        let reading = options
+            .clone()
+            .create_if_missing(false)
+            .read_only(true)
+            .pragma("cache_size", format!("-{READER_CACHE_KIB}"));
         let readers = pool(READERS, reading.clone()).await?;
         let browsers = pool(BROWSERS, reading).await?;
         let writer = Arc::new(Mutex::new(writer));
