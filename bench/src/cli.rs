@@ -13,7 +13,7 @@ use crate::result::{Document, SCHEMA, medians};
 use crate::scenario::{self, Bench, Own, SCENARIOS, Scenario, Settings, SignalAll, SignalOne};
 use crate::stream::Address;
 use crate::target::Target;
-use crate::{report, stop};
+use crate::{accel, report, stop};
 
 /// Measures Waggle: open-loop load with latencies from the intended send time.
 #[derive(Debug, Parser)]
@@ -31,6 +31,8 @@ enum Action {
     Run(Box<RunArguments>),
     /// Sends ephemeral messages through Waggle and other push servers, in turn.
     Compare(Box<CompareArguments>),
+    /// Sends thin streams over a wire that loses packets, with and without the legs' profiles; needs root.
+    AccelLoss(Box<accel::LossArguments>),
     /// Serves as the floor of `compare`.
     #[command(hide = true)]
     ServeFloor(FloorArguments),
@@ -225,6 +227,7 @@ pub fn run(cli: Cli) -> Result<()> {
             fanout::floor::serve(&address, &Address::Tcp(publisher), sessions, broadcast)
         }
         Action::ServeNaive { address } => fanout::naive::serve(address),
+        Action::AccelLoss(arguments) => accel::run_loss(&arguments),
         Action::Report { results_dir } => write_report(&results_dir),
     }
 }

@@ -1,12 +1,16 @@
 //! The bench of Waggle: scenarios, open-loop load from one thread, histograms, results and plots.
 //! How to run it and what is measured: `docs/BENCHMARKS.md`.
 
+#[cfg(target_os = "linux")]
+pub mod accel;
 pub mod cli;
 pub mod clock;
 pub mod facts;
 pub mod fanout;
 pub mod fsync;
 pub mod gateway;
+#[cfg(target_os = "linux")]
+pub mod lab;
 pub mod lane;
 pub mod load;
 pub mod measure;
