@@ -1,6 +1,6 @@
 //! The Waggle gateway: the ticket ledger, the HTTP API and the push engine.
 
-pub mod accel;
+pub use waggle_accel as accel;
 pub mod app;
 pub mod cli;
 pub mod config;

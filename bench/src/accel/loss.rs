@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use waggle_gateway::accel::{Accel, AccelConfig, Leg, apply_profile, path_quality};
+use waggle_accel::{Accel, AccelConfig, Leg, apply_profile, path_quality};
 
 use super::streams::{self, Stream};
 use crate::facts::Facts;

@@ -97,14 +97,33 @@ fn send(streams: &[Stream], messages: u64, gap: Duration, seed: u64, clock: Cloc
     let mut due: BinaryHeap<_> =
         (0..streams.len()).map(|at| Reverse((begin + phase(&mut random), at, 0_u64))).collect();
     let mut message = [0_u8; MESSAGE_BYTES];
+    let mut waiting: Vec<Vec<u8>> = vec![Vec::new(); streams.len()];
     while let Some(Reverse((at_ns, stream, number))) = due.pop() {
         stop::check()?;
         thread::sleep(Duration::from_nanos(at_ns.saturating_sub(clock.now_ns())));
         message[..8].copy_from_slice(&at_ns.to_ne_bytes());
-        // So small a message is taken whole, or the connection has stood still for thousands of them.
-        (&streams[stream].server).write_all(&message).context("a stream does not take a message")?;
+        waiting[stream].extend_from_slice(&message);
+        flush(&streams[stream], &mut waiting[stream])?;
         if number + 1 < messages {
             due.push(Reverse((at_ns + nanos(gap), stream, number + 1)));
+        }
+    }
+    let give_up_ns = clock.now_ns() + nanos(SETTLE_MAX);
+    while waiting.iter().any(|bytes| !bytes.is_empty()) && clock.now_ns() < give_up_ns {
+        stop::check()?;
+        thread::sleep(Duration::from_millis(1));
+        streams.iter().zip(&mut waiting).try_for_each(|(stream, bytes)| flush(stream, bytes))?;
+    }
+    Ok(())
+}
+
+/// Writes what the socket takes: one that has stood still for long takes nothing.
+fn flush(stream: &Stream, waiting: &mut Vec<u8>) -> Result<()> {
+    while !waiting.is_empty() {
+        match (&stream.server).write(waiting) {
+            Ok(bytes) => drop(waiting.drain(..bytes)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error).context("a stream has failed"),
         }
     }
     Ok(())

@@ -10,11 +10,12 @@ use super::tree::Tree;
 
 /// What each of our packages may depend on among our own: always, and in its tests.
 const DIRECTION: &[(&str, &[&str], &[&str])] = &[
-    ("waggle-bench", &["waggle-client", "waggle-core"], &[]),
+    ("waggle-accel", &["waggle-ebpf"], &[]),
+    ("waggle-bench", &["waggle-accel", "waggle-client", "waggle-core"], &[]),
     ("waggle-client", &["waggle-core"], &[]),
     ("waggle-core", &[], &[]),
     ("waggle-ebpf", &[], &[]),
-    ("waggle-gateway", &["waggle-core", "waggle-ebpf"], &["waggle-client"]),
+    ("waggle-gateway", &["waggle-accel", "waggle-core"], &["waggle-client"]),
     ("xtask", &[], &[]),
 ];
 

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use anyhow::{Context, Result, bail, ensure};
-use waggle_gateway::accel::{ReadBack, Rung, SocketValues, Status};
+use waggle_accel::{ReadBack, Rung, SocketValues, Status};
 
 use crate::gateway::Socket;
 

@@ -28,7 +28,7 @@ fn main() -> io::Result<()> {
 }
 
 fn built_object() -> PathBuf {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let dir = workspace.join("target/ebpf");
     // Cargo runs a build script each time when a path that it watches is missing, and builds the gateway
     // anew; so the folder is made and watched, and an object that arrives is seen. On a read-only tree

@@ -65,7 +65,7 @@ mod tests {
     fn an_object_of_another_abi_is_refused() {
         if EMBEDDED.is_empty() {
             let reason = "built without the eBPF object";
-            crate::accel::skip("an_object_of_another_abi_is_refused", reason);
+            crate::skip("an_object_of_another_abi_is_refused", reason);
             return;
         }
         assert_eq!(abi_version(EMBEDDED), Some(ABI_VERSION));

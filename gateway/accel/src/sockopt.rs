@@ -183,7 +183,7 @@ mod tests {
     fn a_timer_is_never_set_below_the_wish() {
         if supported(Feature::DelackMax, 4_000).is_err() {
             let reason = "this kernel has no TCP_DELACK_MAX_US (Linux 6.15 has)";
-            crate::accel::skip("a_timer_is_never_set_below_the_wish", reason);
+            crate::skip("a_timer_is_never_set_below_the_wish", reason);
             return;
         }
         let socket = TcpListener::bind("127.0.0.1:0").expect("loopback");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
-use waggle_gateway::accel::{Mode, ReadBack, Rung, SocketValues};
+use waggle_accel::{Mode, ReadBack, Rung, SocketValues};
 
 use crate::expectations::{
     mesh_profile, on_rung, push_profile, readable, shown, status_reads_back, unchanged_by_setsockopt,

@@ -107,7 +107,7 @@ fn line(f: &mut fmt::Formatter<'_>, cells: &[String; 9], widths: &[usize; 9]) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accel::{Mode, Rung};
+    use crate::{Mode, Rung};
 
     fn status() -> Status {
         let feature = |rung, read_back| FeatureStatus {

@@ -17,7 +17,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 use rustix::thread::{CapabilitySet, capabilities};
-use waggle_gateway::accel::{Mode, ReadBack, SocketValues};
+use waggle_accel::{Mode, ReadBack, SocketValues};
 
 use cases::{CASES, Case, order};
 use expectations::shown;

@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use serde::{Deserialize, Serialize};
 use tracing::Level;
-use waggle_gateway::accel::{self, Accel, AccelConfig, Leg, LegsReport, Mode, SocketValues, Status};
+use waggle_accel::{self as accel, Accel, AccelConfig, Leg, LegsReport, Mode, SocketValues, Status};
 
 use crate::namespaces::{CLIENT, SERVER, enter};
 
