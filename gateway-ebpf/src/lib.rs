@@ -6,11 +6,13 @@
 //! - [`abi`]: the bytes that cross between kernel and user space.
 //! - [`leg`]: the legs of the network and the TCP profile that each one gets.
 //! - [`decision`]: which profile a connection gets, as pure functions; tested on the host.
+//! - [`guard`]: what the guard does with a packet.
 //! - [`histogram`]: the histograms that the programs fill and the gateway reads.
 #![cfg_attr(not(test), no_std)]
 
 pub mod abi;
 pub mod decision;
+pub mod guard;
 pub mod histogram;
 pub mod leg;
 

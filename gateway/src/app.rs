@@ -11,14 +11,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use waggle_core::limits::{DIRECTORY_REFRESH_MS, HTTP_HANDOVER_MS_MAX, HTTP_STOP_MS_MAX, TLS_RELOAD_MS};
 
-use crate::accel::{Accel, AccelConfig, AccelError, Leg};
+use crate::accel::{Accel, AccelConfig, AccelError, Guard, Leg};
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::directory::{self, Directory};
 use crate::http::{Api, ControlServer, Phase, PushAdopter, Readiness, RequestIdSource, Server};
 use crate::ledger::Ledger;
 use crate::observe::Metrics;
-use crate::push::{AcceptHook, PushConfig, PushEngine, PushError, PushHub, PushLimits};
+use crate::push::{AcceptHook, UnauthorizedHook, PushConfig, PushEngine, PushError, PushHub, PushLimits};
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::tls::{Tls, TlsError};
 
@@ -112,7 +112,9 @@ impl App {
         let hub = PushHub::new(config.shards());
         let ledger =
             Ledger::open(Arc::clone(&store), directory.clone(), hub.publisher()).await.map_err(in_store)?;
-        let push = start_push(&config, hub, &ledger, &directory, &accel, tls.as_ref())?;
+        // The guard needs the push engine's port, and the push engine tells the guard whom it refuses.
+        let late = LateGuard::default();
+        let push = start_push(&config, hub, &ledger, &directory, &accel, &late, tls.as_ref())?;
         if let Some(addr) = push.tcp_addr() {
             accel.set_port(Leg::Agent, addr.port())?;
         }
@@ -121,6 +123,14 @@ impl App {
         stats::add_to(&metrics, &ledger, &push, tls.as_ref());
         leg_stats::add_to(&metrics, &accel);
         let readiness = Arc::new(Readiness::default());
+        let api_at = |source| StartError::Listen { what: "api", place: config.api.to_string(), source };
+        let listener = TcpListener::bind(config.api).await.map_err(api_at)?;
+        let ports =
+            [listener.local_addr().map_err(api_at)?.port(), push.tcp_addr().map_or(0, |at| at.port())];
+        let guard = Arc::new(Guard::start(&config.accel.guard.guard(), &ports, config.accel.mode)?);
+        let failing = Arc::clone(&guard);
+        // It was empty: nobody else sets it.
+        let _ = late.set(Arc::clone(&guard));
         let api = Arc::new(Api {
             commands: Arc::new(ledger.clone()),
             store: Arc::clone(&store),
@@ -130,11 +140,10 @@ impl App {
             adopt: adopter(&push),
             push: Arc::new(PushView(Arc::clone(&push))),
             request_ids: RequestIdSource::new().map_err(StartError::Random)?,
+            unauthorized: Box::new(move |peer| failing.failed(peer)),
         });
-        let api_at = |source| StartError::Listen { what: "api", place: config.api.to_string(), source };
-        let listener = TcpListener::bind(config.api).await.map_err(api_at)?;
         let server = Server::start(listener, api, tls.clone()).map_err(api_at)?;
-        let control = start_control(&dir, &accel)?;
+        let control = start_control(&dir, &accel, &guard)?;
         let stop = watch::Sender::new(false);
         let mut background = watch_directory(&directory, &store, &ledger, &stop);
         background.extend(tls.clone().map(|tls| tokio::spawn(watch_certificate(tls, stop.subscribe()))));
@@ -269,16 +278,26 @@ fn start_accel(config: &Config) -> Result<Accel, AccelError> {
     })
 }
 
+/// The guard, once it is there.
+type LateGuard = Arc<std::sync::OnceLock<Arc<Guard>>>;
+
 fn start_push(
     config: &Config,
     hub: PushHub,
     ledger: &Ledger,
     directory: &Directory,
     accel: &Arc<Accel>,
+    guard: &LateGuard,
     tls: Option<&Tls>,
 ) -> Result<PushEngine, PushError> {
     let accel = Arc::clone(accel);
     let on_accept: AcceptHook = Arc::new(move |socket| accel.apply_to(&socket, Leg::Agent));
+    let guard = Arc::clone(guard);
+    let on_unauthorized: UnauthorizedHook = Arc::new(move |peer| {
+        if let Some(guard) = guard.get() {
+            guard.failed(peer);
+        }
+    });
     let push = PushConfig {
         tcp: Some(config.push),
         unix: config.push_unix.clone(),
@@ -292,6 +311,7 @@ fn start_push(
         rules: config.peer_rules(),
         tls: tls.cloned(),
         on_accept: Some(on_accept),
+        on_unauthorized: Some(on_unauthorized),
         ..PushConfig::new(&config.node_name())
     };
     PushEngine::start(push, hub, Arc::new(ledger.clone()), Arc::new(directory.clone()))
@@ -333,9 +353,9 @@ fn adopter(push: &PushEngine) -> PushAdopter {
     Arc::new(move |handover| hub.adopt(handover))
 }
 
-fn start_control(dir: &DataDir, accel: &Arc<Accel>) -> Result<ControlServer, StartError> {
+fn start_control(dir: &DataDir, accel: &Arc<Accel>, guard: &Arc<Guard>) -> Result<ControlServer, StartError> {
     let path = dir.control_socket();
-    ControlServer::start(&path, Arc::clone(accel)).map_err(|source| StartError::Listen {
+    ControlServer::start(&path, Arc::clone(accel), Arc::clone(guard)).map_err(|source| StartError::Listen {
         what: "control",
         place: path.display().to_string(),
         source,

@@ -11,7 +11,7 @@ use waggle_core::limits::{
     SESSIONS_PER_TENANT_MAX,
 };
 
-use crate::accel::{LegSettings, Mode};
+use crate::accel::{GuardConfig, LegSettings, Mode, Network};
 use crate::observe::LogFormat;
 use crate::push::{PeerRules, TrustedProxy};
 
@@ -97,6 +97,59 @@ pub struct AccelConfig {
     pub cgroup: Option<PathBuf>,
     /// What the legs' profiles have other than by default, and the networks of each.
     pub legs: LegSettings,
+    /// The guard.
+    pub guard: GuardSettings,
+}
+
+/// See [`AccelConfig::guard`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuardSettings {
+    /// Where it is.
+    pub interfaces: Vec<String>,
+    /// New connections per second and source.
+    pub rate_per_second: u32,
+    /// As many at once.
+    pub burst: u32,
+    /// Networks that nothing is done to.
+    pub allow: Vec<Network>,
+    /// Networks that nothing is taken from.
+    pub deny: Vec<Network>,
+    /// Failed authentications within a minute after which an address is denied.
+    pub failures: u32,
+    /// For how many seconds.
+    pub failures_deny_s: u32,
+}
+
+impl Default for GuardSettings {
+    fn default() -> Self {
+        let guard = GuardConfig::default();
+        Self {
+            interfaces: guard.interfaces,
+            rate_per_second: guard.rate_per_second,
+            burst: guard.burst,
+            allow: guard.allow,
+            deny: guard.deny,
+            failures: guard.failures,
+            failures_deny_s: guard.failures_deny_s,
+        }
+    }
+}
+
+impl GuardSettings {
+    /// As the accelerator takes them.
+    #[must_use]
+    pub fn guard(&self) -> GuardConfig {
+        GuardConfig {
+            interfaces: self.interfaces.clone(),
+            rate_per_second: self.rate_per_second,
+            burst: self.burst,
+            allow: self.allow.clone(),
+            deny: self.deny.clone(),
+            failures: self.failures,
+            failures_deny_s: self.failures_deny_s,
+        }
+    }
 }
 
 impl Default for Config {
@@ -126,6 +179,7 @@ impl Default for Config {
                 mesh_ports: Vec::new(),
                 cgroup: None,
                 legs: LegSettings::default(),
+                guard: GuardSettings::default(),
             },
         }
     }
@@ -247,6 +301,31 @@ pub const KEYS: &[Key] = &[
          it: `[accel.legs.agent]` with `rto_min_us = 40000` and `networks = [\"10.0.0.0/8\"]`; 0 leaves the \
          kernel's own. See docs/ACCELERATION.md.",
     ),
+    key(
+        "accel.guard.interfaces",
+        "list of names",
+        "Network interfaces on which an XDP program looks at what comes for `api` and `push`; none is no guard.",
+    ),
+    key(
+        "accel.guard.rate_per_second",
+        "0 to 1000000",
+        "New connections per second that one IPv4 address, or 64 bits of IPv6, may make in the long run; 0 is \
+         no limit.",
+    ),
+    key("accel.guard.burst", "1 to 1000000", "As many it may make at once."),
+    key(
+        "accel.guard.allow",
+        "list of networks",
+        "Nothing is done to these, whatever else is said: name the way that you administer by.",
+    ),
+    key("accel.guard.deny", "list of networks", "Nothing is taken from these."),
+    key(
+        "accel.guard.failures",
+        "0 to 1000000",
+        "Failed authentications over HTTP within a minute after which their address is denied; 0 is never. \
+         Where clients come through a proxy, that is the proxy's address: allow it, or leave this at 0.",
+    ),
+    key("accel.guard.failures_deny_s", "1 to 31536000", "For how many seconds it is."),
 ];
 
 /// Why there is no configuration.
@@ -293,6 +372,11 @@ impl Config {
         range("push_limits.sessions_per_address", limits.sessions_per_address.into(), 0, 10_000_000)?;
         range("push_limits.messages_per_second", limits.messages_per_second.into(), 1, 100_000)?;
         range("heartbeat_ms", self.heartbeat_ms, 100, 600_000)?;
+        let guard = &self.accel.guard;
+        range("accel.guard.rate_per_second", guard.rate_per_second.into(), 0, 1_000_000)?;
+        range("accel.guard.burst", guard.burst.into(), 1, 1_000_000)?;
+        range("accel.guard.failures", guard.failures.into(), 0, 1_000_000)?;
+        range("accel.guard.failures_deny_s", guard.failures_deny_s.into(), 1, 31_536_000)?;
         range("drain_after_ms", self.drain_after_ms, 0, 600_000)?;
         range("drain_spread_ms", self.drain_spread_ms, 0, 600_000)?;
         if self.tls.certificate.is_some() != self.tls.key.is_some() {

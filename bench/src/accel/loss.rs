@@ -16,13 +16,13 @@ use crate::facts::Facts;
 use crate::lab::{Lab, Loss, SERVER, Wire};
 use crate::stop;
 
-/// Mean length of a loss in a cell with bursts, in packets.
-const BURST: f64 = 3.0;
+/// Mean length of a loss in a cell with bursts.
+const OUTAGE: Duration = Duration::from_millis(30);
 
 /// What is measured.
 #[derive(Debug, clap::Args)]
 pub struct LossArguments {
-    /// Shares of packets with data that are lost, in percent; with a `b`, in bursts of three on average.
+    /// Shares of packets with data that are lost, in percent; with a `b`, in outages of 30 ms on average.
     #[arg(long, value_delimiter = ',', default_value = "0,1,3,6,3b,6b")]
     loss: Vec<LossShare>,
     /// Milliseconds between messages of a stream.
@@ -60,7 +60,7 @@ impl FromStr for LossShare {
         let percent: Option<f64> = bare.unwrap_or(text).parse().ok();
         match percent.filter(|percent| (0.0..=50.0).contains(percent)) {
             Some(percent) => Ok(Self { percent, in_bursts: bare.is_some() }),
-            None => Err("expected a percentage up to 50, such as 3, or 3b for bursts".to_owned()),
+            None => Err("expected a percentage up to 50, such as 3, or 3b for outages".to_owned()),
         }
     }
 }
@@ -100,7 +100,7 @@ struct Document {
 #[derive(Debug, Serialize)]
 struct Cell {
     loss_percent: f64,
-    burst: f64,
+    outage_ms: u64,
     gap_ms: u64,
     rtt_ms: u64,
     streams: usize,
@@ -185,8 +185,8 @@ fn cell(
     gap_ms: u64,
     rtt_ms: u64,
 ) -> Result<Cell> {
-    let burst = if loss.in_bursts { BURST } else { 1.0 };
-    let share = Loss { share: loss.percent / 100.0, burst };
+    let outage = if loss.in_bursts { OUTAGE } else { Duration::ZERO };
+    let share = Loss { share: loss.percent / 100.0, outage };
     lab.set_wire(Wire::towards_client(Duration::from_millis(rtt_ms), share, arguments.seed));
     // So that a cell takes some seconds whatever the gap.
     let count = (gap_ms / 5 + 3).min(60) as usize;
@@ -223,7 +223,8 @@ fn cell(
             })
         });
     let arms = results.collect::<Result<_>>()?;
-    Ok(Cell { loss_percent: loss.percent, burst, gap_ms, rtt_ms, streams: count, arms })
+    let outage_ms = outage.as_millis() as u64;
+    Ok(Cell { loss_percent: loss.percent, outage_ms, gap_ms, rtt_ms, streams: count, arms })
 }
 
 fn set_up(stream: &Stream, arm: Arm) -> Result<()> {
@@ -247,7 +248,7 @@ sent again | for nothing |\n|---|---|---|---|---|---|---|---|---|---|---|---|---
 
 fn rows(cell: &Cell) -> String {
     let mut text = String::new();
-    let loss = format!("{}{}", cell.loss_percent, if cell.burst > 1.0 { " in bursts" } else { "" });
+    let loss = format!("{}{}", cell.loss_percent, if cell.outage_ms > 0 { " in outages" } else { "" });
     for arm in &cell.arms {
         // Writing to a String does not fail.
         let _ = writeln!(

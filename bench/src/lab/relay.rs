@@ -24,14 +24,15 @@ const IDLE_MAX: Duration = Duration::from_millis(100);
 pub struct Loss {
     /// Share that is lost, 0 to 1.
     pub share: f64,
-    /// Mean length of a loss in packets of one connection: 1 is independent losses. Longer ones follow the
-    /// two-state model of Gilbert (Bell System Technical Journal 39, 1960) with a bad state that loses all.
-    pub burst: f64,
+    /// Mean length of the times in which a connection loses everything; zero is independent losses. This is
+    /// the two-state model of Gilbert (Bell System Technical Journal 39, 1960), in time instead of bits: a
+    /// path that is down does not come back sooner because more is sent.
+    pub outage: Duration,
 }
 
 impl Loss {
     /// Nothing is lost.
-    pub const NONE: Self = Self { share: 0.0, burst: 1.0 };
+    pub const NONE: Self = Self { share: 0.0, outage: Duration::ZERO };
 }
 
 /// What the wire does.
@@ -115,8 +116,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 struct Direction {
     is_to_client: bool,
     under_way: VecDeque<(Instant, Vec<u8>)>,
-    /// By the connection's ports: whether it is in a burst of losses.
-    bursts: BTreeMap<(u16, u16), bool>,
+    /// By the connection's ports: whether its path is down, and until when it is as it is.
+    paths: BTreeMap<(u16, u16), (bool, Instant)>,
     random: Random,
     /// Of the wire that `random` was seeded for.
     generation: Option<u64>,
@@ -127,7 +128,7 @@ impl Direction {
         Self {
             is_to_client,
             under_way: VecDeque::new(),
-            bursts: BTreeMap::new(),
+            paths: BTreeMap::new(),
             random: Random::new(0),
             generation: None,
         }
@@ -169,11 +170,11 @@ impl Direction {
         if self.generation != Some(generation) {
             self.generation = Some(generation);
             self.random = Random::new(wire.seed.wrapping_mul(2).wrapping_add(self.is_to_client.into()));
-            self.bursts.clear();
+            self.paths.clear();
         }
         let loss = if self.is_to_client { wire.to_client } else { wire.to_server };
         if let Some(ports) = ports_of_data(packet) {
-            let is_lost = self.loses(ports, loss);
+            let is_lost = self.loses(ports, loss, Instant::now());
             if self.is_to_client {
                 let mut flows = lock(&shared.flows);
                 let flow = flows.entry(ports.0).or_default();
@@ -189,17 +190,20 @@ impl Direction {
         }
     }
 
-    fn loses(&mut self, ports: (u16, u16), loss: Loss) -> bool {
-        let draw = self.random.unit();
-        if loss.burst <= 1.0 {
-            return draw < loss.share;
+    fn loses(&mut self, ports: (u16, u16), loss: Loss, now: Instant) -> bool {
+        if loss.outage.is_zero() || loss.share <= 0.0 {
+            return self.random.unit() < loss.share;
         }
-        let is_bad = self.bursts.entry(ports).or_insert(false);
-        // Leaves the bad state so that losses have this mean length; enters it so that the share holds.
-        let leave = 1.0 / loss.burst;
-        let enter = leave * loss.share / (1.0 - loss.share);
-        *is_bad = if *is_bad { draw >= leave } else { draw < enter };
-        *is_bad
+        let up = loss.outage.mul_f64((1.0 - loss.share) / loss.share);
+        // Both last exponentially distributed times.
+        let random = &mut self.random;
+        let mut lasts = |mean: Duration| mean.mul_f64(-random.unit().ln());
+        let (is_down, until) = self.paths.entry(ports).or_insert_with(|| (false, now + lasts(up)));
+        while *until <= now {
+            *is_down = !*is_down;
+            *until += lasts(if *is_down { loss.outage } else { up });
+        }
+        *is_down
     }
 }
 
@@ -220,9 +224,12 @@ fn ports_of_data(packet: &[u8]) -> Option<(u16, u16)> {
 mod tests {
     use super::*;
 
+    /// The share that is lost of a packet a millisecond, and the mean length of a loss in packets.
     fn share_and_runs(loss: Loss) -> (f64, f64) {
         let mut direction = Direction::new(true);
-        let lost: Vec<bool> = (0..200_000).map(|_| direction.loses((1, 2), loss)).collect();
+        let begin = Instant::now();
+        let at = |ms| begin + Duration::from_millis(ms);
+        let lost: Vec<bool> = (0..400_000).map(|ms| direction.loses((1, 2), loss, at(ms))).collect();
         let count = lost.iter().filter(|lost| **lost).count() as f64;
         let runs = lost.windows(2).filter(|pair| !pair[0] && pair[1]).count() as f64;
         (count / lost.len() as f64, count / runs)
@@ -230,12 +237,12 @@ mod tests {
 
     #[test]
     fn losses_have_their_share_and_length() {
-        for (share, burst) in [(0.01, 1.0), (0.06, 1.0), (0.03, 3.0), (0.06, 3.0)] {
-            let (found, length) = share_and_runs(Loss { share, burst });
-            assert!((found / share - 1.0).abs() < 0.1, "{share}: {found}");
+        for (share, outage_ms) in [(0.01, 0), (0.06, 0), (0.03, 30), (0.06, 30)] {
+            let (found, length) = share_and_runs(Loss { share, outage: Duration::from_millis(outage_ms) });
+            assert!((found / share - 1.0).abs() < 0.15, "{share}: {found}");
             // Independent losses are next to each other by chance.
-            let wanted = if burst > 1.0 { burst } else { 1.0 / (1.0 - share) };
-            assert!((length / wanted - 1.0).abs() < 0.1, "{burst}: {length}");
+            let wanted = if outage_ms > 0 { outage_ms as f64 } else { 1.0 / (1.0 - share) };
+            assert!((length / wanted - 1.0).abs() < 0.15, "{outage_ms}: {length}");
         }
     }
 

@@ -21,7 +21,7 @@ use super::cgroup::{self, Membership};
 use super::legs::MomentReport;
 use super::log;
 use super::moments::Moments;
-use super::object_file::ObjectFile;
+use super::object_file::{Object, ObjectFile};
 use super::plan::Rule;
 use super::reader::Reader;
 use super::{AccelConfig, Unavailable};
@@ -67,7 +67,7 @@ impl Attached {
     /// before.
     pub(super) fn start(config: &AccelConfig) -> Result<Self, Unavailable> {
         let sole = Sole::claim()?;
-        let object = ObjectFile::open(config.object.as_deref())?;
+        let object = ObjectFile::open(Object::SockOps, config.object.as_deref())?;
         check_capabilities()?;
         let no_cgroup = |error: cgroup::CgroupError| Unavailable::Cgroup(error.into());
         let prepared = cgroup::prepare(config.cgroup.as_deref()).map_err(no_cgroup)?;
@@ -179,15 +179,15 @@ fn attach(bpf: &mut Ebpf, cgroup: &cgroup::Prepared) -> Result<(), Unavailable> 
     Ok(())
 }
 
-fn take_map(bpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map, Unavailable> {
+pub(super) fn take_map(bpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map, Unavailable> {
     bpf.take_map(name).ok_or_else(|| Unavailable::Load(format!("it holds no map {name}").into()))
 }
 
-fn load_error(error: impl std::error::Error + Send + Sync + 'static) -> Unavailable {
+pub(super) fn load_error(error: impl std::error::Error + Send + Sync + 'static) -> Unavailable {
     Unavailable::Load(error.into())
 }
 
-fn check_capabilities() -> Result<(), Unavailable> {
+pub(super) fn check_capabilities() -> Result<(), Unavailable> {
     // Where the kernel does not tell, loading will.
     let Ok(sets) = capabilities(None) else {
         return Ok(());

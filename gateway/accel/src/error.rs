@@ -26,6 +26,17 @@ pub enum AccelError {
     /// The configured profiles make no sense; whatever the mode.
     #[error("accel.legs is not taken")]
     Profiles(#[source] super::ProfileError),
+    /// The configured rules of the guard contradict each other; whatever the mode.
+    #[error("accel.guard is not taken")]
+    Guard(#[source] super::GuardError),
+    /// eBPF is required, but an interface that is named has no guard.
+    #[error("acceleration is required, but {interface} has no guard: {reason}")]
+    NoGuard {
+        /// Its name.
+        interface: String,
+        /// What the kernel said.
+        reason: String,
+    },
     /// eBPF is required, but a port could not be put into the profile map.
     #[error("acceleration is required, but port {port} is not in the profile map")]
     Port {

@@ -10,6 +10,7 @@
 //! [`Accel::set_port`] for each bound port, then [`Accel::apply_to`] for each accepted socket.
 
 mod error;
+mod guard;
 mod legs;
 mod network;
 mod plan;
@@ -47,6 +48,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use error::{AccelError, Unavailable};
+pub use guard::{
+    Guard, GuardAction, GuardChange, GuardConfig, GuardError, GuardInterface, GuardRule, GuardStatus,
+    XdpAttachment,
+};
 #[cfg(target_os = "linux")]
 pub use ladder::{Accel, read_back};
 pub use legs::{LegPath, LegsReport, MomentReport, What, by_doubling};

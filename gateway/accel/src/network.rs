@@ -63,6 +63,19 @@ impl Network {
         masked(mapped(address), self.bits) == self.address
     }
 
+    /// Whether all of `other` lies in it.
+    #[must_use]
+    pub fn holds(&self, other: &Self) -> bool {
+        other.bits >= self.bits && masked(other.address, self.bits) == self.address
+    }
+
+    /// The network of `bits` bits that this one lies in; IPv4 has 96 bits before its own.
+    #[must_use]
+    pub(super) fn shortened(&self, bits: u8) -> Self {
+        let bits = bits.min(self.bits);
+        Self { address: masked(self.address, bits), bits }
+    }
+
     /// The network of this address alone.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {

@@ -9,8 +9,24 @@ use waggle_ebpf::abi::{ABI_SECTION, ABI_VERSION};
 
 use super::Unavailable;
 
-/// Empty when the gateway was built without an object.
-static EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/waggle-sockops"));
+/// One of our objects.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Object {
+    /// Profiles and legs.
+    SockOps,
+    /// The guard.
+    Guard,
+}
+
+impl Object {
+    /// Empty when the gateway was built without objects.
+    fn embedded(self) -> &'static [u8] {
+        match self {
+            Self::SockOps => include_bytes!(concat!(env!("OUT_DIR"), "/waggle-sockops")),
+            Self::Guard => include_bytes!(concat!(env!("OUT_DIR"), "/waggle-guard")),
+        }
+    }
+}
 
 /// An object whose ABI is ours.
 #[derive(Debug)]
@@ -21,16 +37,17 @@ pub(super) struct ObjectFile {
 }
 
 impl ObjectFile {
-    /// The object at `path`, or the embedded one.
-    pub(super) fn open(path: Option<&Path>) -> Result<Self, Unavailable> {
+    /// What is at `path`, or the embedded object.
+    pub(super) fn open(object: Object, path: Option<&Path>) -> Result<Self, Unavailable> {
+        let embedded = object.embedded();
         let (bytes, origin) = match path {
             Some(path) => {
                 let unreadable = |source| Unavailable::ObjectUnreadable { path: path.to_owned(), source };
                 let bytes = fs::read(path).map_err(unreadable)?;
                 (Cow::Owned(bytes), path.display().to_string())
             }
-            None if EMBEDDED.is_empty() => return Err(Unavailable::NoObject),
-            None => (Cow::Borrowed(EMBEDDED), "embedded".to_owned()),
+            None if embedded.is_empty() => return Err(Unavailable::NoObject),
+            None => (Cow::Borrowed(embedded), "embedded".to_owned()),
         };
         check_abi(&bytes)?;
         let origin = format!("{origin}, {} bytes, ABI {ABI_VERSION}", bytes.len());
@@ -57,24 +74,25 @@ mod tests {
     fn bytes_that_are_no_object_are_refused() {
         let file = tempfile::NamedTempFile::new().expect("temporary file");
         fs::write(file.path(), b"not an object").expect("temporary file");
-        let error = ObjectFile::open(Some(file.path())).expect_err("no object");
+        let error = ObjectFile::open(Object::SockOps, Some(file.path())).expect_err("no object");
         assert!(matches!(error, Unavailable::NoAbi { .. }), "{error}");
     }
 
     #[test]
     fn an_object_of_another_abi_is_refused() {
-        if EMBEDDED.is_empty() {
+        let embedded = Object::SockOps.embedded();
+        if embedded.is_empty() {
             let reason = "built without the eBPF object";
             crate::skip("an_object_of_another_abi_is_refused", reason);
             return;
         }
-        assert_eq!(abi_version(EMBEDDED), Some(ABI_VERSION));
+        assert_eq!(abi_version(embedded), Some(ABI_VERSION));
         let section = {
-            let file = object::File::parse(EMBEDDED).expect("our own object");
+            let file = object::File::parse(embedded).expect("our own object");
             let section = file.section_by_name(ABI_SECTION).expect("our own section");
             section.file_range().expect("it has bytes").0 as usize
         };
-        let mut other = EMBEDDED.to_vec();
+        let mut other = embedded.to_vec();
         other[section..section + 4].copy_from_slice(&(ABI_VERSION + 1).to_ne_bytes());
         let error = check_abi(&other).expect_err("another ABI");
         assert!(matches!(error, Unavailable::AbiMismatch { .. }), "{error}");
@@ -82,7 +100,8 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = ObjectFile::open(Some(Path::new("/nonexistent/object"))).expect_err("no file");
+        let error =
+            ObjectFile::open(Object::SockOps, Some(Path::new("/nonexistent/object"))).expect_err("no file");
         assert!(error.to_string().contains("/nonexistent/object"));
     }
 }

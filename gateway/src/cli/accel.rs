@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 
 use super::output::Output;
 use super::{DataDirArg, OutputArg};
-use crate::accel::{Leg, LegSettings, LegsReport, Network, Status, StatusFormat, print_report};
+use crate::accel::{
+    GuardAction, GuardChange, GuardStatus, Leg, LegSettings, LegsReport, Network, Status, StatusFormat,
+    print_report,
+};
 use crate::data_dir::DataDir;
 use crate::http::ask_control;
 
@@ -39,6 +42,52 @@ pub(super) enum AccelCommand {
     /// Change the TCP settings that connections get from now on; those that there are keep theirs.
     #[command(subcommand)]
     Profile(ProfileCommand),
+    /// Who may connect: the XDP program on the interfaces that the configuration names.
+    #[command(subcommand)]
+    Guard(GuardCommand),
+}
+
+/// `waggle accel guard`.
+#[derive(Subcommand)]
+pub(super) enum GuardCommand {
+    /// Show where it is, what it has seen, and its rules.
+    Status {
+        #[command(flatten)]
+        data: DataDirArg,
+        #[command(flatten)]
+        output: OutputArg,
+    },
+    /// Take nothing from a network. Unless confirmed in time, the rules before come back.
+    #[command(after_help = "Example: waggle accel guard deny 198.51.100.0/24 --for 3600")]
+    Deny(ChangeArguments),
+    /// Do nothing to a network, whatever else is said of it.
+    Allow(ChangeArguments),
+    /// Forget what was said of a network.
+    Remove(ChangeArguments),
+    /// Keep all changes.
+    Confirm {
+        #[command(flatten)]
+        data: DataDirArg,
+        #[command(flatten)]
+        output: OutputArg,
+    },
+}
+
+#[derive(clap::Args)]
+pub(super) struct ChangeArguments {
+    /// An address, or a network such as 198.51.100.0/24.
+    network: Network,
+    /// Seconds after which the rule ends by itself.
+    #[arg(long = "for", value_name = "SECONDS")]
+    for_s: Option<u32>,
+    /// Seconds after which the rules before come back, unless `waggle accel guard confirm` is said; 0 keeps
+    /// them at once.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    confirm_within: u32,
+    #[command(flatten)]
+    data: DataDirArg,
+    #[command(flatten)]
+    output: OutputArg,
 }
 
 /// `waggle accel profile`.
@@ -93,6 +142,7 @@ pub(super) fn run(command: AccelCommand) -> anyhow::Result<()> {
             std::thread::sleep(Duration::from_secs(seconds));
             writeln!(std::io::stdout())?;
         },
+        AccelCommand::Guard(command) => run_guard(command),
         AccelCommand::Profile(ProfileCommand::Set { leg, values, network, data, output }) => {
             if values.is_empty() && network.is_empty() {
                 bail!("nothing to set; expected SETTING=VALUE or --network, such as rto_min_us=40000");
@@ -111,6 +161,26 @@ pub(super) fn run(command: AccelCommand) -> anyhow::Result<()> {
             show::<Status>(&status, output.output)
         }
     }
+}
+
+fn run_guard(command: GuardCommand) -> anyhow::Result<()> {
+    let (action, arguments) = match command {
+        GuardCommand::Status { data, output } => {
+            return show::<GuardStatus>(&ask(&data.data_dir, "/accel/guard", None)?, output.output);
+        }
+        GuardCommand::Confirm { data, output } => {
+            let status = ask(&data.data_dir, "/accel/guard/confirm", Some(&json!({})))?;
+            return show::<GuardStatus>(&status, output.output);
+        }
+        GuardCommand::Deny(arguments) => (GuardAction::Deny, arguments),
+        GuardCommand::Allow(arguments) => (GuardAction::Allow, arguments),
+        GuardCommand::Remove(arguments) => (GuardAction::Remove, arguments),
+    };
+    let ChangeArguments { network, for_s, confirm_within, data, output } = arguments;
+    let confirm_within_s = (confirm_within > 0).then_some(confirm_within);
+    let change = GuardChange { action, network, for_s, confirm_within_s };
+    let status = ask(&data.data_dir, "/accel/guard/change", Some(&json!(change)))?;
+    show::<GuardStatus>(&status, output.output)
 }
 
 fn ask(data_dir: &Path, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {

@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::answer::{self, Response};
-use crate::accel::{Accel, Leg, LegSettings, ProfileError};
+use crate::accel::{Accel, Guard, GuardChange, Leg, LegSettings};
 use crate::problem::Problem;
 
 /// Connections at once.
@@ -46,7 +46,7 @@ impl ControlServer {
     ///
     /// # Errors
     /// Where the socket cannot be made.
-    pub fn start(path: &Path, accel: Arc<Accel>) -> io::Result<Self> {
+    pub fn start(path: &Path, accel: Arc<Accel>, guard: Arc<Guard>) -> io::Result<Self> {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -54,7 +54,7 @@ impl ControlServer {
         // The directory is 0700, so that nobody gets in between these two.
         let listener = UnixListener::bind(path)?;
         std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
-        Ok(Self { path: path.to_owned(), accepting: tokio::spawn(accept(listener, accel)) })
+        Ok(Self { path: path.to_owned(), accepting: tokio::spawn(accept(listener, (accel, guard))) })
     }
 }
 
@@ -65,18 +65,21 @@ impl Drop for ControlServer {
     }
 }
 
-async fn accept(listener: UnixListener, accel: Arc<Accel>) {
+/// What is asked and told.
+type Parts = (Arc<Accel>, Arc<Guard>);
+
+async fn accept(listener: UnixListener, told: Parts) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let accel = Arc::clone(&accel);
+        let told = told.clone();
         tokio::spawn(async move {
             let service = service_fn(move |request: Request<Incoming>| {
-                let accel = Arc::clone(&accel);
-                async move { Ok::<_, Infallible>(answer(request, accel).await) }
+                let told = told.clone();
+                async move { Ok::<_, Infallible>(answer(request, told).await) }
             });
             let mut builder = Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(ASK_WITHIN).keep_alive(false);
@@ -88,7 +91,7 @@ async fn accept(listener: UnixListener, accel: Arc<Accel>) {
     }
 }
 
-async fn answer(request: Request<Incoming>, accel: Arc<Accel>) -> Response {
+async fn answer(request: Request<Incoming>, told: Parts) -> Response {
     let (parts, body) = request.into_parts();
     let body = match Limited::new(body, QUESTION_BYTES_MAX).collect().await {
         Ok(body) => body.to_bytes(),
@@ -97,7 +100,7 @@ async fn answer(request: Request<Incoming>, accel: Arc<Accel>) -> Response {
     // Reports ask the kernel, and the status makes connections: not on a thread of the runtime.
     let answered = tokio::task::spawn_blocking(move || {
         let path = parts.uri.path();
-        decide(&parts.method, path, &body, &accel)
+        decide(&parts.method, path, &body, &told)
             .unwrap_or_else(|| Err(Problem::new("not_found", format!("there is nothing at {path}"))))
     });
     match answered.await {
@@ -116,7 +119,12 @@ struct Reset {
 }
 
 /// `None` where there is no such question.
-fn decide(method: &Method, path: &str, body: &Bytes, accel: &Accel) -> Option<Result<Value, Problem>> {
+fn decide(
+    method: &Method,
+    path: &str,
+    body: &Bytes,
+    (accel, guard): &Parts,
+) -> Option<Result<Value, Problem>> {
     let status = || Ok(json!(accel.status()));
     Some(match (method, path) {
         (&Method::GET, "/accel") => status(),
@@ -130,6 +138,14 @@ fn decide(method: &Method, path: &str, body: &Bytes, accel: &Accel) -> Option<Re
             accel.reset_profiles(leg).map_err(|error| refused(&error))?;
             status()
         }),
+        (&Method::GET, "/accel/guard") => Ok(json!(guard.status())),
+        (&Method::POST, "/accel/guard/change") => parsed::<GuardChange>(body).and_then(|change| {
+            guard.change(&change).map_err(|error| refused(&error))?;
+            Ok(json!(guard.status()))
+        }),
+        (&Method::POST, "/accel/guard/confirm") => {
+            guard.confirm().map_err(|error| refused(&error)).map(|()| json!(guard.status()))
+        }
         _ => return None,
     })
 }
@@ -143,7 +159,7 @@ fn leg(word: &str) -> Result<Leg, Problem> {
     Leg::from_name(word).ok_or_else(unknown)
 }
 
-fn refused(error: &ProfileError) -> Problem {
+fn refused(error: &impl std::error::Error) -> Problem {
     Problem::new("malformed", error.to_string())
 }
 
@@ -208,7 +224,7 @@ async fn ask(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accel::{AccelConfig, Mode};
+    use crate::accel::{AccelConfig, GuardConfig, Mode};
 
     #[tokio::test]
     async fn tells_the_state_of_acceleration_to_its_own_user_and_is_told_profiles() {
@@ -218,7 +234,9 @@ mod tests {
         assert!(matches!(ask("/accel", None).await, Err(ControlError::NotRunning { .. })));
         std::fs::write(&path, "left over").unwrap();
         let off = AccelConfig { mode: Mode::Off, ..AccelConfig::default() };
-        let server = ControlServer::start(&path, Arc::new(Accel::start(off).unwrap())).unwrap();
+        let accel = Arc::new(Accel::start(off).unwrap());
+        let guard = Arc::new(Guard::start(&GuardConfig::default(), &[], Mode::Off).unwrap());
+        let server = ControlServer::start(&path, accel, guard).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(ask("/accel", None).await.unwrap()["mode"], "off");
         assert!(ask("/accel/legs", None).await.unwrap()["unmeasured"].is_string());
@@ -232,6 +250,17 @@ mod tests {
             ("/accel/profile", Some(json!({"agent": {"rto": 1}})), "expected one of nodelay"),
             ("/accel/profile", Some(json!({"lan": {}})), "unknown field `lan`"),
             ("/accel/profile/reset", Some(json!({"leg": "lan"})), "expected agent, mesh or local"),
+            ("/accel/guard/confirm", Some(json!({})), "no change waits"),
+            (
+                "/accel/guard/change",
+                Some(json!({"action": "deny", "network": "192.0.2.0/24"})),
+                "no interface is named in accel.guard.interfaces",
+            ),
+            (
+                "/accel/guard/change",
+                Some(json!({"action": "deny", "network": "192.0.2.1/24"})),
+                "expected 192.0.2.0/24",
+            ),
         ] {
             let error = ask(question, body).await.unwrap_err();
             assert!(matches!(&error, ControlError::Refused(text) if text.contains(said)), "{error:?}");

@@ -23,7 +23,7 @@ mod upgrade;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -97,6 +97,8 @@ pub struct Api {
     pub adopt: PushAdopter,
     /// Numbers requests.
     pub request_ids: RequestIdSource,
+    /// Told of each peer whose authentication failed.
+    pub unauthorized: Box<dyn Fn(IpAddr) + Send + Sync>,
 }
 
 /// Numbers requests, differently in every process.
@@ -137,6 +139,9 @@ impl Api {
         response.headers_mut().insert(answer::X_REQUEST_ID, id.header());
         if head {
             response = answer::without_body(response);
+        }
+        if response.status() == http::StatusCode::UNAUTHORIZED {
+            (self.unauthorized)(remote.ip());
         }
         self.metrics.answered(class, response.status().as_u16(), started.elapsed());
         response

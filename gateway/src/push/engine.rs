@@ -16,7 +16,7 @@ use waggle_core::push::SessionSettings;
 
 use super::admission::{Admission, PushLimits, PushRefusal};
 use super::hub::{Order, Outlet, PushHub};
-use super::listen::{AcceptHook, Listeners, bind_tcp, bind_unix};
+use super::listen::{AcceptHook, Listeners, UnauthorizedHook, bind_tcp, bind_unix};
 use super::peer::PeerRules;
 use super::port::{Access, Log};
 use super::run;
@@ -47,6 +47,8 @@ pub struct PushConfig {
     pub tls: Option<Tls>,
     /// Called with each new socket on a shard's thread; must not block.
     pub on_accept: Option<AcceptHook>,
+    /// Told of each peer whose token is not taken.
+    pub on_unauthorized: Option<UnauthorizedHook>,
 }
 
 impl PushConfig {
@@ -64,6 +66,7 @@ impl PushConfig {
             rules: PeerRules::default(),
             tls: None,
             on_accept: None,
+            on_unauthorized: None,
         }
     }
 }
@@ -138,6 +141,7 @@ impl PushEngine {
             admission: Admission::new(config.limits),
             rules: Arc::new(config.rules),
             tls: config.tls,
+            on_unauthorized: config.on_unauthorized,
         };
         let engine = Self {
             hub,

@@ -1,7 +1,7 @@
 //! Listening sockets, and the loops that accept from them.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
@@ -27,6 +27,9 @@ const ACCEPT_RETRY_MS: u64 = 50;
 
 /// Called with each accepted socket, before anything is sent on it.
 pub type AcceptHook = Arc<dyn Fn(BorrowedFd<'_>) + Send + Sync>;
+
+/// Told of the address of a peer whose token is not taken.
+pub type UnauthorizedHook = Arc<dyn Fn(IpAddr) + Send + Sync>;
 
 /// One shard's listening sockets.
 #[derive(Debug, Default)]

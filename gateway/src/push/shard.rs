@@ -31,6 +31,7 @@ use super::handshake::Pace;
 use super::hub::{Batches, PushHub};
 use super::interests::Interests;
 use super::link::Link;
+use super::listen::UnauthorizedHook;
 use super::newsbox::Newsbox;
 use super::outbox::Overflow;
 use super::peer::PeerRules;
@@ -56,6 +57,7 @@ pub(super) struct Parts {
     pub(super) admission: Arc<Admission>,
     pub(super) rules: Arc<PeerRules>,
     pub(super) tls: Option<Tls>,
+    pub(super) on_unauthorized: Option<UnauthorizedHook>,
 }
 
 /// One shard. Only its own thread touches it; nothing in it is borrowed over an await.
@@ -73,6 +75,7 @@ pub(super) struct Shard {
     pub(super) chores: Chores,
     pub(super) admission: Arc<Admission>,
     pub(super) rules: Arc<PeerRules>,
+    on_unauthorized: Option<UnauthorizedHook>,
     tls: Option<Tls>,
     /// Handshakes under way.
     pub(super) handshakes: Cell<usize>,
@@ -191,7 +194,7 @@ impl Shard {
         stats: Arc<ShardStats>,
         news: Arc<Newsbox>,
     ) -> Rc<Self> {
-        let Parts { hub, settings, log, access, admission, rules, tls } = parts;
+        let Parts { hub, settings, log, access, admission, rules, tls, on_unauthorized } = parts;
         Rc::new(Self {
             index,
             shards: hub.shards(),
@@ -207,6 +210,7 @@ impl Shard {
             admission,
             rules,
             tls,
+            on_unauthorized,
             handshakes: Cell::new(0),
             handshake_ended: Notify::new(),
             handshake_turns: Semaphore::new(HANDSHAKES_PER_TURN_MAX),
@@ -445,7 +449,12 @@ impl Shard {
         let Some(slot) = slots.get_mut(key.slot as usize) else { return Effects::new() };
         let principal = match self.access.authenticate(&token.decode(), self.clock.wall_now()) {
             Ok(principal) => principal,
-            Err(error) => return slot.session.close(CloseCode::Unauthorized, error.to_string()),
+            Err(error) => {
+                if let (Some(hook), Some(peer)) = (&self.on_unauthorized, slot.link.peer_address()) {
+                    hook(peer);
+                }
+                return slot.session.close(CloseCode::Unauthorized, error.to_string());
+            }
         };
         let Some(head) = self.log.head(principal.tenant) else {
             return slot.session.close(CloseCode::Overload, "the tenant's log is not loaded yet");

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
-use waggle_accel::{Mode, ReadBack, Rung, SocketValues};
+use waggle_accel::{Mode, ReadBack, Rung, SocketValues, XdpAttachment};
 
 use crate::expectations::{
     mesh_profile, on_rung, push_profile, readable, shown, status_reads_back, unchanged_by_setsockopt,
@@ -19,10 +21,11 @@ const NEITHER_RUNG: &str = "no eBPF: missing capability CAP_BPF, CAP_NET_ADMIN; 
 
 pub(crate) type Case = fn(&Namespaces, &SocketValues) -> Result<()>;
 
-pub(crate) const CASES: [(&str, Case); 9] = [
+pub(crate) const CASES: [(&str, Case); 10] = [
     ("ebpf_gives_each_leg_its_profile", ebpf_gives_each_leg_its_profile),
     ("profiles_change_for_connections_to_come", profiles_change_for_connections_to_come),
     ("the_legs_are_measured", the_legs_are_measured),
+    ("the_guard_lets_in_whom_its_rules_let_in", the_guard_lets_in_whom_its_rules_let_in),
     ("without_capabilities_it_falls_to_setsockopt", without_capabilities_it_falls_to_setsockopt),
     ("switched_off_it_touches_nothing", switched_off_it_touches_nothing),
     ("required_without_capabilities_it_refuses_to_start", required_without_capabilities_it_refuses_to_start),
@@ -131,6 +134,60 @@ fn profiles_change_for_connections_to_come(wire: &Namespaces, untouched: &Socket
         ensure!(fourth == first, "{}", shown(&fourth));
         gateway.stop()?;
     }
+    Ok(())
+}
+
+fn the_guard_lets_in_whom_its_rules_let_in(wire: &Namespaces, _: &SocketValues) -> Result<()> {
+    const PATIENCE: Duration = Duration::from_millis(300);
+    let order = Order { guard: Mode::Auto, ..order(wire, Mode::Auto, Capabilities::Kept) };
+    let mut gateway = Gateway::run(&order)?;
+    let started = gateway.started()?;
+    let status = gateway.guard(&json!(null))?;
+    println!("{status}");
+    ensure!(status.interfaces[0].attached == XdpAttachment::Native, "{status}");
+    ensure!(status.interfaces[1].reason.starts_with("there is no such interface"), "{status}");
+    let connects = |port| wire.connect_within(port, PATIENCE).is_ok();
+    let mut established = wire.connect(started.push_port)?;
+    gateway.socket("push")?;
+    gateway.echo(&mut established)?;
+
+    let client = format!("{CLIENT}/32");
+    let deny = json!({"action": "deny", "network": client, "confirm_within_s": 5});
+    gateway.guard(&deny)?;
+    ensure!(!connects(started.push_port), "a denied source got in");
+    ensure!(connects(started.other_port), "a port that is not guarded was closed");
+    let denied = gateway.guard(&json!(null))?;
+    ensure!(denied.probation_s.is_some() && denied.rules.len() == 1, "{denied}");
+    // Nobody confirms.
+    let begun = Instant::now();
+    while !connects(started.push_port) {
+        ensure!(begun.elapsed() < Duration::from_secs(10), "the rules before did not come back");
+    }
+    ensure!(begun.elapsed() > Duration::from_secs(3), "they came back at once");
+    gateway.echo(&mut established)?;
+
+    gateway.guard(&json!({"action": "allow", "network": client}))?;
+    let Err(refusal) = gateway.guard(&deny) else { bail!("an allowed source was denied") };
+    ensure!(refusal.to_string().contains("allowing wins"), "{refusal}");
+    ensure!((0..40).all(|_| connects(started.push_port)), "an allowed source was limited");
+    gateway.guard(&json!({"action": "remove", "network": client}))?;
+    let let_in = (0..40).filter(|_| wire.connect_within(started.push_port, PATIENCE / 10).is_ok()).count();
+    ensure!((5..25).contains(&let_in), "{let_in} of 40 at once got in with a burst of 20");
+    gateway.echo(&mut established)?;
+
+    // Three failures deny it for two seconds.
+    for _ in 0..2 {
+        ensure!(gateway.failed()?.rules.is_empty());
+    }
+    ensure!(gateway.failed()?.rules[0].left_s.is_some(), "it is not denied, or for ever");
+    ensure!(!connects(started.push_port), "a source that keeps failing got in");
+    let begun = Instant::now();
+    while !gateway.guard(&json!(null))?.rules.is_empty() {
+        ensure!(begun.elapsed() < Duration::from_secs(5), "the rule did not expire");
+        thread::sleep(PATIENCE);
+    }
+    println!("{}", gateway.guard(&json!(null))?);
+    gateway.stop()?;
     Ok(())
 }
 
@@ -293,5 +350,12 @@ fn what_a_killed_gateway_leaves_the_next_one_removes(wire: &Namespaces, _: &Sock
 }
 
 pub(crate) fn order(wire: &Namespaces, mode: Mode, capabilities: Capabilities) -> Order {
-    Order { namespace: wire.server.clone(), mode, capabilities, cgroup: None, container: None }
+    Order {
+        namespace: wire.server.clone(),
+        mode,
+        capabilities,
+        guard: Mode::Off,
+        cgroup: None,
+        container: None,
+    }
 }

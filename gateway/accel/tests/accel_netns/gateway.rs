@@ -17,7 +17,10 @@ use anyhow::{Context, Result, bail};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use serde::{Deserialize, Serialize};
 use tracing::Level;
-use waggle_accel::{self as accel, Accel, AccelConfig, Leg, LegsReport, Mode, SocketValues, Status};
+use waggle_accel::{
+    self as accel, Accel, AccelConfig, Guard, GuardChange, GuardConfig, GuardStatus, Leg, LegsReport, Mode,
+    SocketValues, Status,
+};
 
 use crate::namespaces::{CLIENT, SERVER, enter};
 
@@ -32,6 +35,8 @@ pub(crate) struct Order {
     pub(crate) namespace: String,
     pub(crate) mode: Mode,
     pub(crate) capabilities: Capabilities,
+    /// Whether the guard is on the wire.
+    pub(crate) guard: Mode,
     /// For the accelerator's settings.
     pub(crate) cgroup: Option<PathBuf>,
     /// Run as in a container: in this cgroup, with cgroups mounted read-only.
@@ -60,6 +65,7 @@ pub(crate) enum Answer {
     Socket(Socket),
     Status(Status),
     Legs(LegsReport),
+    Guard(GuardStatus),
     Echoed,
     Stopped { cgroup_at_end: String },
 }
@@ -187,6 +193,25 @@ impl Gateway {
         }
     }
 
+    /// Tells it that an authentication from the client's address has failed.
+    pub(crate) fn failed(&mut self) -> Result<GuardStatus> {
+        self.order("failed")?;
+        match self.answer()? {
+            Answer::Guard(status) => Ok(status),
+            other => bail!("no guard: {other:?}"),
+        }
+    }
+
+    /// Changes a rule of the guard (or, with `null`, none), and tells what it does then; a refusal is the error.
+    pub(crate) fn guard(&mut self, change: &serde_json::Value) -> Result<GuardStatus> {
+        self.order(&format!("guard {change}"))?;
+        match self.answer()? {
+            Answer::Guard(status) => Ok(status),
+            Answer::Refused(reason) => bail!("{reason}"),
+            other => bail!("no guard: {other:?}"),
+        }
+    }
+
     /// Has it send a byte on the latest socket, whose other end is `client`, which sends it back.
     pub(crate) fn echo(&mut self, client: &mut TcpStream) -> Result<()> {
         self.order("echo")?;
@@ -260,12 +285,12 @@ pub(crate) fn serve(order: &Order) -> Result<()> {
     let cgroup_before = own_cgroup()?;
     let config = AccelConfig { mode: order.mode, cgroup: order.cgroup.clone(), ..AccelConfig::default() };
     match Accel::start(config) {
-        Ok(accel) => obey(accel, cgroup_before),
+        Ok(accel) => obey(accel, cgroup_before, order.guard),
         Err(error) => say(&Answer::Refused(format!("{:#}", anyhow::Error::new(error)))),
     }
 }
 
-fn obey(accel: Accel, cgroup_before: String) -> Result<()> {
+fn obey(accel: Accel, cgroup_before: String, guard_mode: Mode) -> Result<()> {
     let listen = || TcpListener::bind((SERVER, 0));
     let (push, mesh, other) = (listen()?, listen()?, listen()?);
     let mesh_port = mesh.local_addr()?.port();
@@ -279,6 +304,15 @@ fn obey(accel: Accel, cgroup_before: String) -> Result<()> {
         cgroup_now: own_cgroup()?,
     }))?;
     let mut sockets: Vec<TcpStream> = Vec::new();
+    let guard = GuardConfig {
+        interfaces: vec!["wire".to_owned(), "nosuch".to_owned()],
+        rate_per_second: 1,
+        burst: 20,
+        failures: 3,
+        failures_deny_s: 2,
+        ..GuardConfig::default()
+    };
+    let guard = Guard::start(&guard, &[push.local_addr()?.port()], guard_mode)?;
     for order in io::stdin().lines() {
         let order = order?;
         let (socket, leg) = match order.as_str() {
@@ -313,6 +347,19 @@ fn obey(accel: Accel, cgroup_before: String) -> Result<()> {
                 continue;
             }
             "stop" => break,
+            "failed" => {
+                guard.failed(CLIENT.into());
+                say(&Answer::Guard(guard.status()))?;
+                continue;
+            }
+            order if order.starts_with("guard ") => {
+                let change: Option<GuardChange> = serde_json::from_str(&order[6..])?;
+                match change.map_or(Ok(()), |change| guard.change(&change)) {
+                    Ok(()) => say(&Answer::Guard(guard.status()))?,
+                    Err(error) => say(&Answer::Refused(error.to_string()))?,
+                }
+                continue;
+            }
             order if order.starts_with("set ") => {
                 match accel.set_profiles(&serde_json::from_str(&order[4..])?) {
                     Ok(()) => say(&Answer::Status(accel.status()))?,

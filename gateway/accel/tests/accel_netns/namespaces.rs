@@ -39,8 +39,13 @@ impl Namespaces {
 
     /// A connection from the client's namespace to a port of the server's.
     pub(crate) fn connect(&self, port: u16) -> Result<TcpStream> {
+        self.connect_within(port, CONNECT_MAX)
+    }
+
+    /// The same, with this much patience.
+    pub(crate) fn connect_within(&self, port: u16, patience: Duration) -> Result<TcpStream> {
         let to = SocketAddr::from((SERVER, port));
-        within(&self.client, || TcpStream::connect_timeout(&to, CONNECT_MAX))
+        within(&self.client, || TcpStream::connect_timeout(&to, patience))
             .with_context(|| format!("cannot connect to {to}"))
     }
 

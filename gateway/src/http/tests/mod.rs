@@ -126,6 +126,7 @@ impl World {
             adopt,
             push: Arc::new(FakePush(AtomicBool::new(true))),
             request_ids: RequestIdSource::new().unwrap(),
+            unauthorized: Box::new(|_| ()),
         });
         let (ana, ben, admin, expired, stranger) = texts;
         Self { api, dir, ana, ben, admin, expired, stranger }

@@ -1,0 +1,304 @@
+//! The guard's rules, as data.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use waggle_ebpf::guard::{NETWORKS_MAX, counted_as};
+
+use super::SECOND_NS;
+use super::report::GuardRule;
+use crate::network::{Network, mapped};
+
+/// Of the kernel's room, for operators; as much is left for addresses that are denied automatically.
+const RULES_MAX: usize = NETWORKS_MAX as usize / 2;
+/// Addresses whose failures are remembered.
+const FAILURES_MAX: usize = 16_384;
+/// Failures are counted over so long.
+const FAILURES_WITHIN: Duration = Duration::from_secs(60);
+
+/// What is done to a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GuardAction {
+    /// Nothing is done to it.
+    Allow,
+    /// Nothing is taken from it.
+    Deny,
+    /// What was said of it is forgotten.
+    Remove,
+}
+
+/// A change of one rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuardChange {
+    /// What is to be done.
+    pub action: GuardAction,
+    /// To whom.
+    pub network: Network,
+    /// For how many seconds; for ever where it is not said.
+    #[serde(default)]
+    pub for_s: Option<u32>,
+    /// Seconds after which what was before comes back, where nobody confirms.
+    #[serde(default)]
+    pub confirm_within_s: Option<u32>,
+}
+
+/// Why a rule is not changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GuardError {
+    /// There is nothing that would go by it.
+    #[error("there is no guard: {reason}")]
+    NoGuard {
+        /// Why not.
+        reason: String,
+    },
+    /// An allowed network cannot be denied.
+    #[error("{network} is within {allowed}, which is allowed, and allowing wins; remove that first")]
+    Allowed {
+        /// What was to be denied.
+        network: Network,
+        /// By which rule it is allowed.
+        allowed: Network,
+    },
+    /// Nothing was said of it.
+    #[error("nothing is said of {network}; `waggle accel guard status` lists what there is")]
+    NoSuchRule {
+        /// Of whom.
+        network: Network,
+    },
+    /// A time that makes no sense.
+    #[error("{what} is {value} s; expected {least} to {most}")]
+    Seconds {
+        /// Which.
+        what: &'static str,
+        /// As given.
+        value: u32,
+        /// Least.
+        least: u32,
+        /// Most.
+        most: u32,
+    },
+    /// Too many rules.
+    #[error("there are {RULES_MAX} rules of this kind already; remove some, or name larger networks")]
+    Full,
+    /// Nothing is on probation.
+    #[error("no change waits for a confirmation")]
+    NothingToConfirm,
+    /// The kernel's maps.
+    #[error("the kernel does not take it: {0}")]
+    Kernel(String),
+}
+
+/// Who made a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Said {
+    /// The configuration.
+    Configuration,
+    /// An operator, while it ran.
+    Operator,
+    /// The gateway, after failed authentications.
+    Failures,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Nanoseconds since boot; 0 is for ever.
+    pub(super) until_ns: u64,
+    said: Said,
+}
+
+/// All rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rules {
+    pub(super) allow: BTreeMap<Network, Entry>,
+    pub(super) deny: BTreeMap<Network, Entry>,
+}
+
+impl Rules {
+    pub(super) fn configured(allow: &[Network], deny: &[Network]) -> Result<Self, GuardError> {
+        let mut rules = Self::default();
+        let allowed = allow.iter().map(|network| (GuardAction::Allow, network));
+        for (action, network) in allowed.chain(deny.iter().map(|network| (GuardAction::Deny, network))) {
+            let change = GuardChange { action, network: *network, for_s: None, confirm_within_s: None };
+            rules = rules.with(&change, 0, Said::Configuration)?;
+        }
+        Ok(rules)
+    }
+
+    /// These rules with a change.
+    pub(super) fn with(&self, change: &GuardChange, now_ns: u64, said: Said) -> Result<Self, GuardError> {
+        within("for", change.for_s, 1, 365 * 86_400)?;
+        within("confirm-within", change.confirm_within_s, 5, 3_600)?;
+        let network = change.network;
+        let until_ns = change.for_s.map_or(0, |seconds| now_ns + u64::from(seconds) * SECOND_NS);
+        let entry = Entry { until_ns, said };
+        let mut rules = self.clone();
+        match change.action {
+            GuardAction::Remove => {
+                let was = [rules.allow.remove(&network), rules.deny.remove(&network)];
+                if was.iter().all(Option::is_none) {
+                    return Err(GuardError::NoSuchRule { network });
+                }
+            }
+            GuardAction::Allow => {
+                rules.deny.remove(&network);
+                rules.allow.insert(network, entry);
+            }
+            GuardAction::Deny => {
+                let holding = rules.allow.keys().find(|allowed| allowed.holds(&network));
+                if let Some(allowed) = holding.copied() {
+                    return Err(GuardError::Allowed { network, allowed });
+                }
+                // What an operator has said is not shortened by what the gateway found.
+                let kept = rules.deny.get(&network).filter(|_| said == Said::Failures).copied();
+                rules.deny.insert(network, kept.unwrap_or(entry));
+            }
+        }
+        let of = |entries: &BTreeMap<Network, Entry>, by_failures: bool| {
+            entries.values().filter(|entry| (entry.said == Said::Failures) == by_failures).count()
+        };
+        let counts = [of(&rules.allow, false), of(&rules.deny, false), of(&rules.deny, true)];
+        if counts.into_iter().any(|count| count > RULES_MAX) { Err(GuardError::Full) } else { Ok(rules) }
+    }
+
+    /// These rules without those that have expired; `None` where none has.
+    pub(super) fn without_expired(&self, now_ns: u64) -> Option<Self> {
+        let holds = |entry: &Entry| waggle_ebpf::guard::holds(entry.until_ns, now_ns);
+        if self.allow.values().chain(self.deny.values()).all(holds) {
+            return None;
+        }
+        let mut rules = self.clone();
+        rules.allow.retain(|_, entry| holds(entry));
+        rules.deny.retain(|_, entry| holds(entry));
+        Some(rules)
+    }
+
+    pub(super) fn list(&self, now_ns: u64) -> Vec<GuardRule> {
+        let row = |action: GuardAction| {
+            move |(network, entry): (&Network, &Entry)| GuardRule {
+                action,
+                network: *network,
+                said: entry.said,
+                left_s: (entry.until_ns != 0).then(|| entry.until_ns.saturating_sub(now_ns) / SECOND_NS),
+            }
+        };
+        let allow = self.allow.iter().map(row(GuardAction::Allow));
+        allow.chain(self.deny.iter().map(row(GuardAction::Deny))).collect()
+    }
+}
+
+fn within(what: &'static str, given: Option<u32>, least: u32, most: u32) -> Result<(), GuardError> {
+    match given {
+        Some(value) if !(least..=most).contains(&value) => {
+            Err(GuardError::Seconds { what, value, least, most })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The network that counts as one host: an IPv4 address, or 64 bits of IPv6.
+pub(super) fn host(address: IpAddr) -> Network {
+    let counted = IpAddr::from(counted_as(mapped(address)));
+    let is_ipv4 = counted.to_canonical().is_ipv4();
+    Network::of(counted).shortened(if is_ipv4 { 128 } else { 64 })
+}
+
+/// Failed authentications by host.
+#[derive(Debug, Default)]
+pub(super) struct Failures(HashMap<Network, (u32, Option<Instant>)>);
+
+impl Failures {
+    /// Counts one more; true when there are now `most` within a minute.
+    pub(super) fn count(&mut self, address: IpAddr, most: u32) -> bool {
+        let now = Instant::now();
+        let is_recent = |since: &Option<Instant>| {
+            since.is_some_and(|since| now.saturating_duration_since(since) < FAILURES_WITHIN)
+        };
+        let host = host(address);
+        if self.0.len() >= FAILURES_MAX && !self.0.contains_key(&host) {
+            self.0.retain(|_, (_, since)| is_recent(since));
+            if self.0.len() >= FAILURES_MAX {
+                // So many at once: those that come again are counted anew.
+                self.0.clear();
+            }
+        }
+        let (count, since) = self.0.entry(host).or_insert((0, None));
+        if !is_recent(since) {
+            (*count, *since) = (0, Some(now));
+        }
+        *count += 1;
+        let is_enough = *count >= most;
+        if is_enough {
+            self.0.remove(&host);
+        }
+        is_enough
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(text: &str) -> Network {
+        text.parse().expect(text)
+    }
+
+    fn change(action: GuardAction, text: &str, for_s: Option<u32>) -> GuardChange {
+        GuardChange { action, network: network(text), for_s, confirm_within_s: None }
+    }
+
+    #[test]
+    fn what_is_allowed_cannot_be_denied() {
+        let rules = Rules::configured(&[network("10.0.0.0/8")], &[]).expect("no conflict");
+        let denied = rules.with(&change(GuardAction::Deny, "10.1.0.0/16", None), 0, Said::Operator);
+        assert_eq!(
+            denied.expect_err("allowed").to_string(),
+            "10.1.0.0/16 is within 10.0.0.0/8, which is allowed, and allowing wins; remove that first"
+        );
+        // A larger one can: its allowed part stays allowed.
+        let rules = rules.with(&change(GuardAction::Deny, "0.0.0.0/0", None), 0, Said::Operator);
+        assert_eq!(rules.expect("larger").list(0).len(), 2);
+        let conflict = Rules::configured(&[network("10.0.0.0/8")], &[network("10.0.0.0/8")]);
+        assert!(matches!(conflict, Err(GuardError::Allowed { .. })));
+    }
+
+    #[test]
+    fn rules_expire_are_removed_and_are_bounded() {
+        let rules = Rules::default();
+        let rules =
+            rules.with(&change(GuardAction::Deny, "192.0.2.0/24", Some(10)), SECOND_NS, Said::Operator);
+        let rules = rules.expect("room");
+        assert_eq!(rules.list(2 * SECOND_NS)[0].left_s, Some(9));
+        assert_eq!(rules.without_expired(10 * SECOND_NS), None);
+        assert_eq!(rules.without_expired(11 * SECOND_NS), Some(Rules::default()));
+        let other = change(GuardAction::Remove, "192.0.2.0/25", None);
+        assert!(matches!(rules.with(&other, 0, Said::Operator), Err(GuardError::NoSuchRule { .. })));
+        let removed = rules.with(&change(GuardAction::Remove, "192.0.2.0/24", None), 0, Said::Operator);
+        assert_eq!(removed, Ok(Rules::default()));
+        assert!(rules.with(&change(GuardAction::Deny, "::/0", Some(0)), 0, Said::Operator).is_err());
+
+        let mut full = Rules::default();
+        let entry = Entry { until_ns: 0, said: Said::Operator };
+        full.deny =
+            (0..RULES_MAX as u32).map(|n| (Network::of(IpAddr::from(n.to_be_bytes())), entry)).collect();
+        let one_more = change(GuardAction::Deny, "203.0.113.0/24", None);
+        assert_eq!(full.with(&one_more, 0, Said::Operator), Err(GuardError::Full));
+        assert!(full.with(&one_more, 0, Said::Failures).is_ok(), "room of its own");
+    }
+
+    #[test]
+    fn failures_are_counted_by_host() {
+        let mut failures = Failures::default();
+        let [near, far]: [IpAddr; 2] = ["2001:db8::1", "2001:db8::2"].map(|text| text.parse().expect(text));
+        assert!(!failures.count(near, 3) && !failures.count(far, 3));
+        assert!(!failures.count([192, 0, 2, 1].into(), 3));
+        assert!(failures.count(near, 3));
+        assert!(!failures.count(near, 3), "counted anew");
+        assert_eq!(host(near).to_string(), "2001:db8::/64");
+        assert_eq!(host([192, 0, 2, 1].into()).to_string(), "192.0.2.1/32");
+    }
+}
