@@ -18,7 +18,7 @@ use crate::directory::{self, Directory};
 use crate::http::{Api, ControlServer, Phase, PushAdopter, Readiness, RequestIdSource, Server};
 use crate::ledger::Ledger;
 use crate::observe::Metrics;
-use crate::push::{AcceptHook, UnauthorizedHook, PushConfig, PushEngine, PushError, PushHub, PushLimits};
+use crate::push::{AcceptHook, PushConfig, PushEngine, PushError, PushHub, PushLimits, UnauthorizedHook};
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::tls::{Tls, TlsError};
 

@@ -34,7 +34,7 @@ mod timers;
 pub use admission::{PushLimits, PushRefusal};
 pub use engine::{PushConfig, PushEngine, PushError};
 pub use hub::{Handover, HandoverStream, PushHub};
-pub use listen::AcceptHook, UnauthorizedHook;
+pub use listen::{AcceptHook, UnauthorizedHook};
 pub use peer::{PeerRules, TrustedProxy, TrustedProxyError, Via};
 pub use port::{Access, Log};
 pub use report::{SessionList, SessionOrder, SessionOrderError, SessionRow};
