@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -33,6 +34,10 @@ enum Action {
     Compare(Box<CompareArguments>),
     /// Sends thin streams over a wire that loses packets, with and without the legs' profiles; needs root.
     AccelLoss(Box<accel::LossArguments>),
+    /// Measures what the guard's program costs for a packet; needs root.
+    AccelVerdict(Box<accel::VerdictArguments>),
+    /// Runs `push-one` between two hosts whose wire loses packets, with everything off and on; needs root.
+    AccelWay(Box<accel::WayArguments>),
     /// Serves as the floor of `compare`.
     #[command(hide = true)]
     ServeFloor(FloorArguments),
@@ -228,6 +233,8 @@ pub fn run(cli: Cli) -> Result<()> {
         }
         Action::ServeNaive { address } => fanout::naive::serve(address),
         Action::AccelLoss(arguments) => accel::run_loss(&arguments),
+        Action::AccelVerdict(arguments) => accel::run_verdict(&arguments),
+        Action::AccelWay(arguments) => accel::run_way(&arguments),
         Action::Report { results_dir } => write_report(&results_dir),
     }
 }
@@ -333,7 +340,7 @@ fn start(arguments: &RunArguments, scenario: &dyn Scenario) -> Result<Own> {
     let path = arguments.path;
     let own = scenario.gateway_arguments().iter().map(|argument| (*argument).to_owned());
     let arguments = own.chain(arguments.gateway_arguments.iter().cloned()).collect();
-    let start = Start { binary, arguments, parent, path };
+    let start = Start { binary, arguments, parent, path, host: Ipv4Addr::LOCALHOST };
     Ok(Own { gateway: Gateway::start(&start)?, start })
 }
 

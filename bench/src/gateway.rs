@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -62,6 +63,8 @@ pub struct Start {
     pub parent: PathBuf,
     /// Which listener sessions go to.
     pub path: PushPath,
+    /// Which of this machine's addresses it listens on.
+    pub host: Ipv4Addr,
 }
 
 /// A running gateway; dropping it stops it.
@@ -121,8 +124,8 @@ impl Gateway {
             fs::write(data.path().join(CERTIFICATE), made.cert.pem())?;
             fs::write(data.path().join(KEY), made.signing_key.serialize_pem())?;
         }
-        let free = "127.0.0.1:0";
-        let (mut gateway, output) = Self::spawn(start, Arc::new(data), free, free, &["--demo"])?;
+        let free = format!("{}:0", start.host);
+        let (mut gateway, output) = Self::spawn(start, Arc::new(data), &free, &free, &["--demo"])?;
         gateway.wait_ready(output)?;
         Ok(gateway)
     }

@@ -128,6 +128,8 @@ impl App {
         let ports =
             [listener.local_addr().map_err(api_at)?.port(), push.tcp_addr().map_or(0, |at| at.port())];
         let guard = Arc::new(Guard::start(&config.accel.guard.guard(), &ports, config.accel.mode)?);
+        accel.set_port(Leg::Agent, ports[0])?;
+        let accepting = Arc::clone(&accel);
         let failing = Arc::clone(&guard);
         // It was empty: nobody else sets it.
         let _ = late.set(Arc::clone(&guard));
@@ -140,6 +142,7 @@ impl App {
             adopt: adopter(&push),
             push: Arc::new(PushView(Arc::clone(&push))),
             request_ids: RequestIdSource::new().map_err(StartError::Random)?,
+            accepted: Box::new(move |socket| accepting.apply_to(&socket, Leg::Agent)),
             unauthorized: Box::new(move |peer| failing.failed(peer)),
         });
         let server = Server::start(listener, api, tls.clone()).map_err(api_at)?;

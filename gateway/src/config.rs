@@ -507,14 +507,19 @@ mod tests {
 
     #[test]
     fn every_key_is_documented() {
-        let mut names = Vec::new();
-        let Value::Object(top) = serde_json::to_value(Config::default()).unwrap() else { unreachable!() };
-        for (name, value) in top {
+        fn collect(prefix: &str, value: &Value, names: &mut Vec<String>) {
             match value {
-                Value::Object(table) => names.extend(table.keys().map(|key| format!("{name}.{key}"))),
-                _ => names.push(name),
+                Value::Object(table) if !table.is_empty() => {
+                    let dot = if prefix.is_empty() { "" } else { "." };
+                    table
+                        .iter()
+                        .for_each(|(key, value)| collect(&format!("{prefix}{dot}{key}"), value, names));
+                }
+                _ => names.push(prefix.to_owned()),
             }
         }
+        let mut names = Vec::new();
+        collect("", &serde_json::to_value(Config::default()).unwrap(), &mut names);
         let mut documented: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
         names.sort();
         documented.sort_unstable();

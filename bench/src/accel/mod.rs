@@ -2,5 +2,9 @@
 
 mod loss;
 mod streams;
+mod verdict;
+mod way;
 
 pub use loss::{LossArguments, run as run_loss};
+pub use verdict::{VerdictArguments, run as run_verdict};
+pub use way::{WayArguments, run as run_way};

@@ -123,6 +123,7 @@ fn start_waggle(binaries: &Binaries, settings: &Settings) -> Result<Running> {
         arguments,
         parent: binaries.parent.clone(),
         path: settings.path,
+        host: std::net::Ipv4Addr::LOCALHOST,
     })?;
     let target = gateway.target()?;
     let token = target.tokens.first().cloned().unwrap_or_default();

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -127,6 +128,7 @@ async fn accept(
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, %remote, "TCP_NODELAY could not be set");
                 }
+                (api.accepted)(stream.as_fd());
                 let (api, stage) = (Arc::clone(&api), stage.clone());
                 match &tls {
                     None => drop(tokio::spawn(serve(stream, remote, api, place, stage))),

@@ -24,6 +24,7 @@ mod upgrade;
 mod tests;
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -97,6 +98,8 @@ pub struct Api {
     pub adopt: PushAdopter,
     /// Numbers requests.
     pub request_ids: RequestIdSource,
+    /// Given each connection that is taken.
+    pub accepted: Box<dyn Fn(BorrowedFd<'_>) + Send + Sync>,
     /// Told of each peer whose authentication failed.
     pub unauthorized: Box<dyn Fn(IpAddr) + Send + Sync>,
 }

@@ -126,6 +126,7 @@ impl World {
             adopt,
             push: Arc::new(FakePush(AtomicBool::new(true))),
             request_ids: RequestIdSource::new().unwrap(),
+            accepted: Box::new(|_| ()),
             unauthorized: Box::new(|_| ()),
         });
         let (ana, ben, admin, expired, stranger) = texts;
