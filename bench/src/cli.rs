@@ -34,6 +34,8 @@ enum Action {
     Compare(Box<CompareArguments>),
     /// Sends thin streams over a wire that loses packets, with and without the legs' profiles; needs root.
     AccelLoss(Box<accel::LossArguments>),
+    /// Runs `push-one` while another host floods the gateway, with and without the guard; needs root.
+    AccelFlood(Box<accel::FloodArguments>),
     /// Measures what the guard's program costs for a packet; needs root.
     AccelVerdict(Box<accel::VerdictArguments>),
     /// Runs `push-one` between two hosts whose wire loses packets, with everything off and on; needs root.
@@ -234,6 +236,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Action::ServeNaive { address } => fanout::naive::serve(address),
         Action::AccelLoss(arguments) => accel::run_loss(&arguments),
         Action::AccelVerdict(arguments) => accel::run_verdict(&arguments),
+        Action::AccelFlood(arguments) => accel::run_flood(&arguments),
         Action::AccelWay(arguments) => accel::run_way(&arguments),
         Action::Report { results_dir } => write_report(&results_dir),
     }

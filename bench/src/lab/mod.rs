@@ -3,10 +3,12 @@
 //!
 //! The namespaces have no names, so that nothing is left of them when the process ends, however it ends.
 
+mod flood;
 mod namespace;
 mod relay;
 mod tun;
 
+pub use flood::{Flood, Kind};
 pub use namespace::Namespace;
 pub use relay::{FlowCount, Loss, Relay, Wire};
 
@@ -59,6 +61,39 @@ impl Lab {
     /// Changes the wire from the next packet on.
     pub fn set_wire(&self, wire: Wire) {
         self.relay.set_wire(wire);
+    }
+}
+
+/// Two hosts with a bare wire (a veth pair, called `wire` on both) between them.
+#[derive(Debug)]
+pub struct Pair {
+    /// Where servers are.
+    pub server: Namespace,
+    /// Where clients are.
+    pub client: Namespace,
+}
+
+impl Pair {
+    /// Makes both hosts; the client has [`CLIENT`] and these addresses.
+    ///
+    /// # Errors
+    /// Where the process may not make namespaces or devices, or `ip` (iproute2) is missing.
+    pub fn new(more: &[Ipv4Addr]) -> Result<Self> {
+        let [server, client] = [Namespace::new()?, Namespace::new()?];
+        let peer = client.path();
+        server.within(|| {
+            namespace::ip(&format!("link add wire type veth peer name wire netns {peer}"))?;
+            namespace::ip(&format!("address add {SERVER}/16 dev wire"))?;
+            namespace::ip("link set wire up")?;
+            namespace::ip("link set lo up")
+        })?;
+        client.within(|| {
+            for address in [CLIENT].iter().chain(more) {
+                namespace::ip(&format!("address add {address}/16 dev wire"))?;
+            }
+            namespace::ip("link set wire up")
+        })?;
+        Ok(Self { server, client })
     }
 }
 

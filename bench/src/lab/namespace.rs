@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "unshare(2) has no safe wrapper")]
 
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::Command;
 use std::thread;
 
@@ -27,6 +27,11 @@ impl Namespace {
             Ok(File::open("/proc/thread-self/ns/net")?)
         });
         made.join().map_err(|_| anyhow!("the thread that makes a namespace panicked"))?.map(Self)
+    }
+
+    /// Where `ip` finds it, as long as this process lives.
+    pub(super) fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
     }
 
     /// Moves the calling thread into it.
