@@ -198,7 +198,7 @@ mod tests {
         let mut all = packages("", "", Use::Always);
         all[0].name = "waggle-extra".to_owned();
         let found: Vec<_> = check(&all).into_iter().map(|v| v.item).collect();
-        assert_eq!(found, ["waggle-extra", "waggle-bench"]);
+        assert_eq!(found, ["waggle-extra", "waggle-accel"]);
     }
 
     #[test]
