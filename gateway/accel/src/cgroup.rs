@@ -2,16 +2,15 @@
 //!
 //! A `sock_ops` program sees the sockets of one cgroup, so the gateway lives in a cgroup of its own.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::process;
 
 use tracing::warn;
 
-const MOUNTS: &str = "/proc/self/mounts";
+use super::mounts::{MOUNTS, parse};
+
 const OWN: &str = "/proc/self/cgroup";
 const MEMBERS: &str = "cgroup.procs";
 /// Every cgroup but the root of the machine has this file.
@@ -148,7 +147,8 @@ fn remove_leftovers(parent: &Path) {
     }
 }
 
-fn own_dir() -> Result<PathBuf, CgroupError> {
+/// The cgroup v2 folder that this process lives in.
+pub(super) fn own_dir() -> Result<PathBuf, CgroupError> {
     let read = |path: &str| fs::read_to_string(path).map_err(CgroupError::io("read", Path::new(path)));
     let mount = mount_point(&read(MOUNTS)?).ok_or(CgroupError::NotMounted)?;
     let own = own_path(&read(OWN)?).ok_or(CgroupError::NoMembership)?;
@@ -163,33 +163,12 @@ fn own_dir() -> Result<PathBuf, CgroupError> {
 
 /// The first cgroup v2 mount in the format of `/proc/self/mounts`.
 fn mount_point(mounts: &str) -> Option<PathBuf> {
-    mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ');
-        let (_, dir, kind) = (fields.next()?, fields.next()?, fields.next()?);
-        (kind == "cgroup2").then(|| unescaped(dir))
-    })
+    parse(mounts).into_iter().find(|mount| mount.kind == "cgroup2").map(|mount| mount.dir)
 }
 
 /// This process's place in cgroup v2, relative to the mount, in the format of `/proc/self/cgroup`.
 fn own_path(memberships: &str) -> Option<PathBuf> {
     memberships.lines().find_map(|line| line.strip_prefix("0::/")).map(PathBuf::from)
-}
-
-/// Undoes the kernel's octal escapes of space, tab, newline and backslash.
-fn unescaped(field: &str) -> PathBuf {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let octal = match rest {
-            [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ..] => {
-                Some((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'))
-            }
-            _ => None,
-        };
-        bytes.push(octal.unwrap_or(*first));
-        rest = if octal.is_some() { &rest[4..] } else { tail };
-    }
-    PathBuf::from(OsString::from_vec(bytes))
 }
 
 #[cfg(test)]

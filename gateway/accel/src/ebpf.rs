@@ -9,7 +9,6 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::{CgroupAttachMode, SockOps};
 use aya::{Ebpf, EbpfLoader, Pod};
-use rustix::thread::{CapabilitySet, capabilities};
 use tracing::warn;
 use waggle_ebpf::abi::{
     MAP_COUNTERS, MAP_MOMENTS, MAP_PROFILES, MAP_ROUND_TRIPS, MAP_RULES, PROGRAM_PROFILES,
@@ -17,6 +16,7 @@ use waggle_ebpf::abi::{
 use waggle_ebpf::histogram::BUCKETS;
 use waggle_ebpf::{Account, Counter, Profile, RuleKey};
 
+use super::capability;
 use super::cgroup::{self, Membership};
 use super::legs::MomentReport;
 use super::log;
@@ -24,14 +24,11 @@ use super::moments::Moments;
 use super::object_file::{Object, ObjectFile};
 use super::plan::Rule;
 use super::reader::Reader;
+use super::verifier::refused;
 use super::{AccelConfig, Unavailable};
 
 /// The level below which the program's log statements are active, as `aya-log` names it.
 const GLOBAL_LOG_LEVEL: &str = "AYA_LOG_LEVEL";
-
-/// Capabilities that loading and attaching need, besides `CAP_SYS_ADMIN` that holds both.
-const NEEDED: [(&str, CapabilitySet); 2] =
-    [("CAP_BPF", CapabilitySet::BPF), ("CAP_NET_ADMIN", CapabilitySet::NET_ADMIN)];
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
@@ -68,7 +65,7 @@ impl Attached {
     pub(super) fn start(config: &AccelConfig) -> Result<Self, Unavailable> {
         let sole = Sole::claim()?;
         let object = ObjectFile::open(Object::SockOps, config.object.as_deref())?;
-        check_capabilities()?;
+        capability::check(&capability::SOCK_OPS)?;
         let no_cgroup = |error: cgroup::CgroupError| Unavailable::Cgroup(error.into());
         let prepared = cgroup::prepare(config.cgroup.as_deref()).map_err(no_cgroup)?;
 
@@ -170,7 +167,7 @@ fn attach(bpf: &mut Ebpf, cgroup: &cgroup::Prepared) -> Result<(), Unavailable> 
         .program_mut(PROGRAM_PROFILES)
         .ok_or_else(|| Unavailable::Load(format!("it holds no program {PROGRAM_PROFILES}").into()))?;
     let program: &mut SockOps = program.try_into().map_err(load_error)?;
-    program.load().map_err(load_error)?;
+    program.load().map_err(|error| refused(PROGRAM_PROFILES, error))?;
     // A link, which is what this makes from Linux 5.7 on, lets others attach beside it whatever the mode
     // says, and accepts no other mode. The kernel detaches it with the process.
     program
@@ -185,27 +182,6 @@ pub(super) fn take_map(bpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map, Una
 
 pub(super) fn load_error(error: impl std::error::Error + Send + Sync + 'static) -> Unavailable {
     Unavailable::Load(error.into())
-}
-
-pub(super) fn check_capabilities() -> Result<(), Unavailable> {
-    // Where the kernel does not tell, loading will.
-    let Ok(sets) = capabilities(None) else {
-        return Ok(());
-    };
-    let missing = missing_capabilities(sets.effective);
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        let missing = missing.join(", ");
-        Err(Unavailable::Capability { missing })
-    }
-}
-
-fn missing_capabilities(effective: CapabilitySet) -> Vec<&'static str> {
-    if effective.contains(CapabilitySet::SYS_ADMIN) {
-        return Vec::new();
-    }
-    NEEDED.into_iter().filter(|(_, needed)| !effective.contains(*needed)).map(|(name, _)| name).collect()
 }
 
 /// Held by the one accelerator of the process that is attached.
@@ -223,19 +199,5 @@ impl Sole {
 impl Drop for Sole {
     fn drop(&mut self) {
         ACTIVE.store(false, Ordering::Release);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn missing_capabilities_are_named() {
-        let both = CapabilitySet::BPF | CapabilitySet::NET_ADMIN;
-        assert!(missing_capabilities(both).is_empty());
-        assert!(missing_capabilities(CapabilitySet::SYS_ADMIN).is_empty());
-        assert_eq!(missing_capabilities(CapabilitySet::BPF), ["CAP_NET_ADMIN"]);
-        assert_eq!(missing_capabilities(CapabilitySet::empty()), ["CAP_BPF", "CAP_NET_ADMIN"]);
     }
 }

@@ -416,7 +416,8 @@ impl FeatureState {
     }
 }
 
-fn by_setsockopt(feature: Feature) -> Result<(), String> {
+/// Whether the second rung does it, or why not.
+pub(super) fn by_setsockopt(feature: Feature) -> Result<(), String> {
     sockopt::supported(feature, feature.sample()).map_err(|error| explained(feature, &error))
 }
 
@@ -427,7 +428,7 @@ pub fn read_back(socket: &impl AsFd) -> SocketValues {
     SocketValues(Feature::ALL.into_iter().map(value).collect())
 }
 
-fn read_feature(socket: BorrowedFd<'_>, feature: Feature) -> ReadBack {
+pub(super) fn read_feature(socket: BorrowedFd<'_>, feature: Feature) -> ReadBack {
     match sockopt::get(socket, feature) {
         Ok(value) => ReadBack::Value { value },
         Err(error) => unreadable(explained(feature, &error)),

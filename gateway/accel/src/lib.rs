@@ -9,14 +9,18 @@
 //! process had when it was made, and an accepted socket has its listener's), then
 //! [`Accel::set_port`] for each bound port, then [`Accel::apply_to`] for each accepted socket.
 
+mod check;
 mod error;
 mod guard;
 mod legs;
 mod network;
+mod pin;
 mod plan;
 mod report;
 mod status;
 
+#[cfg(target_os = "linux")]
+mod capability;
 #[cfg(target_os = "linux")]
 mod cgroup;
 #[cfg(target_os = "linux")]
@@ -27,6 +31,8 @@ mod ladder;
 mod log;
 #[cfg(target_os = "linux")]
 mod moments;
+#[cfg(target_os = "linux")]
+mod mounts;
 #[cfg(target_os = "linux")]
 mod object_file;
 #[cfg(target_os = "linux")]
@@ -39,6 +45,8 @@ mod rung;
 mod self_test;
 #[cfg(target_os = "linux")]
 mod sockopt;
+#[cfg(target_os = "linux")]
+mod verifier;
 // Built for tests on Linux too, so that it keeps the loader's signatures.
 #[cfg(any(test, not(target_os = "linux")))]
 mod stub;
@@ -47,6 +55,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use check::{CheckConfig, CheckReport, FeatureCheck, HostFact, check};
 pub use error::{AccelError, Unavailable};
 pub use guard::{
     Guard, GuardAction, GuardChange, GuardConfig, GuardError, GuardInterface, GuardRule, GuardStatus,
@@ -56,6 +65,7 @@ pub use guard::{
 pub use ladder::{Accel, read_back};
 pub use legs::{LegPath, LegsReport, MomentReport, What, by_doubling};
 pub use network::{Network, NetworkError};
+pub use pin::PIN_DIR_DEFAULT;
 pub use plan::{LegSettings, ProfileError, ProfileSettings};
 pub use report::{StatusFormat, print_report};
 #[cfg(target_os = "linux")]

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::accel_check::BelowBest;
 use crate::app::StartError;
 use crate::config::ConfigError;
 use crate::data_dir::DataDirError;
@@ -29,12 +30,15 @@ pub enum Exit {
     Name = 7,
     /// A second signal ended the gateway before it had stopped.
     Interrupted = 8,
+    /// A check found something that could be better.
+    BelowBest = 9,
 }
 
 /// For `--help`.
 pub(super) const HELP: &str = "Exit codes: 0 done, 1 failed, 2 command line or configuration, \
     3 data directory or database in use, 4 storage full, damaged or unreadable, 5 cannot listen, \
-    6 no gateway is running, 7 name taken or unknown, 8 stopped at once by a second signal.";
+    6 no gateway is running, 7 name taken or unknown, 8 stopped at once by a second signal, \
+    9 acceleration could stand on a better rung (`accel check`).";
 
 /// Tells people what went wrong, with its causes; gives the exit code.
 pub(super) fn report(error: &anyhow::Error) -> ExitCode {
@@ -63,6 +67,9 @@ fn code(error: &anyhow::Error) -> Exit {
         }
         if let Some(error) = cause.downcast_ref::<StoreError>() {
             return of_store(error);
+        }
+        if cause.is::<BelowBest>() {
+            return Exit::BelowBest;
         }
         if cause.is::<DataDirError>() {
             return Exit::Storage;

@@ -1,6 +1,7 @@
 //! The command line of `waggle`.
 
 mod accel;
+mod accel_check;
 mod admin;
 mod demo;
 mod exit;

@@ -16,10 +16,12 @@ use waggle_ebpf::guard::{
 use super::report::{GuardInterface, XdpAttachment};
 use super::rules::{Entry, Rules};
 use crate::Unavailable;
-use crate::ebpf::{check_capabilities, load_error, take_map};
+use crate::capability;
+use crate::ebpf::{load_error, take_map};
 use crate::error::chain;
 use crate::network::Network;
 use crate::object_file::{Object, ObjectFile};
+use crate::verifier::refused;
 
 /// `XDP_PASS`.
 const XDP_PASS: u32 = 2;
@@ -48,7 +50,7 @@ impl Kernel {
         rules: &Rules,
     ) -> Result<Self, Unavailable> {
         let object = ObjectFile::open(Object::Guard, None)?;
-        check_capabilities()?;
+        capability::check(&capability::GUARD)?;
         let mut bpf =
             EbpfLoader::new().load(&object.bytes).map_err(|error| Unavailable::Load(error.into()))?;
         let mut guarded: HashMap<_, u16, u8> =
@@ -67,7 +69,7 @@ impl Kernel {
             bpf,
         };
         kernel.write(&Rules::default(), rules).map_err(load_error)?;
-        kernel.program()?.load().map_err(load_error)?;
+        kernel.program()?.load().map_err(|error| refused(PROGRAM, error))?;
         for name in interfaces {
             let interface = attach(kernel.program()?, name);
             kernel.interfaces.push(interface);
