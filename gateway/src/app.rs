@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use waggle_core::limits::{DIRECTORY_REFRESH_MS, HTTP_HANDOVER_MS_MAX, HTTP_STOP_MS_MAX, TLS_RELOAD_MS};
 
-use crate::accel::{Accel, AccelConfig, AccelError, Guard, Leg};
+use crate::accel::{Accel, AccelConfig, AccelError, Guard, Leg, Pins};
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::directory::{self, Directory};
@@ -81,6 +81,8 @@ pub struct App {
     control: ControlServer,
     readiness: Arc<Readiness>,
     accel: Arc<Accel>,
+    guard: Arc<Guard>,
+    pins: Arc<Pins>,
     tls: Option<Tls>,
     background: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
@@ -105,7 +107,8 @@ impl App {
         let lock = dir.lock_within(within).await?;
         let tls = open_tls(&config)?;
         // Before any socket is made: it may move the process into a cgroup of its own.
-        let accel = Arc::new(start_accel(&config)?);
+        let pins = Arc::new(open_pins(&config));
+        let accel = Arc::new(start_accel(&config, &pins)?);
         let store = open_store(&dir).await?;
         let in_store = |source| StartError::Store { path: dir.database(), source };
         let directory = Directory::open(store.as_ref()).await.map_err(in_store)?;
@@ -127,7 +130,8 @@ impl App {
         let listener = TcpListener::bind(config.api).await.map_err(api_at)?;
         let ports =
             [listener.local_addr().map_err(api_at)?.port(), push.tcp_addr().map_or(0, |at| at.port())];
-        let guard = Arc::new(Guard::start(&config.accel.guard.guard(), &ports, config.accel.mode)?);
+        let guard =
+            Arc::new(Guard::start(&config.accel.guard.guard(Arc::clone(&pins)), &ports, config.accel.mode)?);
         accel.set_port(Leg::Agent, ports[0])?;
         let accepting = Arc::clone(&accel);
         let failing = Arc::clone(&guard);
@@ -161,6 +165,8 @@ impl App {
             control,
             readiness,
             accel,
+            guard,
+            pins,
             tls,
             background,
             stop,
@@ -247,6 +253,8 @@ impl App {
         }
         drop(self.control);
         self.store.close().await;
+        self.guard.let_go();
+        self.pins.release();
         drop(self.lock);
         tracing::info!("the data directory is free; draining push connections");
         self.push.drain(self.config.drain_after_ms, self.config.drain_spread_ms).await;
@@ -270,7 +278,12 @@ pub async fn open_store(dir: &DataDir) -> Result<Arc<dyn Store>, StartError> {
     }
 }
 
-fn start_accel(config: &Config) -> Result<Accel, AccelError> {
+/// What this gateway leaves to its successor; its data directory is there and locked.
+fn open_pins(config: &Config) -> Pins {
+    config.accel.pin_dir.as_ref().map_or_else(Pins::default, |dir| Pins::open(dir, &config.data_dir))
+}
+
+fn start_accel(config: &Config, pins: &Arc<Pins>) -> Result<Accel, AccelError> {
     Accel::start(AccelConfig {
         mode: config.accel.mode,
         push_ports: vec![config.push.port()],
@@ -278,6 +291,7 @@ fn start_accel(config: &Config) -> Result<Accel, AccelError> {
         cgroup: config.accel.cgroup.clone(),
         legs: config.accel.legs.clone(),
         object: None,
+        pins: Arc::clone(pins),
     })
 }
 

@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -17,6 +18,8 @@ const MEMBERS: &str = "cgroup.procs";
 const NOT_IN_ROOT: &str = "cgroup.type";
 /// Followed by the process id of the gateway that made the folder.
 const CHILD_PREFIX: &str = "waggle-";
+/// Followed by the identity of the gateway's data: of a folder that is kept from one gateway to the next.
+const KEPT_PREFIX: &str = "waggle-kept-";
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CgroupError {
@@ -66,11 +69,38 @@ pub(super) fn prepare(explicit: Option<&Path>) -> Result<Prepared, CgroupError> 
     let child = from.join(format!("{CHILD_PREFIX}{}", process::id()));
     match fs::create_dir(&child) {
         Ok(()) => Prepared::new(child.clone(), from, Some(MadeFolder(child))),
-        // A container often has its cgroup mounted read-only. Its own cgroup holds nothing but the
-        // gateway, so that one serves; the machine's root would put the program on everyone.
-        Err(_) if from.join(NOT_IN_ROOT).exists() => Prepared::new(from.clone(), from, None),
-        Err(source) => Err(CgroupError::io("make", &child)(source)),
+        Err(source) => own_in_place_of(child, from, source),
     }
+}
+
+/// The same, but the folder is the same for each gateway with this identity, and is kept at the end: a pinned
+/// link hangs on it. Also gives whether it is such a folder.
+pub(super) fn prepare_kept(explicit: Option<&Path>, id: &str) -> Result<(Prepared, bool), CgroupError> {
+    if explicit.is_some() {
+        return Ok((prepare(explicit)?, false));
+    }
+    let from = own_dir()?;
+    remove_leftovers(&from);
+    let name = format!("{KEPT_PREFIX}{id}");
+    if from.ends_with(&name) {
+        return Ok((Prepared::new(from.clone(), from, None)?, true));
+    }
+    let child = from.join(name);
+    match fs::create_dir(&child) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Ok((own_in_place_of(child, from, error)?, false))
+        }
+        _ => Ok((Prepared::new(child, from, None)?, true)),
+    }
+}
+
+/// A container often has its cgroup mounted read-only. Its own cgroup holds nothing but the gateway, so that
+/// one serves; the machine's root would put the program on everyone.
+fn own_in_place_of(child: PathBuf, own: PathBuf, why: io::Error) -> Result<Prepared, CgroupError> {
+    if own.join(NOT_IN_ROOT).exists() {
+        return Prepared::new(own.clone(), own, None);
+    }
+    Err(CgroupError::io("make", &child)(why))
 }
 
 impl Prepared {
@@ -84,6 +114,11 @@ impl Prepared {
 
     pub(super) fn handle(&self) -> &File {
         &self.handle
+    }
+
+    /// The cgroup's number, by which the kernel names it.
+    pub(super) fn id(&self) -> io::Result<u64> {
+        Ok(self.handle.metadata()?.ino())
     }
 
     /// Moves the process into the cgroup, unless it is in it or below it.
@@ -130,20 +165,33 @@ fn move_to(dir: &Path) -> Result<(), CgroupError> {
 
 /// Removes what a gateway that was killed left here. Its program is gone already: the kernel detaches it
 /// with the process.
-fn remove_leftovers(parent: &Path) {
-    let Ok(entries) = fs::read_dir(parent) else {
-        return;
-    };
-    for entry in entries.flatten() {
+///
+/// Gives what was removed.
+pub(super) fn remove_leftovers(parent: &Path) -> Vec<PathBuf> {
+    let mut removed = Vec::new();
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.strip_prefix(CHILD_PREFIX)) else {
             continue;
         };
         let gone = pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists();
-        if gone {
-            // The kernel refuses this for a cgroup with members, which is what we want.
-            let _ = fs::remove_dir(entry.path());
+        // The kernel refuses this for a cgroup with members, which is what we want.
+        if gone && fs::remove_dir(entry.path()).is_ok() {
+            removed.push(entry.path());
         }
+    }
+    removed
+}
+
+/// Removes a folder that [`prepare_kept`] has made; gone is as good.
+pub(super) fn remove_kept(dir: &Path) -> io::Result<()> {
+    let is_ours = dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with(KEPT_PREFIX));
+    if !is_ours {
+        return Err(io::Error::other("it is no cgroup of a gateway"));
+    }
+    match fs::remove_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
     }
 }
 

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::accel_check::{self, CheckArgs};
+use super::accel_detach::{self, DetachArgs};
 use super::output::{Output, print};
 use super::{DataDirArg, OutputArg};
 use crate::accel::{
@@ -34,6 +35,9 @@ pub(super) enum AccelCommand {
     /// nothing behind.
     #[command(after_help = "Exit code 0 where everything stands on its best rung, else 9.")]
     Check(CheckArgs),
+    /// Take programs, maps and cgroups of gateways that have ended out of the kernel. Needs no running gateway.
+    #[command(after_help = "Exit code 0 where nothing is left, else 3.")]
+    Detach(DetachArgs),
     /// Ask how the legs' paths are: round trips, retransmissions, timeouts.
     Legs {
         /// Ask again every so many seconds, until interrupted.
@@ -142,6 +146,7 @@ pub(super) fn run(command: AccelCommand) -> anyhow::Result<()> {
             show::<Status>(&ask(&data.data_dir, "/accel", None)?, output.output)
         }
         AccelCommand::Check(arguments) => accel_check::run(arguments),
+        AccelCommand::Detach(arguments) => accel_detach::run(arguments),
         AccelCommand::Legs { watch, data, output } => loop {
             show::<LegsReport>(&ask(&data.data_dir, "/accel/legs", None)?, output.output)?;
             let Some(seconds) = watch else { return Ok(()) };

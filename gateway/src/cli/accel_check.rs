@@ -36,7 +36,7 @@ pub(super) fn run(args: CheckArgs) -> anyhow::Result<()> {
             interfaces.push(name);
         }
     }
-    let report = check(&CheckConfig { cgroup: config.cgroup, interfaces, pin_dir: None });
+    let report = check(&CheckConfig { cgroup: config.cgroup, interfaces, pin_dir: config.pin_dir });
     print_accel(&report, args.output.output)?;
     match report.features.iter().filter(|feature| !feature.is_best()).count() {
         0 => Ok(()),

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use super::accel_check::BelowBest;
+use super::accel_detach::NotDetached;
 use crate::app::StartError;
 use crate::config::ConfigError;
 use crate::data_dir::DataDirError;
@@ -18,7 +19,7 @@ pub enum Exit {
     Failed = 1,
     /// The command line or the configuration is wrong (the command-line parser's code, too).
     Usage = 2,
-    /// Another gateway uses the data directory, or the database is locked.
+    /// Another gateway uses the data directory, the database is locked, or pinned objects are in use.
     InUse = 3,
     /// Storage cannot be used: full, damaged, unreadable.
     Storage = 4,
@@ -36,7 +37,7 @@ pub enum Exit {
 
 /// For `--help`.
 pub(super) const HELP: &str = "Exit codes: 0 done, 1 failed, 2 command line or configuration, \
-    3 data directory or database in use, 4 storage full, damaged or unreadable, 5 cannot listen, \
+    3 data directory, database or what is pinned in use, 4 storage full, damaged or unreadable, 5 cannot listen, \
     6 no gateway is running, 7 name taken or unknown, 8 stopped at once by a second signal, \
     9 acceleration could stand on a better rung (`accel check`).";
 
@@ -67,6 +68,9 @@ fn code(error: &anyhow::Error) -> Exit {
         }
         if let Some(error) = cause.downcast_ref::<StoreError>() {
             return of_store(error);
+        }
+        if cause.is::<NotDetached>() {
+            return Exit::InUse;
         }
         if cause.is::<BelowBest>() {
             return Exit::BelowBest;

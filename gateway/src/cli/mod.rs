@@ -2,6 +2,7 @@
 
 mod accel;
 mod accel_check;
+mod accel_detach;
 mod admin;
 mod demo;
 mod exit;
