@@ -119,7 +119,8 @@ fn said(verdict: &str, instructions: &str) -> String {
     if verdict.is_empty() {
         return String::new();
     }
-    format!(": the verifier says {verdict:?} after {instructions:?}")
+    let after = if instructions.is_empty() { String::new() } else { format!(" after {instructions:?}") };
+    format!(": the verifier says {verdict:?}{after}")
 }
 
 /// The error and its sources on one line, outermost first.

@@ -33,6 +33,8 @@ mod link;
 #[cfg(target_os = "linux")]
 mod log;
 #[cfg(target_os = "linux")]
+mod memory_lock;
+#[cfg(target_os = "linux")]
 mod moments;
 #[cfg(target_os = "linux")]
 mod mounts;

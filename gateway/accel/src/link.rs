@@ -19,6 +19,7 @@ use super::cgroup::Prepared;
 use super::ebpf::load_error;
 use super::error::chain;
 use super::log;
+use super::memory_lock;
 use super::object_file::ObjectFile;
 use super::pin::PinFolder;
 use super::pin::link::{PinnedLink, Target};
@@ -74,6 +75,7 @@ fn lay_anew(folder: &PinFolder) {
 
 /// Maps and program, both.
 fn load_with(object: &ObjectFile, folder: Option<&PinFolder>) -> Result<Ebpf, Unavailable> {
+    memory_lock::raise();
     let level = log::level();
     let mut loader = EbpfLoader::new();
     loader.override_global(GLOBAL_LOG_LEVEL, &level, false);
@@ -138,4 +140,45 @@ fn take_over(program: &SockOps, cgroup: &Prepared, folder: &PinFolder) -> bool {
             folder.clear(PINNED_LINK);
         })
         .is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object_file::Object;
+    use object::{Object as _, ObjectSection as _};
+
+    /// `r0 = *(u64 *)(r1 + 4096)`: reads what no context has.
+    const BEYOND: [u8; 8] = [0x79, 0x10, 0x00, 0x10, 0, 0, 0, 0];
+
+    #[test]
+    fn a_refused_program_is_named_with_the_verdict_and_no_more() {
+        let embedded = match ObjectFile::open(Object::SockOps, None) {
+            Ok(object) if crate::capability::check(&crate::capability::SOCK_OPS).is_ok() => object,
+            found => {
+                let reason = match found {
+                    Ok(_) => "loading eBPF needs root".to_owned(),
+                    Err(error) => error.to_string(),
+                };
+                return crate::skip("a_refused_program_is_named_with_the_verdict_and_no_more", &reason);
+            }
+        };
+        let at = {
+            let file = object::File::parse(&*embedded.bytes).expect("our own object");
+            let section = file.section_by_name("sockops").expect("our own section");
+            section.file_range().expect("it has bytes").0 as usize
+        };
+        let mut bytes = embedded.bytes.to_vec();
+        bytes[at..at + BEYOND.len()].copy_from_slice(&BEYOND);
+        let broken = ObjectFile { bytes: bytes.into(), origin: "patched".to_owned() };
+        let error = load(&broken, None).expect_err("the verifier refuses it");
+        let text = chain(&error);
+        println!("{text}");
+        assert!(text.starts_with("the kernel did not load program waggle_profiles ("), "{text}");
+        assert!(
+            text.contains("invalid bpf_context access off=4096") && text.contains("0: (79) r0 ="),
+            "{text}"
+        );
+        assert!(text.len() < 1_500 && !text.contains('\n'), "{} bytes", text.len());
+    }
 }

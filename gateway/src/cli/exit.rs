@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::accel_check::BelowBest;
 use super::accel_detach::NotDetached;
+use crate::accel::AccelError;
 use crate::app::StartError;
 use crate::config::ConfigError;
 use crate::data_dir::DataDirError;
@@ -62,7 +63,9 @@ fn code(error: &anyhow::Error) -> Exit {
                 StartError::Store { source, .. } => of_store(source),
                 StartError::Listen { .. }
                 | StartError::Push(PushError::Tcp { .. } | PushError::Unix { .. }) => Exit::Listen,
-                StartError::Tls(_) => Exit::Usage,
+                StartError::Tls(_) | StartError::Accel(AccelError::Guard(_) | AccelError::Profiles(_)) => {
+                    Exit::Usage
+                }
                 StartError::Push(_) | StartError::Accel(_) | StartError::Random(_) => Exit::Failed,
             };
         }

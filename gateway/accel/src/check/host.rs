@@ -11,12 +11,11 @@ use super::HostFact;
 use super::advice;
 use crate::capability;
 use crate::cgroup;
+use crate::memory_lock;
 use crate::mounts::{Mount, mounts, mounts_of};
 
 /// The oldest kernel that the programs are for.
 const KERNEL_LEAST: (u32, u32) = (5, 10);
-/// The first kernel that does not count maps against the limit of locked memory.
-const KERNEL_WITHOUT_MEMLOCK: (u32, u32) = (5, 11);
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 const UNPRIVILEGED: &str = "/proc/sys/kernel/unprivileged_bpf_disabled";
@@ -25,7 +24,7 @@ const JIT: &str = "/proc/sys/net/core/bpf_jit_enable";
 /// Each in the order of a checklist.
 pub(super) fn facts() -> Vec<HostFact> {
     let mut facts = vec![kernel(), privileges(), user_namespace(), seccomp(), unprivileged(), jit(), btf()];
-    facts.extend([memory_lock(), cgroup_v2(), cgroup_v1(), bpf_file_system(), loopback()]);
+    facts.extend([locked_memory(), cgroup_v2(), cgroup_v1(), bpf_file_system(), loopback()]);
     facts
 }
 
@@ -37,14 +36,8 @@ fn kernel() -> HostFact {
     let system = uname();
     let release = system.release().to_string_lossy();
     let found = format!("Linux {release} on {}", system.machine().to_string_lossy());
-    let is_old = version(&release).is_some_and(|version| version < KERNEL_LEAST);
+    let is_old = memory_lock::kernel().is_some_and(|version| version < KERNEL_LEAST);
     fact("kernel", found, is_old.then_some("run Linux 5.10 or newer"))
-}
-
-/// Major and minor number at the start of a release.
-fn version(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 fn privileges() -> HostFact {
@@ -117,15 +110,12 @@ fn btf() -> HostFact {
     }
 }
 
-fn memory_lock() -> HostFact {
+fn locked_memory() -> HostFact {
     let limit = match getrlimit(Resource::Memlock).current {
         None => "unlimited".to_owned(),
         Some(bytes) => format!("{bytes} bytes"),
     };
-    let release = uname();
-    let counts =
-        version(&release.release().to_string_lossy()).is_some_and(|version| version < KERNEL_WITHOUT_MEMLOCK);
-    if !counts {
+    if !memory_lock::counts_maps() {
         return fact("locked memory", format!("{limit}; maps do not count since Linux 5.11"), None);
     }
     let change = (limit != "unlimited").then_some(advice::MEMORY_LOCK);
@@ -185,14 +175,6 @@ fn read_word(path: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_release_starts_with_two_numbers() {
-        assert_eq!(version("6.12.41+deb13-cloud-amd64"), Some((6, 12)));
-        assert_eq!(version("5.10-rc1"), Some((5, 10)));
-        assert_eq!(version("rolling"), None);
-        assert!(version("5.4.0").is_some_and(|version| version < KERNEL_LEAST));
-    }
 
     #[test]
     fn a_user_namespace_of_ones_own_maps_other_ids() {

@@ -25,6 +25,7 @@ use crate::Unavailable;
 use crate::capability;
 use crate::ebpf::{load_error, take_map};
 use crate::error::chain;
+use crate::memory_lock;
 use crate::network::Network;
 use crate::object_file::{Object, ObjectFile};
 use crate::pin::PinFolder;
@@ -110,6 +111,7 @@ impl Kernel {
         wanted: &Wanted<'_>,
         folder: Option<&PinFolder>,
     ) -> Result<Started, Unavailable> {
+        memory_lock::raise();
         let mut loader = EbpfLoader::new();
         for name in folder.iter().flat_map(|_| MAPS) {
             if let Some(folder) = folder {

@@ -137,12 +137,10 @@ pub(super) struct Rules {
 impl Rules {
     pub(super) fn configured(allow: &[Network], deny: &[Network]) -> Result<Self, GuardError> {
         let mut rules = Self::default();
-        let allowed = allow.iter().map(|network| (GuardAction::Allow, network));
-        for (action, network) in allowed.chain(deny.iter().map(|network| (GuardAction::Deny, network))) {
-            let change = GuardChange { action, network: *network, for_s: None, confirm_within_s: None };
-            rules = rules.with(&change, 0, Said::Configuration)?;
-        }
-        Ok(rules)
+        let entry = Entry { until_ns: 0, said: Said::Configuration };
+        allow.iter().try_for_each(|network| rules.put(GuardAction::Allow, *network, entry))?;
+        deny.iter().try_for_each(|network| rules.put(GuardAction::Deny, *network, entry))?;
+        rules.bounded()
     }
 
     /// These rules with a change.
@@ -332,6 +330,40 @@ mod tests {
         let one_more = change(GuardAction::Deny, "203.0.113.0/24", None);
         assert_eq!(full.with(&one_more, 0, Said::Operator), Err(GuardError::Full));
         assert!(full.with(&one_more, 0, Said::Failures).is_ok(), "room of its own");
+    }
+
+    #[test]
+    fn a_successor_keeps_what_was_said_live_and_goes_by_its_own_configuration() {
+        let entry = |until_ns, said| Entry { until_ns, said };
+        let found = Rules {
+            allow: BTreeMap::from([
+                (network("192.0.2.1"), entry(0, Said::Operator)),
+                (network("10.0.0.0/8"), entry(0, Said::Configuration)),
+            ]),
+            deny: BTreeMap::from([
+                (network("198.51.100.0/24"), entry(0, Said::Operator)),
+                (network("198.51.100.7"), entry(90, Said::Failures)),
+                (network("203.0.113.0/24"), entry(10, Said::Operator)),
+                (network("172.16.0.0/12"), entry(0, Said::Configuration)),
+                (network("172.16.1.0/24"), entry(0, Said::Operator)),
+            ]),
+        };
+        let configured = Rules::configured(&[network("172.16.0.0/12")], &[network("192.0.2.0/24")]);
+        let rules = configured.expect("no conflict").with_those_before(&found, 50);
+        let listed: Vec<_> =
+            rules.list(50).iter().map(|rule| (rule.action, rule.network.to_string(), rule.said)).collect();
+        let deny = GuardAction::Deny;
+        let allow = GuardAction::Allow;
+        assert_eq!(
+            listed,
+            [
+                (allow, "172.16.0.0/12".to_owned(), Said::Configuration),
+                (allow, "192.0.2.1/32".to_owned(), Said::Operator),
+                (deny, "192.0.2.0/24".to_owned(), Said::Configuration),
+                (deny, "198.51.100.0/24".to_owned(), Said::Operator),
+                (deny, "198.51.100.7/32".to_owned(), Said::Failures),
+            ]
+        );
     }
 
     #[test]
