@@ -32,7 +32,7 @@ pub const NETWORKS_MAX: u32 = 16_384;
 pub const SOURCES_MAX: u32 = 65_536;
 
 /// Most rules that are on probation at once.
-pub const UNDO_MAX: u32 = 1_024;
+pub const UNDO_MAX: u32 = 256;
 
 /// An entry of the tries. Sixteen bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

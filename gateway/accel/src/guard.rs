@@ -336,10 +336,10 @@ impl State {
                 (probation.before.clone(), within.map_or(probation.ends, |within| Instant::now() + within))
             }
         };
-        let steps = undo::steps(&before, &rules);
-        if steps.len() > UNDO_MAX as usize {
+        if undo::steps(&before, &rules).len() > UNDO_MAX as usize {
             return Err(GuardError::Unconfirmed);
         }
+        let steps = undo::steps_since(&before, &self.rules, &rules);
         let left = ends.saturating_duration_since(Instant::now()) + GRACE;
         let ends_ns = boot_ns().saturating_add(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX));
         let held = match &mut self.kernel {

@@ -239,7 +239,7 @@ fn the_deny_list_is_taken_to_its_limit_and_no_further() {
 
 #[test]
 fn more_changes_on_probation_than_can_be_taken_back_are_refused() {
-    const UNDO_MAX: u32 = 1_024;
+    const UNDO_MAX: u32 = 256;
     let Some(guard) = guard(&unlimited()) else { return };
     let change = |n: u32| GuardChange {
         action: GuardAction::Deny,
@@ -249,7 +249,7 @@ fn more_changes_on_probation_than_can_be_taken_back_are_refused() {
     };
     (0..UNDO_MAX).for_each(|n| guard.change(&change(n)).unwrap());
     let refusal = guard.change(&change(UNDO_MAX)).unwrap_err().to_string();
-    assert!(refusal.starts_with("more than 1024 changes would wait"), "{refusal}");
+    assert!(refusal.starts_with("more than 256 changes would wait"), "{refusal}");
     assert_eq!(guard.status().rules.len(), UNDO_MAX as usize);
     guard.confirm().unwrap();
     guard.change(&change(UNDO_MAX)).unwrap();

@@ -32,6 +32,15 @@ fn differing(
     changed.chain(new).map(|(network, entry)| Step { is_allow, network: *network, entry }).collect()
 }
 
+/// The steps back to `before` for what lies between `now` and `after`, which came later.
+pub(super) fn steps_since(before: &Rules, now: &Rules, after: &Rules) -> Vec<Step> {
+    let to_before = |step: Step| {
+        let entries = if step.is_allow { &before.allow } else { &before.deny };
+        Step { entry: entries.get(&step.network).copied(), ..step }
+    };
+    steps(now, after).into_iter().map(to_before).collect()
+}
+
 /// `rules` after all steps back.
 pub(super) fn taken_back(rules: &Rules, steps: &[Step]) -> Rules {
     let mut rules = rules.clone();
@@ -71,6 +80,10 @@ mod tests {
                 let back = steps(before, after);
                 assert_eq!(&taken_back(after, &back), before);
                 assert_eq!(back.is_empty(), before == after);
+                for last in &all {
+                    let later = steps_since(before, after, last);
+                    assert_eq!(&taken_back(last, &[back.clone(), later].concat()), before);
+                }
             }
         }
     }
