@@ -74,7 +74,7 @@ impl Attached {
     fn start_in(config: &AccelConfig, folder: Option<&PinFolder>, off: String) -> Result<Self, Unavailable> {
         let sole = Sole::claim()?;
         let object = ObjectFile::open(Object::SockOps, config.object.as_deref())?;
-        capability::check(&capability::SOCK_OPS)?;
+        capability::check()?;
         let no_cgroup = |error: cgroup::CgroupError| Unavailable::Cgroup(error.into());
         let prepared = match folder {
             Some(folder) => prepare_kept(config, folder),

@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn a_refused_program_is_named_with_the_verdict_and_no_more() {
         let embedded = match ObjectFile::open(Object::SockOps, None) {
-            Ok(object) if crate::capability::check(&crate::capability::SOCK_OPS).is_ok() => object,
+            Ok(object) if crate::capability::check().is_ok() => object,
             found => {
                 let reason = match found {
                     Ok(_) => "loading eBPF needs root".to_owned(),

@@ -5,7 +5,7 @@ use std::error::Error as _;
 use crate::Unavailable;
 use crate::cgroup::CgroupError;
 
-pub(super) const CAPABILITIES: &str = "give it CAP_BPF and CAP_NET_ADMIN, and CAP_PERFMON for the guard: \
+pub(super) const CAPABILITIES: &str = "give it CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: \
      `AmbientCapabilities=CAP_BPF CAP_NET_ADMIN CAP_PERFMON` (systemd), `capabilities: {add: [BPF, NET_ADMIN, \
      PERFMON]}` (Kubernetes), or `setcap cap_bpf,cap_net_admin,cap_perfmon+ep` on the binary";
 pub(super) const CGROUP_V2: &str =

@@ -53,7 +53,7 @@ fn privileges() -> HostFact {
     let held: Vec<_> =
         known.iter().filter(|(_, one)| sets.effective.contains(*one)).map(|(name, _)| *name).collect();
     let found = if held.is_empty() { "none that matters".to_owned() } else { held.join(", ") };
-    let enough = capability::check(&capability::GUARD).is_ok();
+    let enough = capability::check().is_ok();
     fact("capabilities", found, (!enough).then_some(advice::CAPABILITIES))
 }
 

@@ -38,7 +38,7 @@ fn trial(dir: &Path) -> Result<(), (String, &'static str)> {
         return Err((reason, advice::BPF_FILE_SYSTEM));
     }
     let refused = |error: Unavailable| (chain(&error), advice::after(&error));
-    capability::check(&capability::SOCK_OPS).map_err(refused)?;
+    capability::check().map_err(refused)?;
     let object = ObjectFile::open(Object::Guard, None).map_err(refused)?;
     let mut bpf = EbpfLoader::new().load(&object.bytes).map_err(|error| refused(load_error(error)))?;
     let map = crate::ebpf::take_map(&mut bpf, MAP_LIMITS).map_err(refused)?;

@@ -74,7 +74,7 @@ impl Kernel {
     /// before.
     pub(super) fn start(wanted: &Wanted<'_>, folder: Option<&PinFolder>) -> Result<Started, Unavailable> {
         let object = ObjectFile::open(Object::Guard, None)?;
-        capability::check(&capability::GUARD)?;
+        capability::check()?;
         let Some(folder) = folder else {
             return Self::load(&object, wanted, None);
         };

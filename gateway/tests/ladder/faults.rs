@@ -1,0 +1,1 @@
+//! Bad settings and a host that is occupied already.
