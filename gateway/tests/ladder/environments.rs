@@ -124,6 +124,17 @@ fn without_type_information_everything_is_there() {
     check("without_type_information_everything_is_there", &Environment { script, ..WHOLE });
 }
 
+/// Capabilities in it are worth nothing for eBPF, and the kernel says so only when it is asked.
+#[test]
+fn in_a_user_namespace_setsockopt_serves() {
+    let script = "exec unshare --user --map-root-user";
+    let reason = "no eBPF: the kernel did not load the eBPF object: map error: failed to create map";
+    let no_guard = Some("the kernel did not load the eBPF object: map error: failed to create map");
+    let environment =
+        Environment { script, rung: Rung::Setsockopt, reason, no_guard, no_pins: "off: no eBPF" };
+    check("in_a_user_namespace_setsockopt_serves", &environment);
+}
+
 /// Kernels before 5.11 count maps against this limit, and the gateway, being root, raises it.
 #[test]
 fn no_locked_memory_is_enough() {
@@ -203,7 +214,7 @@ impl Place<'_> {
         let guard = gateway.guard();
         println!("{guard}");
         match expected.no_guard {
-            Some(reason) => assert_eq!(guard.unguarded.as_deref(), Some(reason)),
+            Some(reason) => assert!(guard.unguarded.is_some_and(|why| why.starts_with(reason)), "{reason}"),
             None => assert_eq!(guard.interfaces[0].attached, XdpAttachment::Generic),
         }
         let log = gateway.stop();
@@ -258,7 +269,7 @@ impl Place<'_> {
         assert_eq!(of("legs").is_best(), expected.rung == Rung::Ebpf, "{report}");
         let guard = of("guard");
         match expected.no_guard {
-            Some(reason) => assert_eq!((guard.rung.as_str(), guard.reason.as_str()), ("off", reason)),
+            Some(reason) => assert!(guard.rung == "off" && guard.reason.starts_with(reason), "{report}"),
             None => assert!(guard.is_best(), "{report}"),
         }
         let host: Value = serde_json::to_value(&report.host).unwrap();

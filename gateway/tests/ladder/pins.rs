@@ -5,9 +5,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use waggle_gateway::accel::{ReadBack, SocketValues, XdpAttachment, read_back};
+use waggle_gateway::accel::{CheckReport, ReadBack, SocketValues, XdpAttachment, read_back};
 
-use crate::gateway::PATIENCE;
+use crate::gateway::{PATIENCE, accel};
 use crate::laboratory::{CLIENT, Laboratory};
 use crate::skipped;
 
@@ -173,6 +173,37 @@ fn what_is_no_longer_asked_for_is_taken_off() {
     let kept: Vec<_> = laboratory.pins().into_iter().filter(|name| name.contains("_map_")).collect();
     assert_eq!(kept, [""; 0]);
     off.stop();
+}
+
+/// On a host that has everything, beside a gateway and without one.
+#[test]
+fn a_check_finds_all_on_the_best_rung_and_leaves_nothing() {
+    if skipped("a_check_finds_all_on_the_best_rung_and_leaves_nothing") {
+        return;
+    }
+    let laboratory = Laboratory::make();
+    let check = || {
+        let output = accel(laboratory.command(), &["check", "--interface", "wire", "--output", "json"]);
+        let report: CheckReport = serde_json::from_slice(&output.stdout).unwrap();
+        println!("{report}");
+        (output.status.code(), report)
+    };
+    let (code, report) = check();
+    let lower: Vec<_> = report.features.iter().filter(|row| !row.is_best()).collect();
+    // Linux 6.15 and newer have it.
+    assert!(lower.iter().all(|row| row.feature == "profiles.rto_max_ms"), "{report}");
+    assert_eq!(code, Some(if lower.is_empty() { 0 } else { 9 }));
+    assert_eq!((laboratory.program(), laboratory.cgroup.children().len()), (None, 0));
+    assert_eq!(laboratory.sh("find /sys/fs/bpf -name '*waggle*' -o -name 'check*'"), "");
+
+    let gateway = laboratory.gateway("data");
+    let (program, pins) = (laboratory.program(), laboratory.pins());
+    let (code, report) = check();
+    let wire = report.features.iter().find(|row| row.feature == "guard.wire").unwrap();
+    assert!(code == Some(9) && wire.reason.contains("is pinned on it"), "{report}");
+    assert_eq!((laboratory.program(), laboratory.pins()), (program, pins));
+    assert_eq!(gateway.guard().interfaces[0].attached, XdpAttachment::Native);
+    gateway.stop();
 }
 
 #[test]

@@ -122,6 +122,28 @@ fn what_is_broken_is_laid_anew() {
     successor.stop();
 }
 
+#[test]
+fn allowances_are_not_refilled_by_a_restart() {
+    if skipped("allowances_are_not_refilled_by_a_restart") {
+        return;
+    }
+    const BURST: usize = 20;
+    let laboratory = Laboratory::make();
+    let arguments =
+        ["--api", "0.0.0.0:8080", "--push", "0.0.0.0:8081", "--accel-pin-dir", "/sys/fs/bpf/waggle"];
+    let lines = format!("rate_per_second = 1\nburst = {BURST}\n");
+    let start = || laboratory.start_with("data", &lines, &arguments).outcome().unwrap();
+    let first = start();
+    let let_in = (0..BURST).filter(|_| laboratory.connects()).count();
+    assert_eq!(let_in, BURST);
+    first.kill();
+    let second = start();
+    // One comes back each second.
+    let let_in = (0..BURST).filter(|_| laboratory.connects()).count();
+    assert!(let_in <= BURST / 2, "{let_in} got in after the restart");
+    second.stop();
+}
+
 /// Both live at once for a while, on one cgroup and one interface.
 #[test]
 fn a_takeover_leaves_no_gap() {
