@@ -8,7 +8,7 @@ use crate::leg::{Feature, Leg, Profile};
 
 /// The layout's version. The object carries it in the section [`ABI_SECTION`], and the loader refuses
 /// an object that carries another one. Raise it with every change of a struct, a name or a meaning.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// The ELF section that holds [`ABI_VERSION`], as a little-endian `u32`.
 pub const ABI_SECTION: &str = "waggle.abi";

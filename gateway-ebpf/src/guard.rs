@@ -6,8 +6,7 @@
 
 /// Map from a TCP port in host byte order to 1: what the guard guards.
 pub const MAP_PORTS: &str = "GUARD_PORTS";
-/// LPM trie of 16-byte addresses to the time, in nanoseconds since boot, up to which an entry holds; 0 is
-/// for ever. Sources that nothing is done to, whatever else is said of them.
+/// LPM trie of 16-byte addresses to [`Entry`]. Sources that nothing is done to, whatever else is said of them.
 pub const MAP_ALLOW: &str = "GUARD_ALLOW";
 /// Likewise: sources that nothing is taken from.
 pub const MAP_DENY: &str = "GUARD_DENY";
@@ -15,6 +14,11 @@ pub const MAP_DENY: &str = "GUARD_DENY";
 pub const MAP_SOURCES: &str = "GUARD_SOURCES";
 /// Array of one [`Limits`].
 pub const MAP_LIMITS: &str = "GUARD_LIMITS";
+/// Array of one `u64`: the time, in nanoseconds since boot, after which nobody is denied any more; 0 is
+/// never. The gateway sets it while rules are on probation, so that they end even if it does not live.
+pub const MAP_TERM: &str = "GUARD_TERM";
+/// Hash from [`UndoKey`] to [`Undo`]: what was before the rules that are on probation. For gateways alone.
+pub const MAP_UNDO: &str = "GUARD_UNDO";
 /// Per-CPU array of `u64`, indexed by [`Verdict`].
 pub const MAP_VERDICTS: &str = "GUARD_VERDICTS";
 /// The XDP program.
@@ -26,6 +30,49 @@ pub const PORTS_MAX: u32 = 64;
 pub const NETWORKS_MAX: u32 = 16_384;
 /// Sources whose new connections are counted; beyond, those unused for longest are forgotten.
 pub const SOURCES_MAX: u32 = 65_536;
+
+/// Most rules that are on probation at once.
+pub const UNDO_MAX: u32 = 256;
+
+/// An entry of the tries. Sixteen bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Entry {
+    /// Nanoseconds since boot up to which it holds; 0 is for ever.
+    pub until_ns: u64,
+    /// Who made it, as the gateway numbers them; the program does not care.
+    pub said: u32,
+    /// Always 0.
+    pub zero: u32,
+}
+
+/// A network of one of the two tries. Twenty-four bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct UndoKey {
+    /// 1 for the trie of allowed networks, 0 for that of denied ones.
+    pub is_allow: u32,
+    /// How many bits of the address matter.
+    pub bits: u32,
+    /// As in the tries.
+    pub address: [u8; 16],
+}
+
+/// What was said of a network before. Twenty-four bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Undo {
+    /// What was there, if something was.
+    pub entry: Entry,
+    /// 1 where something was, else 0.
+    pub was: u32,
+    /// Always 0.
+    pub zero: u32,
+}
+
+const _: () = assert!(size_of::<Entry>() == 16 && align_of::<Entry>() == 8);
+const _: () = assert!(size_of::<UndoKey>() == 24 && align_of::<UndoKey>() == 4);
+const _: () = assert!(size_of::<Undo>() == 24 && align_of::<Undo>() == 8);
 
 /// New connections that a source may make. Sixteen bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use waggle_core::limits::{DIRECTORY_REFRESH_MS, HTTP_HANDOVER_MS_MAX, HTTP_STOP_MS_MAX, TLS_RELOAD_MS};
 
-use crate::accel::{Accel, AccelConfig, AccelError, Guard, Leg};
+use crate::accel::{Accel, AccelConfig, AccelError, Guard, Leg, Pins};
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::directory::{self, Directory};
@@ -81,6 +81,8 @@ pub struct App {
     control: ControlServer,
     readiness: Arc<Readiness>,
     accel: Arc<Accel>,
+    guard: Arc<Guard>,
+    pins: Arc<Pins>,
     tls: Option<Tls>,
     background: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
@@ -105,7 +107,8 @@ impl App {
         let lock = dir.lock_within(within).await?;
         let tls = open_tls(&config)?;
         // Before any socket is made: it may move the process into a cgroup of its own.
-        let accel = Arc::new(start_accel(&config)?);
+        let pins = Arc::new(open_pins(&config));
+        let accel = Arc::new(start_accel(&config, &pins)?);
         let store = open_store(&dir).await?;
         let in_store = |source| StartError::Store { path: dir.database(), source };
         let directory = Directory::open(store.as_ref()).await.map_err(in_store)?;
@@ -115,57 +118,17 @@ impl App {
         // The guard needs the push engine's port, and the push engine tells the guard whom it refuses.
         let late = LateGuard::default();
         let push = start_push(&config, hub, &ledger, &directory, &accel, &late, tls.as_ref())?;
-        if let Some(addr) = push.tcp_addr() {
-            accel.set_port(Leg::Agent, addr.port())?;
-        }
         let push = Arc::new(push);
-        let metrics = Arc::new(Metrics::default());
-        stats::add_to(&metrics, &ledger, &push, tls.as_ref());
-        leg_stats::add_to(&metrics, &accel);
-        let readiness = Arc::new(Readiness::default());
-        let api_at = |source| StartError::Listen { what: "api", place: config.api.to_string(), source };
-        let listener = TcpListener::bind(config.api).await.map_err(api_at)?;
-        let ports =
-            [listener.local_addr().map_err(api_at)?.port(), push.tcp_addr().map_or(0, |at| at.port())];
-        let guard = Arc::new(Guard::start(&config.accel.guard.guard(), &ports, config.accel.mode)?);
-        accel.set_port(Leg::Agent, ports[0])?;
-        let accepting = Arc::clone(&accel);
-        let failing = Arc::clone(&guard);
-        // It was empty: nobody else sets it.
-        let _ = late.set(Arc::clone(&guard));
-        let api = Arc::new(Api {
-            commands: Arc::new(ledger.clone()),
-            store: Arc::clone(&store),
-            directory: directory.clone(),
-            metrics,
-            readiness: Arc::clone(&readiness),
-            adopt: adopter(&push),
-            push: Arc::new(PushView(Arc::clone(&push))),
-            request_ids: RequestIdSource::new().map_err(StartError::Random)?,
-            accepted: Box::new(move |socket| accepting.apply_to(&socket, Leg::Agent)),
-            unauthorized: Box::new(move |peer| failing.failed(peer)),
-        });
-        let server = Server::start(listener, api, tls.clone()).map_err(api_at)?;
-        let control = start_control(&dir, &accel, &guard)?;
-        let stop = watch::Sender::new(false);
-        let mut background = watch_directory(&directory, &store, &ledger, &stop);
-        background.extend(tls.clone().map(|tls| tokio::spawn(watch_certificate(tls, stop.subscribe()))));
-        Ok(Self {
-            config,
-            dir,
-            store,
-            directory,
-            ledger,
-            push,
-            server,
-            control,
-            readiness,
-            accel,
-            tls,
-            background,
-            stop,
-            lock,
-        })
+        let base =
+            Base { config, dir, store, directory, ledger, push: Arc::clone(&push), accel, pins, tls, lock };
+        match base.serve(late).await {
+            Ok(app) => Ok(app),
+            Err(error) => {
+                // Its threads hold the accelerator, which undoes what it has done when nobody does.
+                push.drain(0, 0).await;
+                Err(error)
+            }
+        }
     }
 
     /// Tells probes that the gateway takes work.
@@ -247,6 +210,8 @@ impl App {
         }
         drop(self.control);
         self.store.close().await;
+        self.guard.let_go();
+        self.pins.release();
         drop(self.lock);
         tracing::info!("the data directory is free; draining push connections");
         self.push.drain(self.config.drain_after_ms, self.config.drain_spread_ms).await;
@@ -255,6 +220,80 @@ impl App {
             tracing::warn!(cut, "HTTP connections did not finish in time");
         }
         tracing::info!("stopped");
+    }
+}
+
+/// What is there before the API is.
+struct Base {
+    config: Config,
+    dir: DataDir,
+    store: Arc<dyn Store>,
+    directory: Directory,
+    ledger: Ledger,
+    push: Arc<PushEngine>,
+    accel: Arc<Accel>,
+    pins: Arc<Pins>,
+    tls: Option<Tls>,
+    lock: DataDirLock,
+}
+
+impl Base {
+    /// Starts the guard, the API and the control socket.
+    async fn serve(self, late: LateGuard) -> Result<App, StartError> {
+        let Self { config, dir, store, directory, ledger, push, accel, pins, tls, lock } = self;
+        if let Some(addr) = push.tcp_addr() {
+            accel.set_port(Leg::Agent, addr.port())?;
+        }
+        let metrics = Arc::new(Metrics::default());
+        stats::add_to(&metrics, &ledger, &push, tls.as_ref());
+        leg_stats::add_to(&metrics, &accel);
+        let readiness = Arc::new(Readiness::default());
+        let api_at = |source| StartError::Listen { what: "api", place: config.api.to_string(), source };
+        let listener = TcpListener::bind(config.api).await.map_err(api_at)?;
+        let ports =
+            [listener.local_addr().map_err(api_at)?.port(), push.tcp_addr().map_or(0, |at| at.port())];
+        let guard =
+            Arc::new(Guard::start(&config.accel.guard.guard(Arc::clone(&pins)), &ports, config.accel.mode)?);
+        accel.set_port(Leg::Agent, ports[0])?;
+        let accepting = Arc::clone(&accel);
+        let failing = Arc::clone(&guard);
+        // It was empty: nobody else sets it.
+        let _ = late.set(Arc::clone(&guard));
+        let api = Arc::new(Api {
+            commands: Arc::new(ledger.clone()),
+            store: Arc::clone(&store),
+            directory: directory.clone(),
+            metrics,
+            readiness: Arc::clone(&readiness),
+            adopt: adopter(&push),
+            push: Arc::new(PushView(Arc::clone(&push))),
+            request_ids: RequestIdSource::new().map_err(StartError::Random)?,
+            accepted: Box::new(move |socket| accepting.apply_to(&socket, Leg::Agent)),
+            unauthorized: Box::new(move |peer| failing.failed(peer)),
+        });
+        let server = Server::start(listener, api, tls.clone()).map_err(api_at)?;
+        let control = start_control(&dir, &accel, &guard)?;
+        let stop = watch::Sender::new(false);
+        let mut background = watch_directory(&directory, &store, &ledger, &stop);
+        background.extend(tls.clone().map(|tls| tokio::spawn(watch_certificate(tls, stop.subscribe()))));
+        Ok(App {
+            config,
+            dir,
+            store,
+            directory,
+            ledger,
+            push,
+            server,
+            control,
+            readiness,
+            accel,
+            guard,
+            pins,
+            tls,
+            background,
+            stop,
+            lock,
+        })
     }
 }
 
@@ -270,7 +309,12 @@ pub async fn open_store(dir: &DataDir) -> Result<Arc<dyn Store>, StartError> {
     }
 }
 
-fn start_accel(config: &Config) -> Result<Accel, AccelError> {
+/// What this gateway leaves to its successor; its data directory is there and locked.
+fn open_pins(config: &Config) -> Pins {
+    config.accel.pin_dir.as_ref().map_or_else(Pins::default, |dir| Pins::open(dir, &config.data_dir))
+}
+
+fn start_accel(config: &Config, pins: &Arc<Pins>) -> Result<Accel, AccelError> {
     Accel::start(AccelConfig {
         mode: config.accel.mode,
         push_ports: vec![config.push.port()],
@@ -278,6 +322,7 @@ fn start_accel(config: &Config) -> Result<Accel, AccelError> {
         cgroup: config.accel.cgroup.clone(),
         legs: config.accel.legs.clone(),
         object: None,
+        pins: Arc::clone(pins),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
@@ -11,7 +12,7 @@ use waggle_core::limits::{
     SESSIONS_PER_TENANT_MAX,
 };
 
-use crate::accel::{GuardConfig, LegSettings, Mode, Network};
+use crate::accel::{GuardConfig, LegSettings, Mode, Network, Pins};
 use crate::observe::LogFormat;
 use crate::push::{PeerRules, TrustedProxy};
 
@@ -95,6 +96,8 @@ pub struct AccelConfig {
     pub mesh_ports: Vec<u16>,
     /// Directory of the cgroup that programs are attached to.
     pub cgroup: Option<PathBuf>,
+    /// Directory in which programs and maps outlive the gateway.
+    pub pin_dir: Option<PathBuf>,
     /// What the legs' profiles have other than by default, and the networks of each.
     pub legs: LegSettings,
     /// The guard.
@@ -139,7 +142,7 @@ impl Default for GuardSettings {
 impl GuardSettings {
     /// As the accelerator takes them.
     #[must_use]
-    pub fn guard(&self) -> GuardConfig {
+    pub fn guard(&self, pins: Arc<Pins>) -> GuardConfig {
         GuardConfig {
             interfaces: self.interfaces.clone(),
             rate_per_second: self.rate_per_second,
@@ -148,6 +151,7 @@ impl GuardSettings {
             deny: self.deny.clone(),
             failures: self.failures,
             failures_deny_s: self.failures_deny_s,
+            pins,
         }
     }
 }
@@ -178,6 +182,7 @@ impl Default for Config {
                 mode: Mode::Auto,
                 mesh_ports: Vec::new(),
                 cgroup: None,
+                pin_dir: None,
                 legs: LegSettings::default(),
                 guard: GuardSettings::default(),
             },
@@ -293,6 +298,12 @@ pub const KEYS: &[Key] = &[
         "accel.cgroup",
         "path",
         "The cgroup whose connections are accelerated; the gateway's own where not set.",
+    ),
+    key(
+        "accel.pin_dir",
+        "path",
+        "A folder of a bpf file system, such as `/sys/fs/bpf/waggle`, in which programs, maps and rules of the guard \
+         stay from one gateway to the next; nothing stays where not set. See docs/ACCELERATION.md.",
     ),
     key(
         "accel.legs",

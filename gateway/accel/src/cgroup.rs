@@ -2,22 +2,24 @@
 //!
 //! A `sock_ops` program sees the sockets of one cgroup, so the gateway lives in a cgroup of its own.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process;
 
 use tracing::warn;
 
-const MOUNTS: &str = "/proc/self/mounts";
+use super::mounts::{MOUNTS, parse};
+
 const OWN: &str = "/proc/self/cgroup";
 const MEMBERS: &str = "cgroup.procs";
 /// Every cgroup but the root of the machine has this file.
 const NOT_IN_ROOT: &str = "cgroup.type";
 /// Followed by the process id of the gateway that made the folder.
 const CHILD_PREFIX: &str = "waggle-";
+/// Followed by the identity of the gateway's data: of a folder that is kept from one gateway to the next.
+const KEPT_PREFIX: &str = "waggle-kept-";
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CgroupError {
@@ -67,11 +69,38 @@ pub(super) fn prepare(explicit: Option<&Path>) -> Result<Prepared, CgroupError> 
     let child = from.join(format!("{CHILD_PREFIX}{}", process::id()));
     match fs::create_dir(&child) {
         Ok(()) => Prepared::new(child.clone(), from, Some(MadeFolder(child))),
-        // A container often has its cgroup mounted read-only. Its own cgroup holds nothing but the
-        // gateway, so that one serves; the machine's root would put the program on everyone.
-        Err(_) if from.join(NOT_IN_ROOT).exists() => Prepared::new(from.clone(), from, None),
-        Err(source) => Err(CgroupError::io("make", &child)(source)),
+        Err(source) => own_in_place_of(child, from, source),
     }
+}
+
+/// The same, but the folder is the same for each gateway with this identity, and is kept at the end: a pinned
+/// link hangs on it. Also gives whether it is such a folder.
+pub(super) fn prepare_kept(explicit: Option<&Path>, id: &str) -> Result<(Prepared, bool), CgroupError> {
+    if explicit.is_some() {
+        return Ok((prepare(explicit)?, false));
+    }
+    let from = own_dir()?;
+    remove_leftovers(&from);
+    let name = format!("{KEPT_PREFIX}{id}");
+    if from.ends_with(&name) {
+        return Ok((Prepared::new(from.clone(), from, None)?, true));
+    }
+    let child = from.join(name);
+    match fs::create_dir(&child) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Ok((own_in_place_of(child, from, error)?, false))
+        }
+        _ => Ok((Prepared::new(child, from, None)?, true)),
+    }
+}
+
+/// A container often has its cgroup mounted read-only. Its own cgroup holds nothing but the gateway, so that
+/// one serves; the machine's root would put the program on everyone.
+fn own_in_place_of(child: PathBuf, own: PathBuf, why: io::Error) -> Result<Prepared, CgroupError> {
+    if own.join(NOT_IN_ROOT).exists() {
+        return Prepared::new(own.clone(), own, None);
+    }
+    Err(CgroupError::io("make", &child)(why))
 }
 
 impl Prepared {
@@ -85,6 +114,11 @@ impl Prepared {
 
     pub(super) fn handle(&self) -> &File {
         &self.handle
+    }
+
+    /// The cgroup's number, by which the kernel names it.
+    pub(super) fn id(&self) -> io::Result<u64> {
+        Ok(self.handle.metadata()?.ino())
     }
 
     /// Moves the process into the cgroup, unless it is in it or below it.
@@ -131,24 +165,38 @@ fn move_to(dir: &Path) -> Result<(), CgroupError> {
 
 /// Removes what a gateway that was killed left here. Its program is gone already: the kernel detaches it
 /// with the process.
-fn remove_leftovers(parent: &Path) {
-    let Ok(entries) = fs::read_dir(parent) else {
-        return;
-    };
-    for entry in entries.flatten() {
+///
+/// Gives what was removed.
+pub(super) fn remove_leftovers(parent: &Path) -> Vec<PathBuf> {
+    let mut removed = Vec::new();
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.strip_prefix(CHILD_PREFIX)) else {
             continue;
         };
         let gone = pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists();
-        if gone {
-            // The kernel refuses this for a cgroup with members, which is what we want.
-            let _ = fs::remove_dir(entry.path());
+        // The kernel refuses this for a cgroup with members, which is what we want.
+        if gone && fs::remove_dir(entry.path()).is_ok() {
+            removed.push(entry.path());
         }
+    }
+    removed
+}
+
+/// Removes a folder that [`prepare_kept`] has made; gone is as good.
+pub(super) fn remove_kept(dir: &Path) -> io::Result<()> {
+    let is_ours = dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with(KEPT_PREFIX));
+    if !is_ours {
+        return Err(io::Error::other("it is no cgroup of a gateway"));
+    }
+    match fs::remove_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
     }
 }
 
-fn own_dir() -> Result<PathBuf, CgroupError> {
+/// The cgroup v2 folder that this process lives in.
+pub(super) fn own_dir() -> Result<PathBuf, CgroupError> {
     let read = |path: &str| fs::read_to_string(path).map_err(CgroupError::io("read", Path::new(path)));
     let mount = mount_point(&read(MOUNTS)?).ok_or(CgroupError::NotMounted)?;
     let own = own_path(&read(OWN)?).ok_or(CgroupError::NoMembership)?;
@@ -163,33 +211,12 @@ fn own_dir() -> Result<PathBuf, CgroupError> {
 
 /// The first cgroup v2 mount in the format of `/proc/self/mounts`.
 fn mount_point(mounts: &str) -> Option<PathBuf> {
-    mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ');
-        let (_, dir, kind) = (fields.next()?, fields.next()?, fields.next()?);
-        (kind == "cgroup2").then(|| unescaped(dir))
-    })
+    parse(mounts).into_iter().find(|mount| mount.kind == "cgroup2").map(|mount| mount.dir)
 }
 
 /// This process's place in cgroup v2, relative to the mount, in the format of `/proc/self/cgroup`.
 fn own_path(memberships: &str) -> Option<PathBuf> {
     memberships.lines().find_map(|line| line.strip_prefix("0::/")).map(PathBuf::from)
-}
-
-/// Undoes the kernel's octal escapes of space, tab, newline and backslash.
-fn unescaped(field: &str) -> PathBuf {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let octal = match rest {
-            [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ..] => {
-                Some((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'))
-            }
-            _ => None,
-        };
-        bytes.push(octal.unwrap_or(*first));
-        rest = if octal.is_some() { &rest[4..] } else { tail };
-    }
-    PathBuf::from(OsString::from_vec(bytes))
 }
 
 #[cfg(test)]

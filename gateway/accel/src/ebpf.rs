@@ -7,31 +7,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, MapData, MapError, PerCpuArray, RingBuf};
-use aya::programs::{CgroupAttachMode, SockOps};
-use aya::{Ebpf, EbpfLoader, Pod};
-use rustix::thread::{CapabilitySet, capabilities};
+use aya::{Ebpf, Pod};
 use tracing::warn;
-use waggle_ebpf::abi::{
-    MAP_COUNTERS, MAP_MOMENTS, MAP_PROFILES, MAP_ROUND_TRIPS, MAP_RULES, PROGRAM_PROFILES,
-};
+use waggle_ebpf::abi::{MAP_COUNTERS, MAP_MOMENTS, MAP_PROFILES, MAP_ROUND_TRIPS, MAP_RULES};
 use waggle_ebpf::histogram::BUCKETS;
 use waggle_ebpf::{Account, Counter, Profile, RuleKey};
 
+use super::capability;
 use super::cgroup::{self, Membership};
+use super::error::chain;
 use super::legs::MomentReport;
+use super::link;
 use super::log;
 use super::moments::Moments;
 use super::object_file::{Object, ObjectFile};
+use super::pin::{CGROUP, PinFolder};
 use super::plan::Rule;
 use super::reader::Reader;
 use super::{AccelConfig, Unavailable};
-
-/// The level below which the program's log statements are active, as `aya-log` names it.
-const GLOBAL_LOG_LEVEL: &str = "AYA_LOG_LEVEL";
-
-/// Capabilities that loading and attaching need, besides `CAP_SYS_ADMIN` that holds both.
-const NEEDED: [(&str, CapabilitySet); 2] =
-    [("CAP_BPF", CapabilitySet::BPF), ("CAP_NET_ADMIN", CapabilitySet::NET_ADMIN)];
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
@@ -45,7 +38,8 @@ struct Value(Profile);
 // SAFETY: `Profile` is `repr(C)` with no padding, and any bytes are a value of it.
 unsafe impl Pod for Value {}
 
-/// The program is attached, and the process lives in its cgroup. Dropping undoes both.
+/// The program is attached, and the process lives in its cgroup. Dropping undoes both, but what is pinned
+/// stays.
 pub(super) struct Attached {
     rules: LpmTrie<MapData, Port, u32>,
     profiles: Array<MapData, Value>,
@@ -60,23 +54,40 @@ pub(super) struct Attached {
     _sole: Sole,
     cgroup: PathBuf,
     object: String,
+    pinning: String,
 }
 
 impl Attached {
     /// Loads and attaches the program, then moves the process into the cgroup. On any failure all is as
     /// before.
     pub(super) fn start(config: &AccelConfig) -> Result<Self, Unavailable> {
+        let folder = config.pins.folder();
+        let off = config.pins.off().map_or_else(|| "off".to_owned(), |why| format!("off: {why}"));
+        let Some(folder) = folder else { return Self::start_in(config, None, off) };
+        Self::start_in(config, Some(&folder), off).or_else(|error| {
+            // Nothing is left half attached.
+            folder.clear(link::PINS);
+            Self::start_in(config, None, format!("off: {}", chain(&error)))
+        })
+    }
+
+    fn start_in(config: &AccelConfig, folder: Option<&PinFolder>, off: String) -> Result<Self, Unavailable> {
         let sole = Sole::claim()?;
         let object = ObjectFile::open(Object::SockOps, config.object.as_deref())?;
-        check_capabilities()?;
+        capability::check()?;
         let no_cgroup = |error: cgroup::CgroupError| Unavailable::Cgroup(error.into());
-        let prepared = cgroup::prepare(config.cgroup.as_deref()).map_err(no_cgroup)?;
-
-        let mut bpf = EbpfLoader::new()
-            .override_global(GLOBAL_LOG_LEVEL, &log::level(), false)
-            .load(&object.bytes)
-            .map_err(|error| Unavailable::Load(error.into()))?;
-        let rules = take_map(&mut bpf, MAP_RULES)?;
+        let prepared = match folder {
+            Some(folder) => prepare_kept(config, folder),
+            None => cgroup::prepare(config.cgroup.as_deref()),
+        }
+        .map_err(no_cgroup)?;
+        let (mut bpf, how) = link::load(&object, folder)?;
+        let pinning = match (folder, how) {
+            (Some(folder), Some(how)) => format!("{}: {how}", folder.dir().display()),
+            _ => off,
+        };
+        let mut rules = LpmTrie::try_from(take_map(&mut bpf, MAP_RULES)?).map_err(load_error)?;
+        forget(&mut rules).map_err(load_error)?;
         let profiles = take_map(&mut bpf, MAP_PROFILES)?;
         let counters = take_map(&mut bpf, MAP_COUNTERS)?;
         let round_trips = take_map(&mut bpf, MAP_ROUND_TRIPS)?;
@@ -86,11 +97,11 @@ impl Attached {
             .ok();
         let log =
             log::read(&mut bpf).inspect_err(|error| warn!(%error, "the eBPF programs' log is not read")).ok();
-        attach(&mut bpf, &prepared)?;
+        link::attach(&mut bpf, &prepared, folder)?;
 
         let cgroup = prepared.dir().to_owned();
         Ok(Self {
-            rules: LpmTrie::try_from(rules).map_err(load_error)?,
+            rules,
             profiles: Array::try_from(profiles).map_err(load_error)?,
             counters: PerCpuArray::try_from(counters).map_err(load_error)?,
             round_trips: PerCpuArray::try_from(round_trips).map_err(load_error)?,
@@ -101,6 +112,7 @@ impl Attached {
             _sole: sole,
             cgroup,
             object: object.origin,
+            pinning,
         })
     }
 
@@ -149,6 +161,11 @@ impl Attached {
         &self.cgroup
     }
 
+    /// What of it outlives the gateway, and what was taken over from the one before; or why nothing.
+    pub(super) fn pinning(&self) -> &str {
+        &self.pinning
+    }
+
     /// Where the object came from.
     pub(super) fn object(&self) -> &str {
         &self.object
@@ -165,18 +182,19 @@ impl fmt::Debug for Attached {
     }
 }
 
-fn attach(bpf: &mut Ebpf, cgroup: &cgroup::Prepared) -> Result<(), Unavailable> {
-    let program = bpf
-        .program_mut(PROGRAM_PROFILES)
-        .ok_or_else(|| Unavailable::Load(format!("it holds no program {PROGRAM_PROFILES}").into()))?;
-    let program: &mut SockOps = program.try_into().map_err(load_error)?;
-    program.load().map_err(load_error)?;
-    // A link, which is what this makes from Linux 5.7 on, lets others attach beside it whatever the mode
-    // says, and accepts no other mode. The kernel detaches it with the process.
-    program
-        .attach(cgroup.handle(), CgroupAttachMode::Single)
-        .map_err(|error| Unavailable::Attach { cgroup: cgroup.dir().to_owned(), source: error.into() })?;
-    Ok(())
+/// The cgroup that a pinned link hangs on; noted where it was made for it.
+fn prepare_kept(config: &AccelConfig, folder: &PinFolder) -> Result<cgroup::Prepared, cgroup::CgroupError> {
+    let (prepared, is_made) = cgroup::prepare_kept(config.cgroup.as_deref(), &folder.id())?;
+    if is_made && let Err(error) = folder.set_note(CGROUP, &prepared.dir().to_string_lossy()) {
+        warn!(%error, "cannot note the cgroup of the pinned link");
+    }
+    Ok(prepared)
+}
+
+/// Takes out what the gateway before asked for: its ports are closed, and ours follow.
+fn forget(rules: &mut LpmTrie<MapData, Port, u32>) -> Result<(), MapError> {
+    let before: Vec<_> = rules.keys().filter_map(Result::ok).collect();
+    before.iter().try_for_each(|key| rules.remove(key))
 }
 
 pub(super) fn take_map(bpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map, Unavailable> {
@@ -185,27 +203,6 @@ pub(super) fn take_map(bpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map, Una
 
 pub(super) fn load_error(error: impl std::error::Error + Send + Sync + 'static) -> Unavailable {
     Unavailable::Load(error.into())
-}
-
-pub(super) fn check_capabilities() -> Result<(), Unavailable> {
-    // Where the kernel does not tell, loading will.
-    let Ok(sets) = capabilities(None) else {
-        return Ok(());
-    };
-    let missing = missing_capabilities(sets.effective);
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        let missing = missing.join(", ");
-        Err(Unavailable::Capability { missing })
-    }
-}
-
-fn missing_capabilities(effective: CapabilitySet) -> Vec<&'static str> {
-    if effective.contains(CapabilitySet::SYS_ADMIN) {
-        return Vec::new();
-    }
-    NEEDED.into_iter().filter(|(_, needed)| !effective.contains(*needed)).map(|(name, _)| name).collect()
 }
 
 /// Held by the one accelerator of the process that is attached.
@@ -223,19 +220,5 @@ impl Sole {
 impl Drop for Sole {
     fn drop(&mut self) {
         ACTIVE.store(false, Ordering::Release);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn missing_capabilities_are_named() {
-        let both = CapabilitySet::BPF | CapabilitySet::NET_ADMIN;
-        assert!(missing_capabilities(both).is_empty());
-        assert!(missing_capabilities(CapabilitySet::SYS_ADMIN).is_empty());
-        assert_eq!(missing_capabilities(CapabilitySet::BPF), ["CAP_NET_ADMIN"]);
-        assert_eq!(missing_capabilities(CapabilitySet::empty()), ["CAP_BPF", "CAP_NET_ADMIN"]);
     }
 }

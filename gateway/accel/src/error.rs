@@ -93,6 +93,18 @@ pub enum Unavailable {
     /// The kernel refused the object.
     #[error("the kernel did not load the eBPF object")]
     Load(#[source] Source),
+    /// The kernel refused a program.
+    #[error("the kernel did not load program {program} ({source}){}", said(verdict, instructions))]
+    Refused {
+        /// Its name.
+        program: &'static str,
+        /// The verifier's last word; empty where it said nothing.
+        verdict: String,
+        /// The instructions before that.
+        instructions: String,
+        /// The system call's error.
+        source: std::io::Error,
+    },
     /// The program could not be attached.
     #[error("cannot attach the sock_ops program to {}", cgroup.display())]
     Attach {
@@ -101,6 +113,14 @@ pub enum Unavailable {
         /// What the kernel said.
         source: Source,
     },
+}
+
+fn said(verdict: &str, instructions: &str) -> String {
+    if verdict.is_empty() {
+        return String::new();
+    }
+    let after = if instructions.is_empty() { String::new() } else { format!(" after {instructions:?}") };
+    format!(": the verifier says {verdict:?}{after}")
 }
 
 /// The error and its sources on one line, outermost first.

@@ -5,12 +5,15 @@
 //! that an operator who has locked himself out is let in again.
 
 #[cfg(target_os = "linux")]
+mod interface;
+#[cfg(target_os = "linux")]
 mod kernel;
 #[cfg(not(target_os = "linux"))]
 #[path = "guard/kernel_stub.rs"]
 mod kernel;
 mod report;
 mod rules;
+mod undo;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,18 +24,21 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 use tracing::{info, warn};
-use waggle_ebpf::guard::Limits;
+use waggle_ebpf::guard::{Limits, UNDO_MAX};
 
 pub use report::{GuardInterface, GuardRule, GuardStatus, XdpAttachment};
 pub use rules::{GuardAction, GuardChange, GuardError};
 
 use super::network::Network;
+use super::pin::Pins;
 use super::{AccelError, Mode};
 use kernel::Kernel;
 use rules::{Rules, Said};
 
 /// How soon what has expired is taken out, and probation ends.
 const TICK: Duration = Duration::from_millis(250);
+/// How long after its end the kernel ends a probation, where the gateway has not.
+const GRACE: Duration = Duration::from_secs(2);
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// Settings of the guard.
@@ -52,6 +58,8 @@ pub struct GuardConfig {
     pub failures: u32,
     /// For how many seconds.
     pub failures_deny_s: u32,
+    /// Where the guard outlives its gateway.
+    pub pins: Arc<Pins>,
 }
 
 impl Default for GuardConfig {
@@ -64,11 +72,32 @@ impl Default for GuardConfig {
             deny: Vec::new(),
             failures: 0,
             failures_deny_s: 600,
+            pins: Arc::default(),
         }
     }
 }
 
-/// The running guard. Dropping it takes the program off all interfaces.
+/// What the program is to do, and where.
+struct Wanted<'a> {
+    interfaces: &'a [String],
+    ports: &'a [u16],
+    limits: Limits,
+    /// The configuration's.
+    rules: &'a Rules,
+}
+
+/// A program that has started.
+struct Started {
+    kernel: Kernel,
+    /// The configuration's, and those of the gateway before that hold on.
+    rules: Rules,
+    /// What comes back, and when in nanoseconds since boot.
+    probation: Option<(Rules, u64)>,
+    /// What is pinned, for people.
+    pinning: String,
+}
+
+/// The running guard. Dropping it takes the program off all interfaces, unless it is pinned.
 #[derive(Debug)]
 pub struct Guard {
     state: Arc<Mutex<State>>,
@@ -81,6 +110,7 @@ pub struct Guard {
 #[derive(Debug)]
 struct State {
     kernel: Result<Kernel, String>,
+    pinning: String,
     ports: Vec<u16>,
     config: (u32, u32),
     rules: Rules,
@@ -104,41 +134,62 @@ impl Guard {
     /// named has no guard.
     pub fn start(config: &GuardConfig, ports: &[u16], mode: Mode) -> Result<Self, AccelError> {
         let rules = Rules::configured(&config.allow, &config.deny).map_err(AccelError::Guard)?;
-        let kernel = if config.interfaces.is_empty() {
-            Err("no interface is named in accel.guard.interfaces".to_owned())
-        } else if mode == Mode::Off {
-            Err("switched off".to_owned())
+        let folder = config.pins.folder();
+        let off = if config.interfaces.is_empty() {
+            Some("no interface is named in accel.guard.interfaces")
         } else {
-            match Kernel::start(&config.interfaces, ports, limits(config), &rules) {
-                Ok(kernel) => Ok(kernel),
-                Err(error) if mode == Mode::Require => return Err(AccelError::Required(error)),
-                Err(error) => Err(super::error::chain(&error)),
+            (mode == Mode::Off).then_some("switched off")
+        };
+        if let Some(reason) = off {
+            folder.iter().for_each(kernel::take_off);
+            return Ok(Self::with(config, ports, Err(reason.to_owned()), rules));
+        }
+        let wanted = Wanted { interfaces: &config.interfaces, ports, limits: limits(config), rules: &rules };
+        let started = match Kernel::start(&wanted, folder.as_ref()) {
+            Ok(started) => started,
+            Err(error) if mode == Mode::Require => return Err(AccelError::Required(error)),
+            Err(error) => {
+                let mut reason = super::error::chain(&error);
+                if folder.as_ref().is_some_and(kernel::goes_on) {
+                    reason
+                        .push_str("; the pinned one of an earlier gateway goes on by the rules that it has");
+                }
+                warn!(reason, "no guard");
+                return Ok(Self::with(config, ports, Err(reason), rules));
             }
         };
-        match &kernel {
-            Ok(kernel) => {
-                for interface in kernel.interfaces() {
-                    let (name, how) = (&interface.name, interface.attached.name());
-                    info!(interface = name, attached = how, reason = interface.reason, "guard");
-                    if interface.attached == XdpAttachment::Off && mode == Mode::Require {
-                        let reason = interface.reason.clone();
-                        return Err(AccelError::NoGuard { interface: name.clone(), reason });
-                    }
-                }
+        for interface in started.kernel.interfaces() {
+            let (name, how) = (&interface.name, interface.attached.name());
+            info!(interface = name, attached = how, reason = interface.reason, "guard");
+            if interface.attached == XdpAttachment::Off && mode == Mode::Require {
+                let reason = interface.reason.clone();
+                return Err(AccelError::NoGuard { interface: name.clone(), reason });
             }
-            Err(reason) if !config.interfaces.is_empty() => warn!(reason, "no guard"),
-            Err(_) => {}
         }
-        Ok(Self::with(config, ports, kernel, rules))
+        Ok(Self::with(config, ports, Ok(started), rules))
     }
 
-    fn with(config: &GuardConfig, ports: &[u16], kernel: Result<Kernel, String>, rules: Rules) -> Self {
+    fn with(
+        config: &GuardConfig,
+        ports: &[u16],
+        started: Result<Started, String>,
+        configured: Rules,
+    ) -> Self {
+        let not_pinned = || config.pins.off().map_or_else(|| "off".to_owned(), |why| format!("off: {why}"));
+        let (kernel, rules, probation, pinning) = match started {
+            Err(reason) => (Err(reason), configured, None, not_pinned()),
+            Ok(Started { kernel, rules, probation, pinning }) => {
+                let pinning = if pinning == "off" { not_pinned() } else { pinning };
+                (Ok(kernel), rules, probation.map(Probation::again), pinning)
+            }
+        };
         let state = Arc::new(Mutex::new(State {
             kernel,
+            pinning,
             ports: ports.to_vec(),
             config: (config.rate_per_second, config.burst),
             rules,
-            probation: None,
+            probation,
             failures: rules::Failures::default(),
         }));
         let kept = Arc::clone(&state);
@@ -152,14 +203,24 @@ impl Guard {
         Self { state, failures_max, failures_deny_s, stop: Some(stop), keeper }
     }
 
+    /// Lets a successor have the interfaces. What is pinned stays as it is; all else is taken off.
+    pub fn let_go(&self) {
+        let mut state = self.state.lock();
+        state.probation = None;
+        if state.kernel.is_ok() {
+            state.kernel = Err("a successor has it".to_owned());
+        }
+    }
+
     /// Loads the program and puts it nowhere: for trying what it does.
     ///
     /// # Errors
     /// Where there is no eBPF, or the configured rules contradict each other.
     pub fn detached(config: &GuardConfig, ports: &[u16]) -> Result<Self, AccelError> {
         let rules = Rules::configured(&config.allow, &config.deny).map_err(AccelError::Guard)?;
-        let kernel = Kernel::start(&[], ports, limits(config), &rules).map_err(AccelError::Required)?;
-        Ok(Self::with(config, ports, Ok(kernel), rules))
+        let wanted = Wanted { interfaces: &[], ports, limits: limits(config), rules: &rules };
+        let started = Kernel::start(&wanted, None).map_err(AccelError::Required)?;
+        Ok(Self::with(config, ports, Ok(started), rules))
     }
 
     /// What the loaded program does with a packet that starts with its Ethernet header (at least 14 bytes):
@@ -187,15 +248,8 @@ impl Guard {
             return Err(GuardError::NoGuard { reason: reason.clone() });
         }
         let rules = state.rules.with(change, boot_ns(), Said::Operator)?;
-        let before = state.rules.clone();
-        state.take(rules)?;
-        if let Some(within_s) = change.confirm_within_s {
-            let ends = Instant::now() + Duration::from_secs(within_s.into());
-            // What comes back is what was before the first of them.
-            let before = state.probation.take().map_or(before, |probation| probation.before);
-            state.probation = Some(Probation { before, ends });
-        }
-        Ok(())
+        let within = change.confirm_within_s.map(|seconds| Duration::from_secs(seconds.into()));
+        state.take_on_probation(rules, within)
     }
 
     /// Ends the probation of all changes: they stay.
@@ -203,7 +257,9 @@ impl Guard {
     /// # Errors
     /// Where nothing is on probation.
     pub fn confirm(&self) -> Result<(), GuardError> {
-        self.state.lock().probation.take().map(|_| ()).ok_or(GuardError::NothingToConfirm)
+        let mut state = self.state.lock();
+        state.probation.take().ok_or(GuardError::NothingToConfirm)?;
+        state.hold_for_ever()
     }
 
     /// An authentication from `address` has failed. With too many of them it is denied for a while.
@@ -242,6 +298,7 @@ impl Guard {
         };
         GuardStatus {
             unguarded,
+            pinning: state.pinning.clone(),
             interfaces,
             ports: state.ports.clone(),
             rate_per_second: state.config.0,
@@ -268,6 +325,51 @@ impl State {
         self.rules = rules;
         Ok(())
     }
+
+    /// The same; where it ends unconfirmed after so long, or an earlier change does, what was before the first
+    /// of them comes back. The kernel's part is told first, so that it does where this gateway does not live.
+    fn take_on_probation(&mut self, rules: Rules, within: Option<Duration>) -> Result<(), GuardError> {
+        let (before, ends) = match (&self.probation, within) {
+            (None, None) => return self.take(rules),
+            (None, Some(within)) => (self.rules.clone(), Instant::now() + within),
+            (Some(probation), within) => {
+                (probation.before.clone(), within.map_or(probation.ends, |within| Instant::now() + within))
+            }
+        };
+        if undo::steps(&before, &rules).len() > UNDO_MAX as usize {
+            return Err(GuardError::Unconfirmed);
+        }
+        let steps = undo::steps_since(&before, &self.rules, &rules);
+        let left = ends.saturating_duration_since(Instant::now()) + GRACE;
+        let ends_ns = boot_ns().saturating_add(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX));
+        let held = match &mut self.kernel {
+            Ok(kernel) => kernel.hold_until(ends_ns, &steps),
+            Err(_) => Ok(()),
+        };
+        held.map_err(|error| GuardError::Kernel(super::error::chain(&error)))
+            .and_then(|()| self.take(rules))
+            .inspect_err(|_| {
+                if self.probation.is_none() {
+                    // The refusal is told; a term that stays ends nothing that was changed.
+                    let _ = self.hold_for_ever();
+                }
+            })?;
+        self.probation = Some(Probation { before, ends });
+        Ok(())
+    }
+
+    fn hold_for_ever(&mut self) -> Result<(), GuardError> {
+        let Ok(kernel) = &mut self.kernel else { return Ok(()) };
+        kernel.hold_for_ever().map_err(|error| GuardError::Kernel(super::error::chain(&error)))
+    }
+}
+
+impl Probation {
+    /// One that a gateway before began.
+    fn again((before, ends_ns): (Rules, u64)) -> Self {
+        let left = Duration::from_nanos(ends_ns.saturating_sub(boot_ns())).saturating_sub(GRACE);
+        Self { before, ends: Instant::now() + left }
+    }
 }
 
 impl Drop for Guard {
@@ -285,7 +387,7 @@ fn keep(state: &Mutex<State>, stopped: &Receiver<()>) {
     while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
         let mut state = state.lock();
         if let Some(probation) = state.probation.take_if(|probation| probation.ends <= Instant::now()) {
-            match state.take(probation.before) {
+            match state.take(probation.before).and_then(|()| state.hold_for_ever()) {
                 Ok(()) => warn!("nobody has confirmed the guard's new rules: those before are back"),
                 Err(error) => warn!(%error, "the guard's rules before the change do not come back"),
             }

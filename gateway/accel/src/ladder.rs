@@ -13,6 +13,7 @@ use waggle_ebpf::{Account, Counter, Event, Feature, Leg, Side, sides};
 use super::ebpf::Attached;
 use super::error::chain;
 use super::legs::{LegPath, LegsReport};
+use super::link;
 use super::network::Network;
 use super::plan::{LegSettings, ProfileError, Rule, Table};
 use super::rung::{Choice, choose};
@@ -71,7 +72,11 @@ impl Accel {
     pub fn start(config: AccelConfig) -> Result<Self, AccelError> {
         let base = Table::default().with(&config.legs).map_err(AccelError::Profiles)?;
         let started = match config.mode {
-            Mode::Off => None,
+            Mode::Off => {
+                // What an earlier gateway has left would go on with what nobody asks for any more.
+                config.pins.folder().iter().for_each(|folder| folder.clear(link::PINS));
+                None
+            }
             Mode::Auto | Mode::Require => Some(Attached::start(&config)),
         };
         let (mut ebpf, why_not) = match started {
@@ -250,9 +255,13 @@ impl Accel {
         let mut attached = self.ebpf.as_ref().map(Mutex::lock);
         let object = attached.as_ref().map(|attached| attached.object().to_owned());
         let cgroup = attached.as_ref().map(|attached| attached.cgroup().to_owned());
+        let pinning = match &attached {
+            Some(attached) => attached.pinning().to_owned(),
+            None => "off: no eBPF".to_owned(),
+        };
         let leg_status = |leg| leg_status(leg, &plan, attached.as_deref_mut());
         let legs = self.legs.iter().map(leg_status).collect();
-        Status { mode: self.mode, kernel: release.trim().to_owned(), object, cgroup, legs }
+        Status { mode: self.mode, kernel: release.trim().to_owned(), object, cgroup, pinning, legs }
     }
 
     fn leg(&self, leg: Leg) -> &LegState {
@@ -416,7 +425,8 @@ impl FeatureState {
     }
 }
 
-fn by_setsockopt(feature: Feature) -> Result<(), String> {
+/// Whether the second rung does it, or why not.
+pub(super) fn by_setsockopt(feature: Feature) -> Result<(), String> {
     sockopt::supported(feature, feature.sample()).map_err(|error| explained(feature, &error))
 }
 
@@ -427,7 +437,7 @@ pub fn read_back(socket: &impl AsFd) -> SocketValues {
     SocketValues(Feature::ALL.into_iter().map(value).collect())
 }
 
-fn read_feature(socket: BorrowedFd<'_>, feature: Feature) -> ReadBack {
+pub(super) fn read_feature(socket: BorrowedFd<'_>, feature: Feature) -> ReadBack {
     match sockopt::get(socket, feature) {
         Ok(value) => ReadBack::Value { value },
         Err(error) => unreadable(explained(feature, &error)),

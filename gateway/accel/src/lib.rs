@@ -9,14 +9,19 @@
 //! process had when it was made, and an accepted socket has its listener's), then
 //! [`Accel::set_port`] for each bound port, then [`Accel::apply_to`] for each accepted socket.
 
+mod check;
+mod detach;
 mod error;
 mod guard;
 mod legs;
 mod network;
+mod pin;
 mod plan;
 mod report;
 mod status;
 
+#[cfg(target_os = "linux")]
+mod capability;
 #[cfg(target_os = "linux")]
 mod cgroup;
 #[cfg(target_os = "linux")]
@@ -24,9 +29,15 @@ mod ebpf;
 #[cfg(target_os = "linux")]
 mod ladder;
 #[cfg(target_os = "linux")]
+mod link;
+#[cfg(target_os = "linux")]
 mod log;
 #[cfg(target_os = "linux")]
+mod memory_lock;
+#[cfg(target_os = "linux")]
 mod moments;
+#[cfg(target_os = "linux")]
+mod mounts;
 #[cfg(target_os = "linux")]
 mod object_file;
 #[cfg(target_os = "linux")]
@@ -39,14 +50,19 @@ mod rung;
 mod self_test;
 #[cfg(target_os = "linux")]
 mod sockopt;
+#[cfg(target_os = "linux")]
+mod verifier;
 // Built for tests on Linux too, so that it keeps the loader's signatures.
 #[cfg(any(test, not(target_os = "linux")))]
 mod stub;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use check::{CheckConfig, CheckReport, FeatureCheck, HostFact, check};
+pub use detach::{DetachReport, Detached, Left, Living, detach};
 pub use error::{AccelError, Unavailable};
 pub use guard::{
     Guard, GuardAction, GuardChange, GuardConfig, GuardError, GuardInterface, GuardRule, GuardStatus,
@@ -56,6 +72,7 @@ pub use guard::{
 pub use ladder::{Accel, read_back};
 pub use legs::{LegPath, LegsReport, MomentReport, What, by_doubling};
 pub use network::{Network, NetworkError};
+pub use pin::{PIN_DIR_DEFAULT, Pins};
 pub use plan::{LegSettings, ProfileError, ProfileSettings};
 pub use report::{StatusFormat, print_report};
 #[cfg(target_os = "linux")]
@@ -88,12 +105,15 @@ pub struct AccelConfig {
     /// TCP ports of the `mesh` leg, the same on every node; 0 is ignored.
     pub mesh_ports: Vec<u16>,
     /// A cgroup v2 folder to attach to. It is kept at the end, and the process is moved into it unless
-    /// it lives in it already. Default: a child of the process's own cgroup, removed at the end.
+    /// it lives in it already. Default: a child of the process's own cgroup, removed at the end unless the
+    /// program is pinned.
     pub cgroup: Option<PathBuf>,
     /// What the legs' profiles have other than by default, and the networks of each.
     pub legs: LegSettings,
     /// An eBPF object file in place of the embedded one.
     pub object: Option<PathBuf>,
+    /// Where program and maps outlive the gateway.
+    pub pins: Arc<Pins>,
 }
 
 /// Says that a test checked nothing here, and adds a line to the file that `WAGGLE_SKIP_LOG` names.

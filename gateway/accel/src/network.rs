@@ -69,6 +69,12 @@ impl Network {
         other.bits >= self.bits && masked(other.address, self.bits) == self.address
     }
 
+    /// The network of an address of a map, of which so many bits matter.
+    pub(super) fn from_map(address: [u8; 16], bits: u32) -> Self {
+        let bits = u8::try_from(bits).unwrap_or(128).min(128);
+        Self { address: masked(address, bits), bits }
+    }
+
     /// The network of `bits` bits that this one lies in; IPv4 has 96 bits before its own.
     #[must_use]
     pub(super) fn shortened(&self, bits: u8) -> Self {

@@ -1,6 +1,6 @@
 //! One loopback connection made to see what really happens to a connection.
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
@@ -19,7 +19,24 @@ pub(super) struct Probe {
 /// Both ends of the probe's connection; what matters is the accepted one.
 pub(super) struct Pair {
     pub(super) accepted: TcpStream,
-    _opened: TcpStream,
+    opened: TcpStream,
+}
+
+impl Pair {
+    /// Sends a byte from the accepted end, which the other end sends back, so many times.
+    pub(super) fn exchange(&mut self, times: u32) -> io::Result<()> {
+        let mut byte = [7];
+        for end in [&self.accepted, &self.opened] {
+            end.set_read_timeout(Some(CONNECT_MAX))?;
+        }
+        for _ in 0..times {
+            self.accepted.write_all(&byte)?;
+            self.opened.read_exact(&mut byte)?;
+            self.opened.write_all(&byte)?;
+            self.accepted.read_exact(&mut byte)?;
+        }
+        Ok(())
+    }
 }
 
 impl Probe {
@@ -44,7 +61,7 @@ impl Probe {
             // Ours is in the queue already, so this does not block.
             let (accepted, peer) = self.listener.accept()?;
             if peer == ours {
-                return Ok(Pair { accepted, _opened: opened });
+                return Ok(Pair { accepted, opened });
             }
         }
         Err(io::ErrorKind::AddrInUse.into())

@@ -53,6 +53,7 @@ impl fmt::Display for Status {
             Some(cgroup) => writeln!(f, "cgroup  {}", cgroup.display())?,
             None => writeln!(f, "cgroup  none")?,
         }
+        writeln!(f, "pinning {}", self.pinning)?;
         for leg in &self.legs {
             let ports: Vec<_> = leg.ports.iter().map(u16::to_string).collect();
             let ports = if ports.is_empty() { "no port".to_owned() } else { ports.join(", ") };
@@ -125,6 +126,7 @@ mod tests {
             kernel: "6.18.0".to_owned(),
             object: None,
             cgroup: None,
+            pinning: "off: accel.pin_dir is not set".to_owned(),
             legs: vec![LegStatus {
                 leg: "agent".to_owned(),
                 ports: vec![7443],

@@ -109,6 +109,8 @@ pub struct Status {
     pub object: Option<String>,
     /// The cgroup that the program is attached to; `None` when it is not.
     pub cgroup: Option<PathBuf>,
+    /// What outlives the gateway, and what was taken over from the one before; or why nothing.
+    pub pinning: String,
     /// Each leg.
     pub legs: Vec<LegStatus>,
 }

@@ -122,6 +122,7 @@ impl Accel {
             kernel: std::env::consts::OS.to_owned(),
             object: None,
             cgroup: None,
+            pinning: format!("off: {reason}"),
             legs: Leg::ALL
                 .into_iter()
                 .map(|leg| LegStatus {

@@ -202,3 +202,55 @@ fn rules_decide_by_source_and_allowing_wins() {
     assert_eq!(counted("denied"), 3);
     assert_eq!(counted("limited"), 10 - opened as u64);
 }
+
+#[test]
+fn the_deny_list_is_taken_to_its_limit_and_no_further() {
+    /// Of rules of one kind; as many addresses that failed to authenticate have room of their own.
+    const RULES_MAX: u32 = 8_192;
+    let address = |n: u32| Network::of(std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).into());
+    let deny: Vec<_> = (0..RULES_MAX).map(address).collect();
+    let Some(guard) = guard(&GuardConfig { deny: deny.clone(), ..unlimited() }) else { return };
+    let passes = |n: u32| {
+        let source = (0x0a00_0000 + n).to_be_bytes();
+        guard.try_packet(&ipv4(source, &segment(16, PORT)), 1).unwrap().0
+    };
+    assert!(!passes(0) && !passes(RULES_MAX - 1) && passes(RULES_MAX));
+    let one_more = GuardChange {
+        action: GuardAction::Deny,
+        network: address(RULES_MAX),
+        for_s: None,
+        confirm_within_s: None,
+    };
+    let refusal = guard.change(&one_more).unwrap_err().to_string();
+    assert!(refusal.starts_with("there are 8192 rules of this kind already"), "{refusal}");
+    assert!(!passes(0) && !passes(RULES_MAX - 1) && passes(RULES_MAX), "nothing was changed");
+    assert_eq!(guard.status().rules.len(), RULES_MAX as usize);
+    // Replacing one of them is possible at the limit.
+    guard
+        .change(&GuardChange { action: GuardAction::Remove, network: address(0), ..one_more.clone() })
+        .unwrap();
+    guard.change(&one_more).unwrap();
+    assert!(passes(0) && !passes(RULES_MAX));
+
+    let deny: Vec<_> = (0..=RULES_MAX).map(address).collect();
+    let error = Guard::detached(&GuardConfig { deny, ..unlimited() }, &[PORT]).unwrap_err();
+    assert_eq!(error.to_string(), "accel.guard is not taken");
+}
+
+#[test]
+fn more_changes_on_probation_than_can_be_taken_back_are_refused() {
+    const UNDO_MAX: u32 = 256;
+    let Some(guard) = guard(&unlimited()) else { return };
+    let change = |n: u32| GuardChange {
+        action: GuardAction::Deny,
+        network: Network::of(std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).into()),
+        for_s: None,
+        confirm_within_s: Some(3_600),
+    };
+    (0..UNDO_MAX).for_each(|n| guard.change(&change(n)).unwrap());
+    let refusal = guard.change(&change(UNDO_MAX)).unwrap_err().to_string();
+    assert!(refusal.starts_with("more than 256 changes would wait"), "{refusal}");
+    assert_eq!(guard.status().rules.len(), UNDO_MAX as usize);
+    guard.confirm().unwrap();
+    guard.change(&change(UNDO_MAX)).unwrap();
+}

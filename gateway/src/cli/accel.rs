@@ -10,7 +10,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::output::Output;
+use super::accel_check::{self, CheckArgs};
+use super::accel_detach::{self, DetachArgs};
+use super::output::{Output, print};
 use super::{DataDirArg, OutputArg};
 use crate::accel::{
     GuardAction, GuardChange, GuardStatus, Leg, LegSettings, LegsReport, Network, Status, StatusFormat,
@@ -29,6 +31,13 @@ pub(super) enum AccelCommand {
         #[command(flatten)]
         output: OutputArg,
     },
+    /// Try what this host can do, and say what to change for more. Needs no running gateway, and leaves
+    /// nothing behind.
+    #[command(after_help = "Exit code 0 where everything stands on its best rung, else 9.")]
+    Check(CheckArgs),
+    /// Take programs, maps and cgroups of gateways that have ended out of the kernel. Needs no running gateway.
+    #[command(after_help = "Exit code 0 where nothing is left, else 3.")]
+    Detach(DetachArgs),
     /// Ask how the legs' paths are: round trips, retransmissions, timeouts.
     Legs {
         /// Ask again every so many seconds, until interrupted.
@@ -136,6 +145,8 @@ pub(super) fn run(command: AccelCommand) -> anyhow::Result<()> {
         | AccelCommand::Profile(ProfileCommand::List { data, output }) => {
             show::<Status>(&ask(&data.data_dir, "/accel", None)?, output.output)
         }
+        AccelCommand::Check(arguments) => accel_check::run(arguments),
+        AccelCommand::Detach(arguments) => accel_detach::run(arguments),
         AccelCommand::Legs { watch, data, output } => loop {
             show::<LegsReport>(&ask(&data.data_dir, "/accel/legs", None)?, output.output)?;
             let Some(seconds) = watch else { return Ok(()) };
@@ -194,12 +205,21 @@ fn show<T: DeserializeOwned + Serialize + std::fmt::Display>(
     output: Output,
 ) -> anyhow::Result<()> {
     let report = T::deserialize(value).context("the gateway's answer is of another version")?;
+    print_accel(&report, output)
+}
+
+/// Prints a report of the accelerator.
+pub(super) fn print_accel(
+    report: &(impl Serialize + std::fmt::Display),
+    output: Output,
+) -> anyhow::Result<()> {
     let format = match output {
         Output::Json => StatusFormat::Json,
         Output::Human => StatusFormat::Text,
     };
-    print_report(&report, format, &mut std::io::stdout().lock())?;
-    Ok(())
+    let mut text = Vec::new();
+    print_report(report, format, &mut text)?;
+    print(&String::from_utf8_lossy(&text))
 }
 
 fn parse_leg(word: &str) -> Result<Leg, String> {

@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+use super::accel_check::BelowBest;
+use super::accel_detach::NotDetached;
+use crate::accel::AccelError;
 use crate::app::StartError;
 use crate::config::ConfigError;
 use crate::data_dir::DataDirError;
@@ -17,7 +20,7 @@ pub enum Exit {
     Failed = 1,
     /// The command line or the configuration is wrong (the command-line parser's code, too).
     Usage = 2,
-    /// Another gateway uses the data directory, or the database is locked.
+    /// Another gateway uses the data directory, the database is locked, or pinned objects are in use.
     InUse = 3,
     /// Storage cannot be used: full, damaged, unreadable.
     Storage = 4,
@@ -29,12 +32,15 @@ pub enum Exit {
     Name = 7,
     /// A second signal ended the gateway before it had stopped.
     Interrupted = 8,
+    /// A check found something that could be better.
+    BelowBest = 9,
 }
 
 /// For `--help`.
 pub(super) const HELP: &str = "Exit codes: 0 done, 1 failed, 2 command line or configuration, \
-    3 data directory or database in use, 4 storage full, damaged or unreadable, 5 cannot listen, \
-    6 no gateway is running, 7 name taken or unknown, 8 stopped at once by a second signal.";
+    3 data directory, database or what is pinned in use, 4 storage full, damaged or unreadable, 5 cannot listen, \
+    6 no gateway is running, 7 name taken or unknown, 8 stopped at once by a second signal, \
+    9 acceleration could stand on a better rung (`accel check`).";
 
 /// Tells people what went wrong, with its causes; gives the exit code.
 pub(super) fn report(error: &anyhow::Error) -> ExitCode {
@@ -57,12 +63,20 @@ fn code(error: &anyhow::Error) -> Exit {
                 StartError::Store { source, .. } => of_store(source),
                 StartError::Listen { .. }
                 | StartError::Push(PushError::Tcp { .. } | PushError::Unix { .. }) => Exit::Listen,
-                StartError::Tls(_) => Exit::Usage,
+                StartError::Tls(_) | StartError::Accel(AccelError::Guard(_) | AccelError::Profiles(_)) => {
+                    Exit::Usage
+                }
                 StartError::Push(_) | StartError::Accel(_) | StartError::Random(_) => Exit::Failed,
             };
         }
         if let Some(error) = cause.downcast_ref::<StoreError>() {
             return of_store(error);
+        }
+        if cause.is::<NotDetached>() {
+            return Exit::InUse;
+        }
+        if cause.is::<BelowBest>() {
+            return Exit::BelowBest;
         }
         if cause.is::<DataDirError>() {
             return Exit::Storage;

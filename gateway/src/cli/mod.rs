@@ -1,6 +1,8 @@
 //! The command line of `waggle`.
 
 mod accel;
+mod accel_check;
+mod accel_detach;
 mod admin;
 mod demo;
 mod exit;

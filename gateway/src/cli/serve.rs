@@ -76,6 +76,9 @@ pub(super) struct ServeArgs {
     /// The cgroup whose connections are accelerated.
     #[arg(long, value_name = "PATH")]
     accel_cgroup: Option<PathBuf>,
+    /// Where programs and maps stay from one gateway to the next.
+    #[arg(long, value_name = "PATH")]
+    accel_pin_dir: Option<PathBuf>,
     /// Wait for the gateway that uses the data directory to let go of it, instead of failing.
     #[arg(long)]
     takeover: bool,
@@ -111,6 +114,7 @@ impl ServeArgs {
         put(&mut accel, "mode", &self.accel);
         put(&mut accel, "mesh_ports", &self.accel_mesh_ports);
         put(&mut accel, "cgroup", &self.accel_cgroup);
+        put(&mut accel, "pin_dir", &self.accel_pin_dir);
         flags.insert("accel".to_owned(), accel.into());
         flags.into()
     }

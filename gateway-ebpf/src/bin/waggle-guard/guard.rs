@@ -13,8 +13,8 @@ use aya_ebpf::{
 use waggle_ebpf::{
     abi::ABI_VERSION,
     guard::{
-        Kind, Limits, NETWORKS_MAX, PORTS_MAX, Packet, REACH, SOURCES_MAX, Verdict, counted_as, holds, parse,
-        take,
+        Entry, Kind, Limits, NETWORKS_MAX, PORTS_MAX, Packet, REACH, SOURCES_MAX, UNDO_MAX, Undo, UndoKey,
+        Verdict, counted_as, holds, parse, take,
     },
 };
 
@@ -22,16 +22,23 @@ use waggle_ebpf::{
 static GUARD_PORTS: HashMap<u16, u8> = HashMap::with_max_entries(PORTS_MAX, 0);
 
 #[map]
-static GUARD_ALLOW: LpmTrie<[u8; 16], u64> = LpmTrie::with_max_entries(NETWORKS_MAX, 0);
+static GUARD_ALLOW: LpmTrie<[u8; 16], Entry> = LpmTrie::with_max_entries(NETWORKS_MAX, 0);
 
 #[map]
-static GUARD_DENY: LpmTrie<[u8; 16], u64> = LpmTrie::with_max_entries(NETWORKS_MAX, 0);
+static GUARD_DENY: LpmTrie<[u8; 16], Entry> = LpmTrie::with_max_entries(NETWORKS_MAX, 0);
 
 #[map]
 static GUARD_SOURCES: LruHashMap<[u8; 16], u64> = LruHashMap::with_max_entries(SOURCES_MAX, 0);
 
 #[map]
 static GUARD_LIMITS: Array<Limits> = Array::with_max_entries(1, 0);
+
+#[map]
+static GUARD_TERM: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Unused here: it is in the object so that it is made, and pinned, like the others.
+#[map]
+static GUARD_UNDO: HashMap<UndoKey, Undo> = HashMap::with_max_entries(UNDO_MAX, 0);
 
 #[map]
 static GUARD_VERDICTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Verdict::ALL.len() as u32, 0);
@@ -98,10 +105,10 @@ fn decide(packet: &Bytes) -> Verdict {
     // SAFETY: a helper without arguments.
     let now = unsafe { bpf_ktime_get_boot_ns() };
     let source = Key::new(128, segment.source);
-    if GUARD_ALLOW.get(&source).is_some_and(|until| holds(*until, now)) {
+    if GUARD_ALLOW.get(&source).is_some_and(|entry| holds(entry.until_ns, now)) {
         return Verdict::Allowed;
     }
-    if GUARD_DENY.get(&source).is_some_and(|until| holds(*until, now)) {
+    if GUARD_DENY.get(&source).is_some_and(|entry| holds(entry.until_ns, now)) && denying(now) {
         return Verdict::Denied;
     }
     match segment.kind {
@@ -109,6 +116,12 @@ fn decide(packet: &Bytes) -> Verdict {
         Kind::Established => Verdict::Established,
         Kind::Opening => opening(segment.source, now),
     }
+}
+
+/// Rules on probation end even where no gateway lives to end them.
+#[inline(always)]
+fn denying(now: u64) -> bool {
+    GUARD_TERM.get(0).is_none_or(|until| holds(*until, now))
 }
 
 #[inline(always)]

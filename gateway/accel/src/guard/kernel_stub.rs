@@ -2,22 +2,31 @@
 
 use std::time::Duration;
 
-use waggle_ebpf::guard::Limits;
-
 use super::report::GuardInterface;
 use super::rules::Rules;
+use super::undo::Step;
+use super::{Started, Wanted};
 use crate::Unavailable;
+use crate::pin::PinFolder;
 
 /// Never made.
 #[derive(Debug)]
 pub(super) enum Kernel {}
 
 impl Kernel {
-    pub(super) fn start(_: &[String], _: &[u16], _: Limits, _: &Rules) -> Result<Self, Unavailable> {
+    pub(super) fn start(_: &Wanted<'_>, _: Option<&PinFolder>) -> Result<Started, Unavailable> {
         Err(Unavailable::NotLinux)
     }
 
     pub(super) fn write(&mut self, _: &Rules, _: &Rules) -> Result<(), Unavailable> {
+        match *self {}
+    }
+
+    pub(super) fn hold_until(&mut self, _: u64, _: &[Step]) -> Result<(), Unavailable> {
+        match *self {}
+    }
+
+    pub(super) fn hold_for_ever(&mut self) -> Result<(), Unavailable> {
         match *self {}
     }
 
@@ -32,4 +41,10 @@ impl Kernel {
     pub(super) fn try_packet(&mut self, _: &[u8], _: u32) -> Result<(bool, Duration), Unavailable> {
         match *self {}
     }
+}
+
+pub(super) fn take_off(_: &PinFolder) {}
+
+pub(super) fn goes_on(_: &PinFolder) -> bool {
+    false
 }

@@ -60,6 +60,8 @@ pub struct GuardRule {
 pub struct GuardStatus {
     /// Why there is none; `None` where there is.
     pub unguarded: Option<String>,
+    /// What of it outlives the gateway, and what was taken over from the one before; or why nothing.
+    pub pinning: String,
     /// Where it is.
     pub interfaces: Vec<GuardInterface>,
     /// What it guards.
@@ -86,6 +88,7 @@ impl fmt::Display for GuardStatus {
             let (how, why) = (interface.attached.name(), &interface.reason);
             writeln!(f, "interface {:<12} {how:<8}{reason}{why}", interface.name)?;
         }
+        writeln!(f, "pinning   {}", self.pinning)?;
         let ports: Vec<_> = self.ports.iter().map(u16::to_string).collect();
         writeln!(f, "ports     {}", ports.join(", "))?;
         match self.rate_per_second {

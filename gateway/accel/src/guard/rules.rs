@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use waggle_ebpf::guard::{NETWORKS_MAX, counted_as};
+use waggle_ebpf::guard::{NETWORKS_MAX, UNDO_MAX, counted_as};
 
 use super::SECOND_NS;
 use super::report::GuardRule;
@@ -84,6 +84,9 @@ pub enum GuardError {
     /// Too many rules.
     #[error("there are {RULES_MAX} rules of this kind already; remove some, or name larger networks")]
     Full,
+    /// Too many rules are on probation.
+    #[error("more than {UNDO_MAX} changes would wait for a confirmation; confirm those that do first")]
+    Unconfirmed,
     /// Nothing is on probation.
     #[error("no change waits for a confirmation")]
     NothingToConfirm,
@@ -97,18 +100,31 @@ pub enum GuardError {
 #[serde(rename_all = "lowercase")]
 pub enum Said {
     /// The configuration.
-    Configuration,
+    Configuration = 0,
     /// An operator, while it ran.
-    Operator,
+    Operator = 1,
     /// The gateway, after failed authentications.
-    Failures,
+    Failures = 2,
+}
+
+impl Said {
+    const ALL: [Self; 3] = [Self::Configuration, Self::Operator, Self::Failures];
+
+    /// As it stands in the kernel's maps.
+    pub(super) fn number(self) -> u32 {
+        self as u32
+    }
+
+    pub(super) fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|said| said.number() == number)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     /// Nanoseconds since boot; 0 is for ever.
     pub(super) until_ns: u64,
-    said: Said,
+    pub(super) said: Said,
 }
 
 /// All rules.
@@ -121,12 +137,10 @@ pub(super) struct Rules {
 impl Rules {
     pub(super) fn configured(allow: &[Network], deny: &[Network]) -> Result<Self, GuardError> {
         let mut rules = Self::default();
-        let allowed = allow.iter().map(|network| (GuardAction::Allow, network));
-        for (action, network) in allowed.chain(deny.iter().map(|network| (GuardAction::Deny, network))) {
-            let change = GuardChange { action, network: *network, for_s: None, confirm_within_s: None };
-            rules = rules.with(&change, 0, Said::Configuration)?;
-        }
-        Ok(rules)
+        let entry = Entry { until_ns: 0, said: Said::Configuration };
+        allow.iter().try_for_each(|network| rules.put(GuardAction::Allow, *network, entry))?;
+        deny.iter().try_for_each(|network| rules.put(GuardAction::Deny, *network, entry))?;
+        rules.bounded()
     }
 
     /// These rules with a change.
@@ -135,34 +149,62 @@ impl Rules {
         within("confirm-within", change.confirm_within_s, 5, 3_600)?;
         let network = change.network;
         let until_ns = change.for_s.map_or(0, |seconds| now_ns + u64::from(seconds) * SECOND_NS);
-        let entry = Entry { until_ns, said };
         let mut rules = self.clone();
-        match change.action {
+        rules.put(change.action, network, Entry { until_ns, said })?;
+        rules.bounded()
+    }
+
+    /// These rules, which are the configuration's, with those of a gateway that has ended. What was configured
+    /// then is not kept, nor what contradicts the configuration now, nor more than there is room for.
+    pub(super) fn with_those_before(&self, found: &Self, now_ns: u64) -> Self {
+        let mut rules = self.clone();
+        let allowed = found.allow.iter().map(|rule| (GuardAction::Allow, rule));
+        for (action, (network, entry)) in
+            allowed.chain(found.deny.iter().map(|rule| (GuardAction::Deny, rule)))
+        {
+            let is_kept =
+                entry.said != Said::Configuration && waggle_ebpf::guard::holds(entry.until_ns, now_ns);
+            if is_kept && let Err(error) = rules.put(action, *network, *entry) {
+                tracing::warn!(%error, "a rule of the gateway before is not kept");
+            }
+        }
+        rules.bounded().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the rules of the gateway before are not kept");
+            self.clone()
+        })
+    }
+
+    fn put(&mut self, action: GuardAction, network: Network, entry: Entry) -> Result<(), GuardError> {
+        match action {
             GuardAction::Remove => {
-                let was = [rules.allow.remove(&network), rules.deny.remove(&network)];
+                let was = [self.allow.remove(&network), self.deny.remove(&network)];
                 if was.iter().all(Option::is_none) {
                     return Err(GuardError::NoSuchRule { network });
                 }
             }
             GuardAction::Allow => {
-                rules.deny.remove(&network);
-                rules.allow.insert(network, entry);
+                self.deny.remove(&network);
+                self.allow.insert(network, entry);
             }
             GuardAction::Deny => {
-                let holding = rules.allow.keys().find(|allowed| allowed.holds(&network));
+                let holding = self.allow.keys().find(|allowed| allowed.holds(&network));
                 if let Some(allowed) = holding.copied() {
                     return Err(GuardError::Allowed { network, allowed });
                 }
                 // What an operator has said is not shortened by what the gateway found.
-                let kept = rules.deny.get(&network).filter(|_| said == Said::Failures).copied();
-                rules.deny.insert(network, kept.unwrap_or(entry));
+                let kept = self.deny.get(&network).filter(|_| entry.said == Said::Failures).copied();
+                self.deny.insert(network, kept.unwrap_or(entry));
             }
         }
+        Ok(())
+    }
+
+    fn bounded(self) -> Result<Self, GuardError> {
         let of = |entries: &BTreeMap<Network, Entry>, by_failures: bool| {
             entries.values().filter(|entry| (entry.said == Said::Failures) == by_failures).count()
         };
-        let counts = [of(&rules.allow, false), of(&rules.deny, false), of(&rules.deny, true)];
-        if counts.into_iter().any(|count| count > RULES_MAX) { Err(GuardError::Full) } else { Ok(rules) }
+        let counts = [of(&self.allow, false), of(&self.deny, false), of(&self.deny, true)];
+        if counts.into_iter().any(|count| count > RULES_MAX) { Err(GuardError::Full) } else { Ok(self) }
     }
 
     /// These rules without those that have expired; `None` where none has.
@@ -288,6 +330,40 @@ mod tests {
         let one_more = change(GuardAction::Deny, "203.0.113.0/24", None);
         assert_eq!(full.with(&one_more, 0, Said::Operator), Err(GuardError::Full));
         assert!(full.with(&one_more, 0, Said::Failures).is_ok(), "room of its own");
+    }
+
+    #[test]
+    fn a_successor_keeps_what_was_said_live_and_goes_by_its_own_configuration() {
+        let entry = |until_ns, said| Entry { until_ns, said };
+        let found = Rules {
+            allow: BTreeMap::from([
+                (network("192.0.2.1"), entry(0, Said::Operator)),
+                (network("10.0.0.0/8"), entry(0, Said::Configuration)),
+            ]),
+            deny: BTreeMap::from([
+                (network("198.51.100.0/24"), entry(0, Said::Operator)),
+                (network("198.51.100.7"), entry(90, Said::Failures)),
+                (network("203.0.113.0/24"), entry(10, Said::Operator)),
+                (network("172.16.0.0/12"), entry(0, Said::Configuration)),
+                (network("172.16.1.0/24"), entry(0, Said::Operator)),
+            ]),
+        };
+        let configured = Rules::configured(&[network("172.16.0.0/12")], &[network("192.0.2.0/24")]);
+        let rules = configured.expect("no conflict").with_those_before(&found, 50);
+        let listed: Vec<_> =
+            rules.list(50).iter().map(|rule| (rule.action, rule.network.to_string(), rule.said)).collect();
+        let deny = GuardAction::Deny;
+        let allow = GuardAction::Allow;
+        assert_eq!(
+            listed,
+            [
+                (allow, "172.16.0.0/12".to_owned(), Said::Configuration),
+                (allow, "192.0.2.1/32".to_owned(), Said::Operator),
+                (deny, "192.0.2.0/24".to_owned(), Said::Configuration),
+                (deny, "198.51.100.0/24".to_owned(), Said::Operator),
+                (deny, "198.51.100.7/32".to_owned(), Said::Failures),
+            ]
+        );
     }
 
     #[test]

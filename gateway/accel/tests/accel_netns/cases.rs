@@ -15,8 +15,8 @@ use crate::expectations::{
 use crate::gateway::{Answer, Capabilities, Gateway, Order};
 use crate::namespaces::{CLIENT, Namespaces};
 
-const NO_CAPABILITIES: &str = "no eBPF: missing capability CAP_BPF, CAP_NET_ADMIN";
-const NEITHER_RUNG: &str = "no eBPF: missing capability CAP_BPF, CAP_NET_ADMIN; \
+const NO_CAPABILITIES: &str = "no eBPF: missing capability CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON";
+const NEITHER_RUNG: &str = "no eBPF: missing capability CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON; \
     no setsockopt: this kernel has no such socket option (Linux 6.15 has)";
 
 pub(crate) type Case = fn(&Namespaces, &SocketValues) -> Result<()>;
@@ -270,7 +270,7 @@ fn required_without_capabilities_it_refuses_to_start(wire: &Namespaces, _: &Sock
         bail!("it started");
     };
     println!("refused: {reason}");
-    ensure!(reason.ends_with("missing capability CAP_BPF, CAP_NET_ADMIN"), "{reason}");
+    ensure!(reason.ends_with("missing capability CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON"), "{reason}");
     Ok(())
 }
 

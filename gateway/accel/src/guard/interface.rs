@@ -1,0 +1,187 @@
+//! The program's way onto interfaces, and what of it outlives the gateway.
+#![allow(unsafe_code, reason = "an interface's index by its name")]
+
+use std::ffi::CString;
+use std::fs;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use aya::programs::links::FdLink;
+use aya::programs::{ProgramError, Xdp, XdpMode};
+use tracing::{info, warn};
+
+use super::report::{GuardInterface, XdpAttachment};
+use crate::error::chain;
+use crate::pin::link::{PinnedLink, Target};
+use crate::pin::{DATA_DIR, PIN_DIR_DEFAULT, PinFolder};
+
+/// Followed by the interface's index and the way of attachment.
+const LINK: &str = "guard_link_";
+/// The network namespace in which the indices hold.
+const NAMESPACE: &str = "guard_namespace";
+
+/// Where links are pinned, and whether those there have this very program.
+#[derive(Clone, Copy)]
+pub(super) struct Pinned<'a> {
+    pub(super) folder: &'a PinFolder,
+    pub(super) same_program: bool,
+}
+
+/// Puts the program on every interface, over from an earlier gateway where that has left its link.
+pub(super) fn attach_all(
+    program: &mut Xdp,
+    names: &[String],
+    pinned: Option<Pinned<'_>>,
+) -> Vec<GuardInterface> {
+    let Some(pinned) = pinned else {
+        return names.iter().map(|name| attach(program, name, None)).collect();
+    };
+    forget_other_namespace(pinned.folder);
+    let kept: Vec<String> = names.iter().filter_map(|name| index_of(name)).map(prefix).collect();
+    for name in pinned.folder.names(LINK) {
+        if !kept.iter().any(|prefix| name.starts_with(prefix)) {
+            pinned.folder.clear(&name);
+            info!(link = name, "the guard is taken off an interface that is no longer named");
+        }
+    }
+    names.iter().map(|name| attach(program, name, Some(pinned))).collect()
+}
+
+/// Whether an earlier gateway has left links here.
+pub(super) fn are_pinned(folder: &PinFolder) -> bool {
+    !folder.names(LINK).is_empty()
+}
+
+fn prefix(index: u32) -> String {
+    format!("{LINK}{index}_")
+}
+
+fn index_of(name: &str) -> Option<u32> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: a string that ends with a zero, alive for the length of the call.
+    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+    (index != 0).then_some(index)
+}
+
+/// Indices of another network namespace mean other interfaces.
+fn forget_other_namespace(folder: &PinFolder) {
+    let own = fs::metadata("/proc/self/ns/net").map(|found| found.ino().to_string()).unwrap_or_default();
+    if folder.note(NAMESPACE).is_some_and(|noted| noted != own) {
+        folder.clear(LINK);
+    }
+    if let Err(error) = folder.set_note(NAMESPACE, &own) {
+        warn!(%error, "cannot note the network namespace of pinned links");
+    }
+}
+
+fn attach(program: &mut Xdp, name: &str, pinned: Option<Pinned<'_>>) -> GuardInterface {
+    let interface = |(attached, reason)| GuardInterface { name: name.to_owned(), attached, reason };
+    if name.is_empty() || name.contains('\0') {
+        return interface((XdpAttachment::Off, "that is no interface's name".to_owned()));
+    }
+    let Some(index) = index_of(name) else {
+        let reason = "there is no such interface; `ip link` lists those there are".to_owned();
+        return interface((XdpAttachment::Off, reason));
+    };
+    if let Some(adopted) = pinned.and_then(|pinned| adopt(program, index, pinned)) {
+        return interface((adopted, reason_for(adopted, "when an earlier gateway attached it")));
+    }
+    interface(attach_anew(program, index, pinned.map(|pinned| pinned.folder)))
+}
+
+fn reason_for(attached: XdpAttachment, when: &str) -> String {
+    match attached {
+        XdpAttachment::Native => String::new(),
+        _ => format!("not native {when}"),
+    }
+}
+
+/// Takes over the link that an earlier gateway has left; its program is replaced in one step, or kept where
+/// it is the same.
+fn adopt(program: &Xdp, index: u32, pinned: Pinned<'_>) -> Option<XdpAttachment> {
+    let found = pinned.folder.names(&prefix(index)).into_iter().next()?;
+    let attached = if found.ends_with("native") { XdpAttachment::Native } else { XdpAttachment::Generic };
+    let taken = || {
+        let link = PinnedLink::open(&pinned.folder.path(&found))?;
+        if link.target()? != Target::Interface(index) {
+            return Err(std::io::ErrorKind::NotFound.into());
+        }
+        if pinned.same_program {
+            return Ok(());
+        }
+        link.update(program.fd().map_err(std::io::Error::other)?.as_fd())
+    };
+    match taken() {
+        Ok(()) => Some(attached),
+        Err(error) => {
+            info!(link = found, %error, "a pinned link is of no use any more");
+            pinned.folder.clear(&found);
+            None
+        }
+    }
+}
+
+fn attach_anew(program: &mut Xdp, index: u32, folder: Option<&PinFolder>) -> (XdpAttachment, String) {
+    let native = match attach_as(program, index, XdpMode::Driver, folder) {
+        Ok(reason) => return (XdpAttachment::Native, reason),
+        Err(error) => explained(index, folder, &error),
+    };
+    match attach_as(program, index, XdpMode::Skb, folder) {
+        Ok(reason) if reason.is_empty() => (XdpAttachment::Generic, format!("not native: {native}")),
+        Ok(reason) => (XdpAttachment::Generic, format!("not native: {native}; {reason}")),
+        Err(error) => (XdpAttachment::Off, explained(index, folder, &error)),
+    }
+}
+
+/// Attaches, and pins the link where there is a folder; gives why it is not pinned, or nothing.
+fn attach_as(
+    program: &mut Xdp,
+    index: u32,
+    mode: XdpMode,
+    folder: Option<&PinFolder>,
+) -> Result<String, ProgramError> {
+    let id = program.attach_to_if_index(index, mode)?;
+    let Some(folder) = folder else { return Ok(String::new()) };
+    let word = if mode == XdpMode::Driver { XdpAttachment::Native } else { XdpAttachment::Generic };
+    let path = folder.path(&format!("{}{}", prefix(index), word.name()));
+    let link = program.take_link(id)?;
+    let pinned = FdLink::try_from(link).map_err(|error| chain(&error)).and_then(|link| {
+        // The file holds it from now on.
+        link.pin(&path).map(drop).map_err(|error| chain(&error))
+    });
+    match pinned {
+        Ok(()) => Ok(String::new()),
+        Err(error) => {
+            // The link went with the attempt.
+            program.attach_to_if_index(index, mode)?;
+            Ok(format!("not pinned: {error}"))
+        }
+    }
+}
+
+fn explained(index: u32, folder: Option<&PinFolder>, error: &ProgramError) -> String {
+    let number = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source())
+        .find_map(|error| error.downcast_ref::<std::io::Error>()?.raw_os_error());
+    match number {
+        Some(libc::EBUSY | libc::EEXIST) => match pinned_by(index, folder) {
+            Some(data_dir) => format!(
+                "the program of the gateway on {data_dir} is pinned on it; `waggle accel detach` takes it off"
+            ),
+            None => "another XDP program is on it; take that off first".to_owned(),
+        },
+        Some(libc::EOPNOTSUPP) => "its driver has no XDP".to_owned(),
+        Some(libc::ENODEV) => "there is no such interface; `ip link` lists those there are".to_owned(),
+        _ => chain(error),
+    }
+}
+
+/// The data directory of the gateway that has a link pinned there, whether it lives or not.
+fn pinned_by(index: u32, folder: Option<&PinFolder>) -> Option<String> {
+    let beside = folder.and_then(|folder| folder.dir().parent()).map(Path::to_owned);
+    let folders = beside.into_iter().chain([PIN_DIR_DEFAULT.into()]).flat_map(|dir| PinFolder::all(&dir));
+    let own = folder.map(PinFolder::dir);
+    folders
+        .filter(|other| Some(other.dir()) != own && !other.names(&prefix(index)).is_empty())
+        .find_map(|other| other.note(DATA_DIR))
+}
