@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, bail};
 
+use crate::ebpf;
 use crate::process::{self, cargo};
 use crate::report::{Outcome, Report};
 use crate::setup::{self, Purpose, Ready};
@@ -60,15 +61,17 @@ fn checks(report: &mut Report, ready: &Ready) {
     report.step("clippy", || {
         passes(cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
     });
-    report.step("ebpf object", || {
+    let ebpf = |step: &dyn Fn() -> Result<()>| {
         if !setup::has_ebpf_programs() {
             return Ok(Outcome::Passed);
         }
         if ready.ebpf.is_some() || skips::ebpf_must_work() {
-            return setup::build_ebpf().map(|()| Outcome::Passed);
+            return step().map(|()| Outcome::Passed);
         }
         Ok(Outcome::Skipped("no eBPF toolchain".to_owned()))
-    });
+    };
+    report.step("ebpf object", || ebpf(&|| setup::build_ebpf(ebpf::Purpose::Compare)));
+    report.step("ebpf reproducible", || ebpf(&setup::check_reproducible_ebpf));
 }
 
 /// The tests; what cannot be built is not run.
