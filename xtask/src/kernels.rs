@@ -17,10 +17,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use cargo_metadata::TargetKind;
+
+use crate::ebpf;
 use crate::process::{self, cargo};
 use crate::setup::{self, Purpose};
 use answers::Answers;
 use guest::Payload;
+use packages::Kernel;
 use table::Column;
 
 /// Kernels that are long supported: Debian 12's own, and Debian 13's.
@@ -32,13 +36,19 @@ const PAGE: &str = "docs/KERNELS.md";
 /// A release build on a small machine takes minutes; one that takes longer hangs.
 const BUILD_MAX: Duration = Duration::from_secs(60 * 60);
 
+/// The gateway's binary.
+const GATEWAY: &str = "waggle";
+
+/// The test that compares the guard's verdicts in the kernel with those of the host.
+const VERDICTS: &str = "guard_packets";
+
 /// The host takes some seconds.
 const HOST_MAX: Duration = Duration::from_secs(120);
 
 /// How the gateway in the guests is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Profile {
-    /// As tests have it.
+    /// As tests have it, which are built with it.
     Dev,
     /// As operators have it.
     Release,
@@ -53,20 +63,60 @@ pub(crate) enum Page {
     Update,
 }
 
-/// Runs every kernel and the host, prints the page, and compares or writes it.
+/// What the guests are made of.
+pub(crate) struct Machines {
+    shell: PathBuf,
+    kernels: Vec<(&'static str, Kernel)>,
+    /// Series without a kernel, each with the reason.
+    pub(crate) missing: Vec<String>,
+}
+
+/// `cargo xtask kernels`: sets up, and runs every kernel and the host.
 ///
 /// # Errors
 /// Where QEMU or a kernel cannot be had, a guest fails, or a feature's rung is not the committed one.
 pub(crate) fn kernels(profile: Profile, purpose: Page) -> Result<()> {
+    setup::setup(Purpose::Kernels)?;
+    let machines = find()?;
+    machines.missing.iter().for_each(|missing| println!("note: {missing}"));
+    ensure!(purpose == Page::Compare || machines.missing.is_empty(), "the page would lack a kernel");
+    setup::build_ebpf(ebpf::Purpose::Note).context("without eBPF objects there is nothing to try")?;
+    run(&machines, profile, purpose)
+}
+
+/// Finds QEMU, and Debian's packages.
+///
+/// # Errors
+/// Where there is no QEMU, or no kernel at all.
+pub(crate) fn find() -> Result<Machines> {
     ensure!(
         cfg!(all(target_os = "linux", target_arch = "x86_64")),
-        "the kernels are Debian's for x86-64, and their probe also runs on the host: this needs Linux on x86-64"
+        "the kernels are Debian's for x86-64, and the host is tried as well: this needs Linux on x86-64"
     );
-    setup::setup(Purpose::Kernels)?;
+    for tool in [guest::EMULATOR, "apt-cache", "apt-get", "dpkg-deb"] {
+        ensure!(process::answers(tool, &["--version"]), "{tool} is missing");
+    }
+    let folder = process::target_dir()?.join("kernels/packages");
+    let shell = packages::shell(&folder)?;
+    let (mut kernels, mut missing) = (Vec::new(), Vec::new());
+    for series in SERIES {
+        match packages::kernel(series, &folder, &shell) {
+            Ok(kernel) => kernels.push((*series, kernel)),
+            Err(error) => missing.push(format!("no Linux {series}: {error:#}")),
+        }
+    }
+    ensure!(!kernels.is_empty(), "{}", missing.join("; "));
+    Ok(Machines { shell, kernels, missing })
+}
+
+/// Runs the machines and the host, prints the page, and compares or writes it.
+///
+/// # Errors
+/// Where a guest fails, or a feature's rung is not the committed one.
+pub(crate) fn run(machines: &Machines, profile: Profile, purpose: Page) -> Result<()> {
     let folder = process::target_dir()?.join("kernels");
-    let shell = packages::shell(&folder.join("packages"))?;
-    let payload = payload(profile, &folder.join("payload"), shell)?;
-    let mut columns = guests(&payload, &folder)?;
+    let payload = payload(profile, &folder.join("payload"), &machines.shell)?;
+    let mut columns = guests(&machines.kernels, &payload, &folder)?;
     match host(&payload, &folder.join("host")) {
         Ok(column) => columns.push(column),
         Err(error) if purpose == Page::Update => return Err(error.context("the host's column")),
@@ -92,30 +142,63 @@ pub(crate) fn kernels(profile: Profile, purpose: Page) -> Result<()> {
     Ok(())
 }
 
-/// Why this machine cannot try them; `None` where it can.
-pub(crate) fn lacking() -> Option<String> {
-    let tools = [("qemu-system-x86_64", "--version"), ("apt-cache", "--version"), ("dpkg-deb", "--version")];
-    let missing = tools.iter().find(|(tool, flag)| !process::answers(tool, &[flag]));
-    missing.map(|(tool, _)| format!("{tool} is missing"))
-}
-
 /// Builds what runs in the guests, and leaves out what only debuggers read.
-fn payload(profile: Profile, folder: &Path, shell: PathBuf) -> Result<Payload> {
+fn payload(profile: Profile, folder: &Path, shell: &Path) -> Result<Payload> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let mut build = cargo(&["build", "-p", "waggle-gateway", "--bin", "waggle"]);
-    let built = match profile {
-        Profile::Dev => "debug/waggle",
+    let (gateway, verdicts) = match profile {
+        Profile::Dev => {
+            let built = built(&["test", "--workspace", "--no-run"])?;
+            (built.program(GATEWAY)?, built.test(VERDICTS)?)
+        }
         Profile::Release => {
-            build.arg("--release");
-            "release/waggle"
+            let gateway = built(&["build", "--release", "-p", "waggle-gateway"])?.program(GATEWAY)?;
+            let test = ["test", "--release", "-p", "waggle-accel", "--test", VERDICTS, "--no-run"];
+            (gateway, built(&test)?.test(VERDICTS)?)
         }
     };
-    process::run(build, BUILD_MAX)?;
-    let gateway = folder.join("waggle");
-    slim(&process::target_dir()?.join(built), &gateway)?;
-    let verdicts = folder.join("guard_packets");
-    slim(&built_test("waggle-accel", "guard_packets")?, &verdicts)?;
-    Ok(Payload { shell, gateway, verdicts })
+    let payload =
+        Payload { shell: shell.to_owned(), gateway: folder.join(GATEWAY), verdicts: folder.join(VERDICTS) };
+    slim(&gateway, &payload.gateway)?;
+    slim(&verdicts, &payload.verdicts)?;
+    Ok(payload)
+}
+
+/// The programs that a call of cargo built.
+struct BuiltPrograms(Vec<cargo_metadata::Artifact>);
+
+/// Calls cargo twice: to build, and to be told what was built.
+fn built(args: &[&str]) -> Result<BuiltPrograms> {
+    process::run(cargo(args), BUILD_MAX)?;
+    let mut build = cargo(args);
+    build.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
+    let output = build.output().context("cannot run cargo")?;
+    ensure!(output.status.success(), "cargo {} failed", args.join(" "));
+    let artifact = |message| match message {
+        Ok(cargo_metadata::Message::CompilerArtifact(artifact)) => Some(artifact),
+        _ => None,
+    };
+    let messages = cargo_metadata::Message::parse_stream(output.stdout.as_slice());
+    Ok(BuiltPrograms(messages.filter_map(artifact).collect()))
+}
+
+impl BuiltPrograms {
+    fn program(&self, name: &str) -> Result<PathBuf> {
+        self.find(name, TargetKind::Bin)
+    }
+
+    fn test(&self, name: &str) -> Result<PathBuf> {
+        self.find(name, TargetKind::Test)
+    }
+
+    fn find(&self, name: &str, kind: TargetKind) -> Result<PathBuf> {
+        let is_harness = kind == TargetKind::Test;
+        let of_kind = |artifact: &&cargo_metadata::Artifact| {
+            let target = &artifact.target;
+            target.name == name && target.is_kind(kind.clone()) && artifact.profile.test == is_harness
+        };
+        let executable = self.0.iter().filter(of_kind).find_map(|artifact| artifact.executable.clone());
+        Ok(executable.with_context(|| format!("cargo built no {name}"))?.into_std_path_buf())
+    }
 }
 
 /// The program without debug information; as it is where `strip` is missing.
@@ -128,34 +211,18 @@ fn slim(from: &Path, to: &Path) -> Result<()> {
     fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display())).map(|_| ())
 }
 
-/// Builds a test and gives its program.
-fn built_test(package: &str, test: &str) -> Result<PathBuf> {
-    let mut build = cargo(&["test", "-p", package, "--test", test, "--no-run"]);
-    build.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
-    let output = build.output().context("cannot run cargo")?;
-    ensure!(output.status.success(), "the test {test} of {package} does not build");
-    let messages = cargo_metadata::Message::parse_stream(output.stdout.as_slice());
-    let executable = messages.filter_map(Result::ok).find_map(|message| match message {
-        cargo_metadata::Message::CompilerArtifact(artifact) if artifact.target.name == test => {
-            artifact.executable
-        }
-        _ => None,
-    });
-    Ok(executable.with_context(|| format!("cargo built no program for {test}"))?.into_std_path_buf())
-}
-
 /// All guests at once: each has one processor.
-fn guests(payload: &Payload, folder: &Path) -> Result<Vec<Column>> {
+fn guests(kernels: &[(&'static str, Kernel)], payload: &Payload, folder: &Path) -> Result<Vec<Column>> {
     thread::scope(|scope| {
-        let run = |series: &'static str| {
+        let run = |(series, kernel): &'_ (&'static str, Kernel)| {
+            let (series, kernel) = (*series, kernel.clone());
             scope.spawn(move || {
-                let kernel = packages::kernel(series, &folder.join("packages"), &payload.shell)?;
                 let answers = guest::run(&kernel, payload, &folder.join(series))
                     .with_context(|| format!("Linux {}", kernel.release))?;
                 Ok(Column { series: series.to_owned(), release: kernel.release, answers })
             })
         };
-        let running: Vec<_> = SERIES.iter().map(|series| run(series)).collect();
+        let running: Vec<_> = kernels.iter().map(run).collect();
         let join = |guest: thread::ScopedJoinHandle<'_, Result<Column>>| {
             guest.join().unwrap_or_else(|_| bail!("the thread of a guest panicked"))
         };

@@ -125,9 +125,9 @@ fn leg(legs: &Value, connections: &Value) -> Feature {
 fn denied(guard: &Value, connections: &Value) -> Feature {
     let verdicts = guard["verdicts"].as_array().into_iter().flatten();
     let counted: u64 = verdicts.filter(|pair| pair[0] == "denied").filter_map(|pair| pair[1].as_u64()).sum();
-    let does = connections["denied"] == true && connections["other"] == true && counted > 0;
+    let does = connections["denied"] == false && connections["other"] == true && counted > 0;
     let reason = if does {
-        "a denied source could not connect, another could".to_owned()
+        "a denied source was not answered, another was".to_owned()
     } else {
         format!("{counted} packets of a denied source were dropped; {connections}")
     };
@@ -156,7 +156,7 @@ mod tests {
     const WHOLE: &str = r#"check {"features":[{"feature":"legs","rung":"ebpf","best":"ebpf","reason":"seen"}]}
 verdicts {"failed": 0, "skipped": 0}
 ready {"ready":true}
-connections {"answered": true, "denied": true, "other": true}
+connections {"answered": true, "denied": false, "other": true}
 status {"object":"embedded","legs":[{"features":[{"feature":"nodelay","rung":"ebpf"},{"feature":"rto_max_ms","rung":"off"}]}]}
 legs {"legs":[{"leg":"local","connections":2,"round_trips":[0,3]}]}
 guard {"verdicts":[["other",1],["denied",2]]}
@@ -193,7 +193,7 @@ stopped {"status": 0}
             ("\"skipped\": 0", "\"skipped\": 3", "guard's verdicts"),
             ("\"embedded\"", "null", "gateway: profiles"),
             ("[0,3]", "[0,0]", "gateway: legs"),
-            ("\"denied\": true", "\"denied\": false", "gateway: guard"),
+            ("\"denied\": false", "\"denied\": true", "gateway: guard"),
             ("[\"denied\",2]", "[\"denied\",0]", "gateway: guard"),
         ] {
             let rungs = rungs(&WHOLE.replace(from, to));

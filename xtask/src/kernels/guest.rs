@@ -13,7 +13,7 @@ use super::packages::Kernel;
 use crate::process;
 
 /// QEMU without hardware virtualisation, which works everywhere and gives the same answers.
-const EMULATOR: &str = "qemu-system-x86_64";
+pub(crate) const EMULATOR: &str = "qemu-system-x86_64";
 
 /// A guest takes half a minute; one that takes longer hangs.
 const GUEST_MAX: Duration = Duration::from_secs(240);

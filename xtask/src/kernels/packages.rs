@@ -17,7 +17,7 @@ const SHELL: &str = "busybox-static";
 const DOWNLOAD_MAX: Duration = Duration::from_secs(300);
 
 /// An unpacked kernel package.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Kernel {
     /// As `uname -r` says in the guest.
     pub(crate) release: String,
@@ -49,15 +49,29 @@ pub(crate) fn shell(folder: &Path) -> Result<PathBuf> {
 
 /// The newest package of the series that apt knows.
 fn newest_listed(series: &str) -> Result<String> {
-    let pattern = format!("^linux-image-{}\\..*-cloud-amd64-unsigned$", series.replace('.', "\\."));
-    let listed = output(Command::new("apt-cache").args(["search", "--names-only", &pattern]))?;
-    let listed = String::from_utf8_lossy(&listed).into_owned();
+    let listed = listed(series)?;
+    let listed = match newest(&listed) {
+        Some(_) => listed,
+        // A fresh machine's apt knows of nothing until it has asked.
+        None => {
+            let mut update = Command::new("apt-get");
+            update.args(["--quiet", "update"]);
+            process::run(update, DOWNLOAD_MAX)?;
+            self::listed(series)?
+        }
+    };
     newest(&listed).with_context(|| {
         format!(
-            "apt lists no linux-image-{series}.*-cloud-amd64-unsigned: `apt-get update`, and Debian 12 or 13 \
-             with its security updates among apt's sources, would help"
+            "apt lists no linux-image-{series}.*-cloud-amd64-unsigned; Debian 12 with its security updates \
+             among apt's sources has one"
         )
     })
+}
+
+fn listed(series: &str) -> Result<String> {
+    let pattern = format!("^linux-image-{}\\..*-cloud-amd64-unsigned$", series.replace('.', "\\."));
+    let listed = output(Command::new("apt-cache").args(["search", "--names-only", &pattern]))?;
+    Ok(String::from_utf8_lossy(&listed).into_owned())
 }
 
 /// The first word of the line whose numbers are greatest.

@@ -13,16 +13,22 @@ answer() {
     echo "$name ${said:-null}"
 }
 
-ip link set lo up
-ip link add veth0 type veth
-ip link set veth0 up
+# Whether a request from this address is answered.
+reaches() {
+    printf 'GET /healthz HTTP/1.0\r\n\r\n' | nc -w 3 -s "$1" 127.0.0.1 8080 2>/dev/null | grep -q ' 200 ' \
+        && echo true || echo false
+}
 
-answer check "$waggle" accel check --interface veth0 --output json
+ip link set lo up
+ip link add wire0 type veth
+ip link set wire0 up
+
+answer check "$waggle" accel check --interface wire0 --output json
 
 RUST_TEST_THREADS=1 "$verdicts" >"$dir/verdicts" 2>&1
 echo "verdicts {\"failed\": $?, \"skipped\": $(grep -c SKIPPED "$dir/verdicts")}"
 
-printf '[accel.guard]\ninterfaces = ["veth0", "lo"]\n' >"$dir/waggle.toml"
+printf '[accel.guard]\ninterfaces = ["wire0", "lo"]\n' >"$dir/waggle.toml"
 mkfifo "$dir/ready"
 "$waggle" serve --config "$dir/waggle.toml" --data-dir "$data" --api 127.0.0.1:8080 --push 127.0.0.1:8081 \
     --output json >"$dir/ready" 2>"$dir/log" &
@@ -31,11 +37,9 @@ exec 3<"$dir/ready"
 read -r ready <&3
 echo "ready ${ready:-null}"
 
-if wget -q -O /dev/null http://127.0.0.1:8080/healthz; then answered=true; else answered=false; fi
+answered=$(reaches 127.0.0.1)
 "$waggle" accel guard deny 127.0.0.2 --confirm-within 0 --data-dir "$data" >/dev/null 2>>"$dir/errors"
-if nc -w 2 -s 127.0.0.2 127.0.0.1 8080 </dev/null >/dev/null 2>&1; then denied=false; else denied=true; fi
-if nc -w 2 -s 127.0.0.3 127.0.0.1 8080 </dev/null >/dev/null 2>&1; then other=true; else other=false; fi
-echo "connections {\"answered\": $answered, \"denied\": $denied, \"other\": $other}"
+echo "connections {\"answered\": $answered, \"denied\": $(reaches 127.0.0.2), \"other\": $(reaches 127.0.0.3)}"
 answer status "$waggle" accel status --data-dir "$data" --output json
 answer legs "$waggle" accel legs --data-dir "$data" --output json
 answer guard "$waggle" accel guard status --data-dir "$data" --output json
@@ -51,4 +55,4 @@ kill $gateway
 wait $gateway
 echo "stopped {\"status\": $?}"
 # For whoever reads what went wrong.
-cat "$dir/errors" "$dir/log" >&2
+cat "$dir/verdicts" "$dir/errors" "$dir/log" >&2
