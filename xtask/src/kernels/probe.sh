@@ -13,9 +13,9 @@ answer() {
     echo "$name ${said:-null}"
 }
 
-# Whether a request from this address is answered.
+# Whether a request from the address $1 is answered within $2 seconds.
 reaches() {
-    printf 'GET /healthz HTTP/1.0\r\n\r\n' | nc -w 3 -s "$1" 127.0.0.1 8080 2>/dev/null | grep -q ' 200 ' \
+    printf 'GET /healthz HTTP/1.0\r\n\r\n' | nc -w "$2" -s "$1" 127.0.0.1 8080 2>/dev/null | grep -q ' 200 ' \
         && echo true || echo false
 }
 
@@ -37,9 +37,11 @@ exec 3<"$dir/ready"
 read -r ready <&3
 echo "ready ${ready:-null}"
 
-answered=$(reaches 127.0.0.1)
+answered=$(reaches 127.0.0.1 20)
 "$waggle" accel guard deny 127.0.0.2 --confirm-within 0 --data-dir "$data" >/dev/null 2>>"$dir/errors"
-echo "connections {\"answered\": $answered, \"denied\": $(reaches 127.0.0.2), \"other\": $(reaches 127.0.0.3)}"
+denied=$(reaches 127.0.0.2 3)
+other=$(reaches 127.0.0.3 20)
+echo "connections {\"answered\": $answered, \"denied\": $denied, \"other\": $other}"
 answer status "$waggle" accel status --data-dir "$data" --output json
 answer legs "$waggle" accel legs --data-dir "$data" --output json
 answer guard "$waggle" accel guard status --data-dir "$data" --output json
