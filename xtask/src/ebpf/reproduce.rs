@@ -22,13 +22,9 @@ const COPY: &str = "ebpf-copy/of/the/sources";
 pub(crate) fn check(sh: &Shell, toolchain: &Toolchain, here: &[Built]) -> Result<()> {
     let target = process::target_dir()?;
     let copy = Copy::make(&target)?;
-    let there = build_from(sh, toolchain, &copy.sources(), &target.join("ebpf-build"))?;
-    let differing: Vec<&str> = here
-        .iter()
-        .filter(|(name, bytes)| !there.iter().any(|(n, b)| (n, b) == (name, bytes)))
-        .map(|(name, _)| name.as_str())
-        .collect();
-    if !differing.is_empty() || here.len() != there.len() {
+    let there = build_from(sh, toolchain, &copy.root, &target.join("ebpf-build"))?;
+    let differing = differing(here, &there);
+    if !differing.is_empty() {
         let kept = target.join("ebpf-differing");
         keep(&kept, here, &there)?;
         bail!(
@@ -39,6 +35,16 @@ pub(crate) fn check(sh: &Shell, toolchain: &Toolchain, here: &[Built]) -> Result
     }
     println!("built from two folders, {} objects are the same bytes", here.len());
     Ok(())
+}
+
+/// Objects that are not on both sides with the same bytes.
+fn differing<'a>(here: &'a [Built], there: &'a [Built]) -> Vec<&'a str> {
+    let only = |of: &'a [Built], other: &'a [Built]| of.iter().filter(|built| !other.contains(built));
+    let mut names: Vec<&str> =
+        only(here, there).chain(only(there, here)).map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// Leaves both builds behind to be looked at.
@@ -74,10 +80,6 @@ impl Copy {
         Ok(copy)
     }
 
-    fn sources(&self) -> PathBuf {
-        self.root.clone()
-    }
-
     fn remove(&self) -> Result<()> {
         match fs::remove_dir_all(&self.top) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -93,5 +95,20 @@ impl Drop for Copy {
         if let Err(error) = self.remove() {
             eprintln!("{error:#}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_byte_or_a_lost_object_differs() {
+        let built = |name: &str, bytes: &[u8]| (name.to_owned(), bytes.to_vec());
+        let here = [built("a", b"1"), built("b", b"2")];
+        assert_eq!(differing(&here, &here), Vec::<&str>::new());
+        assert_eq!(differing(&here, &[built("a", b"1"), built("b", b"3")]), ["b"]);
+        assert_eq!(differing(&here, &here[..1]), ["b"]);
+        assert_eq!(differing(&here[..1], &here), ["b"]);
     }
 }
