@@ -3,58 +3,41 @@
 //! The objects go to `target/ebpf/` of the workspace, wherever cargo's own target directory is: there
 //! the gateway's build script finds and embeds them.
 
-use std::fmt;
+mod object_file;
+mod record;
+mod reproduce;
+mod sources;
+
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use cargo_metadata::{MetadataCommand, TargetKind};
 use object::build::elf::{Builder, SectionData};
-use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 use xshell::{Shell, cmd};
 
+use crate::process;
 use crate::toolchain::{BPF_TARGET, CoreLibrary, Toolchain};
+
+use object_file::Object;
+use record::Record;
 
 const PACKAGE: &str = "waggle-ebpf";
 
 /// Where the objects go, below the workspace's root.
 const OBJECTS_DIR: &str = "target/ebpf";
 
-/// Bytes of one BPF instruction.
-const INSTRUCTION_BYTES: u64 = 8;
+/// An object's name and its bytes.
+type Built = (String, Vec<u8>);
 
-/// One built object.
-#[derive(Debug)]
-pub(crate) struct Object {
-    pub(crate) path: PathBuf,
-    pub(crate) bytes: u64,
-    pub(crate) programs: Vec<Program>,
-    /// Instructions in functions that the programs share.
-    pub(crate) shared_instructions: u64,
-    pub(crate) maps: Vec<String>,
-}
-
-/// One program of an object.
-#[derive(Debug)]
-pub(crate) struct Program {
-    pub(crate) name: String,
-    /// The ELF section, which names the kind of hook.
-    pub(crate) hook: String,
-    pub(crate) instructions: u64,
-}
-
-impl fmt::Display for Object {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {} bytes", self.path.display(), self.bytes)?;
-        for program in &self.programs {
-            writeln!(
-                f,
-                "  program {:<20} {:<10} {:>6} instructions",
-                program.name, program.hook, program.instructions
-            )?;
-        }
-        writeln!(f, "  shared functions {:>29} instructions", self.shared_instructions)?;
-        write!(f, "  maps {}", self.maps.join(", "))
-    }
+/// What the objects are built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Say how they differ from the committed record.
+    Note,
+    /// Fail where they differ from it in what must not.
+    Compare,
+    /// Write the record anew.
+    Record,
 }
 
 /// Builds every object of the eBPF package, and puts each into `target/ebpf/` of the workspace.
@@ -62,31 +45,70 @@ impl fmt::Display for Object {
 /// # Errors
 /// When the compiler or the linker fails, or an object does not parse.
 pub(crate) fn build(sh: &Shell, toolchain: &Toolchain) -> Result<Vec<Object>> {
-    let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the workspace")?;
-    let root = metadata.workspace_root.as_std_path();
-    let build_dir = metadata.target_directory.join("ebpf-build");
+    let root = crate::root();
+    build_here(sh, toolchain)?
+        .into_iter()
+        .map(|(name, bytes)| {
+            let path = root.join(OBJECTS_DIR).join(name);
+            write_if_changed(sh, &path, &bytes)?;
+            Object::read(path, &bytes)
+        })
+        .collect()
+}
+
+/// Builds the objects and compares them with the committed record, or records them.
+///
+/// # Errors
+/// Where they do not build, or differ from the record in what must not.
+pub(crate) fn build_and_record(sh: &Shell, toolchain: &Toolchain, purpose: Purpose) -> Result<()> {
+    let objects = build(sh, toolchain)?;
+    objects.iter().for_each(|object| println!("{object}"));
+    let root = crate::root();
+    let built = Record::of(toolchain.to_string(), &objects, sources::read(&root)?);
+    match purpose {
+        Purpose::Record => record::update(&root, &built),
+        Purpose::Note | Purpose::Compare => match record::compare(&root, &built) {
+            Ok(notes) => {
+                notes.iter().for_each(|note| println!("note: {note}"));
+                Ok(())
+            }
+            Err(error) if purpose == Purpose::Note => {
+                println!("note: {error:#}");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// Builds the objects from two folders, and fails unless they are the same bytes.
+pub(crate) fn check_reproducible(sh: &Shell, toolchain: &Toolchain) -> Result<()> {
+    reproduce::check(sh, toolchain, &build_here(sh, toolchain)?)
+}
+
+fn build_here(sh: &Shell, toolchain: &Toolchain) -> Result<Vec<Built>> {
+    build_from(sh, toolchain, &crate::root(), &process::target_dir()?.join("ebpf-build"))
+}
+
+/// Builds the objects of the workspace at `root`, without what neither the loader nor the kernel reads.
+fn build_from(sh: &Shell, toolchain: &Toolchain, root: &Path, build_dir: &Path) -> Result<Vec<Built>> {
+    let mut metadata = MetadataCommand::new();
+    metadata.manifest_path(root.join("Cargo.toml")).no_deps();
+    let metadata = metadata.exec().context("cannot read the workspace")?;
     let package = metadata
         .packages
         .iter()
         .find(|package| package.name.as_str() == PACKAGE)
         .with_context(|| format!("no package {PACKAGE} in the workspace"))?;
-
-    compile(sh, toolchain, root, build_dir.as_std_path())?;
-
+    compile(sh, toolchain, root, build_dir)?;
     let built_dir = build_dir.join(BPF_TARGET).join("release");
-    package
-        .targets
-        .iter()
-        .filter(|target| target.kind.contains(&TargetKind::Bin))
-        .map(|target| {
-            let built = sh.read_binary_file(built_dir.join(&target.name))?;
-            let slim =
-                without_debug_sections(&built).with_context(|| format!("cannot strip {}", target.name))?;
-            let path = root.join(OBJECTS_DIR).join(&target.name);
-            write_if_changed(sh, &path, &slim)?;
-            inspect(path, &slim)
-        })
-        .collect()
+    let programs = package.targets.iter().filter(|target| target.kind.contains(&TargetKind::Bin));
+    let slim = |name: &String| {
+        let built = sh.read_binary_file(built_dir.join(name))?;
+        let slim = without_debug_sections(&built).with_context(|| format!("cannot strip {name}"))?;
+        Ok((name.clone(), slim))
+    };
+    programs.map(|target| slim(&target.name)).collect()
 }
 
 fn compile(sh: &Shell, toolchain: &Toolchain, root: &Path, build_dir: &Path) -> Result<()> {
@@ -99,7 +121,8 @@ fn compile(sh: &Shell, toolchain: &Toolchain, root: &Path, build_dir: &Path) -> 
         CoreLibrary::Prebuilt => None,
         CoreLibrary::Source => Some("-Zbuild-std=core"),
     };
-    cmd!(sh, "{cargo} build --quiet --release --package {PACKAGE} --bins")
+    let _root = sh.push_dir(root);
+    cmd!(sh, "{cargo} build --quiet --release --locked --package {PACKAGE} --bins")
         .args(["--target", BPF_TARGET])
         .arg("--target-dir")
         .arg(build_dir)
@@ -172,32 +195,4 @@ fn write_if_changed(sh: &Shell, path: &Path, bytes: &[u8]) -> Result<()> {
     }
     sh.write_file(path, bytes)?;
     Ok(())
-}
-
-fn inspect(path: PathBuf, elf: &[u8]) -> Result<Object> {
-    let file = object::File::parse(elf).with_context(|| format!("{} is not an object", path.display()))?;
-    let mut object = Object {
-        bytes: elf.len() as u64,
-        programs: Vec::new(),
-        shared_instructions: 0,
-        maps: Vec::new(),
-        path,
-    };
-    for symbol in file.symbols() {
-        let Some(section) = symbol.section_index() else {
-            continue;
-        };
-        let section = file.section_by_index(section)?.name()?.to_owned();
-        let name = symbol.name()?.to_owned();
-        let instructions = symbol.size() / INSTRUCTION_BYTES;
-        match (symbol.kind(), section.as_str()) {
-            (SymbolKind::Text, ".text") => object.shared_instructions += instructions,
-            (SymbolKind::Text, _) => object.programs.push(Program { name, hook: section, instructions }),
-            (SymbolKind::Data, "maps") => object.maps.push(name),
-            _ => {}
-        }
-    }
-    object.maps.sort();
-    ensure!(!object.programs.is_empty(), "{} holds no program", object.path.display());
-    Ok(object)
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask`: everything that is done to this repository besides writing it.
 
 mod ebpf;
+mod kernels;
 mod process;
 mod report;
 mod run;
@@ -28,8 +29,15 @@ struct Cli {
 enum Task {
     /// Find what building and testing need, and install what is missing (or say how)
     Setup,
-    /// Build the eBPF object; print its programs and their sizes
-    Ebpf,
+    /// Build the eBPF objects; print their programs and sizes, and compare them with the record
+    Ebpf {
+        /// Write the record gateway-ebpf/objects.txt anew
+        #[arg(long)]
+        update: bool,
+        /// Build from another folder as well, and compare the bytes
+        #[arg(long, conflicts_with = "update")]
+        twice: bool,
+    },
     /// Set up, build and start a gateway with demo data
     Run {
         /// Further arguments of `waggle serve`
@@ -59,6 +67,15 @@ enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Boot Debian's kernels in QEMU, and compare what of the acceleration works there with docs/KERNELS.md
+    Kernels {
+        /// Write docs/KERNELS.md anew
+        #[arg(long)]
+        update: bool,
+        /// Try the gateway as tests have it, which is built sooner
+        #[arg(long)]
+        dev: bool,
+    },
     /// Check the repository's own rules: dependencies, purity, sizes, names, texts
     Tidy,
 }
@@ -76,13 +93,20 @@ fn main() -> ExitCode {
 fn dispatch(task: Task) -> Result<()> {
     match task {
         Task::Setup => setup::setup(setup::Purpose::Test).map(|_| ()),
-        Task::Ebpf => setup::build_ebpf(),
+        Task::Ebpf { twice: true, .. } => setup::check_reproducible_ebpf(),
+        Task::Ebpf { update, .. } => {
+            setup::build_ebpf(if update { ebpf::Purpose::Record } else { ebpf::Purpose::Note })
+        }
         Task::Run { args } => run::demo(&args),
         Task::Test { release } => {
             test::test(if release { test::Extent::WithRelease } else { test::Extent::Plain })
         }
         Task::Bench { args } => run::bench(&args),
         Task::Fuzz { target, seconds, seed } => test::fuzz(target.as_deref(), seconds, seed),
+        Task::Kernels { update, dev } => kernels::kernels(
+            if dev { kernels::Profile::Dev } else { kernels::Profile::Release },
+            if update { kernels::Page::Update } else { kernels::Page::Compare },
+        ),
         Task::Tidy => tidy_or_fail(),
     }
 }

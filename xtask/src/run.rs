@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::ebpf;
 use crate::process::{self, cargo};
 use crate::setup::{self, Purpose};
 
@@ -48,7 +49,7 @@ pub(crate) fn bench(args: &[OsString]) -> Result<()> {
 fn prepare() -> Result<()> {
     setup::setup(Purpose::Run)?;
     if setup::has_ebpf_programs()
-        && let Err(error) = setup::build_ebpf()
+        && let Err(error) = setup::build_ebpf(ebpf::Purpose::Note)
     {
         eprintln!("\n*** WITHOUT eBPF: {error:#}");
         eprintln!(

@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use xshell::Shell;
 
-use crate::{ebpf, process, toolchain};
+use crate::toolchain::{self, Toolchain};
+use crate::{ebpf, process};
 
 /// Longest time that one installing command may take.
 const INSTALL_MAX: Duration = Duration::from_secs(15 * 60);
@@ -21,6 +22,8 @@ pub(crate) enum Purpose {
     Run,
     /// Run every check.
     Test,
+    /// Run the gateway on other kernels.
+    Kernels,
 }
 
 /// What was found.
@@ -148,12 +151,22 @@ const TOOLS: &[Tool] = &[
         purpose: Purpose::Test,
         system: "linux",
     },
+    Tool {
+        name: "QEMU",
+        reason: "tries on other kernels than this machine's",
+        probe: &["qemu-system-x86_64", "--version"],
+        packages: &["qemu-system-x86"],
+        otherwise: None,
+        weight: Weight::Optional,
+        purpose: Purpose::Kernels,
+        system: "linux",
+    },
 ];
 
 impl Tool {
     fn wanted(&self, purpose: Purpose) -> bool {
         let here = self.system.is_empty() || self.system == std::env::consts::OS;
-        here && (purpose == Purpose::Test || self.purpose == purpose)
+        here && (purpose == Purpose::Test || self.purpose == Purpose::Run || self.purpose == purpose)
     }
 
     fn found(&self) -> bool {
@@ -212,16 +225,23 @@ fn find_or_install_ebpf() -> Result<String> {
     Ok(toolchain::install(&Shell::new()?)?.to_string())
 }
 
-/// Builds the eBPF objects and prints their programs with their sizes.
-pub(crate) fn build_ebpf() -> Result<()> {
+/// Builds the eBPF objects, prints their programs with their sizes, and compares or records them.
+pub(crate) fn build_ebpf(purpose: ebpf::Purpose) -> Result<()> {
     let sh = Shell::new()?;
-    let found = toolchain::find(&sh).with_context(|| {
-        let commands = toolchain::install_commands(&sh).join("\n  ");
-        format!("to install an eBPF toolchain, run `cargo xtask setup` or:\n  {commands}\n")
-    })?;
+    let found = find_ebpf(&sh)?;
     println!("eBPF toolchain: {found}");
-    for object in ebpf::build(&sh, &found)? {
-        println!("{object}");
-    }
-    Ok(())
+    ebpf::build_and_record(&sh, &found, purpose)
+}
+
+/// Builds the eBPF objects from two folders, and compares their bytes.
+pub(crate) fn check_reproducible_ebpf() -> Result<()> {
+    let sh = Shell::new()?;
+    ebpf::check_reproducible(&sh, &find_ebpf(&sh)?)
+}
+
+fn find_ebpf(sh: &Shell) -> Result<Toolchain> {
+    toolchain::find(sh).with_context(|| {
+        let commands = toolchain::install_commands(sh).join("\n  ");
+        format!("to install an eBPF toolchain, run `cargo xtask setup` or:\n  {commands}\n")
+    })
 }

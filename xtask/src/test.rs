@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, bail};
 
+use crate::ebpf;
+use crate::kernels;
 use crate::process::{self, cargo};
 use crate::report::{Outcome, Report};
 use crate::setup::{self, Purpose, Ready};
@@ -60,15 +62,17 @@ fn checks(report: &mut Report, ready: &Ready) {
     report.step("clippy", || {
         passes(cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
     });
-    report.step("ebpf object", || {
+    let ebpf = |step: &dyn Fn() -> Result<()>| {
         if !setup::has_ebpf_programs() {
             return Ok(Outcome::Passed);
         }
         if ready.ebpf.is_some() || skips::ebpf_must_work() {
-            return setup::build_ebpf().map(|()| Outcome::Passed);
+            return step().map(|()| Outcome::Passed);
         }
         Ok(Outcome::Skipped("no eBPF toolchain".to_owned()))
-    });
+    };
+    report.step("ebpf object", || ebpf(&|| setup::build_ebpf(ebpf::Purpose::Compare)));
+    report.step("ebpf reproducible", || ebpf(&setup::check_reproducible_ebpf));
 }
 
 /// The tests; what cannot be built is not run.
@@ -78,10 +82,11 @@ fn tests(report: &mut Report, log: &SkipLog, extent: Extent) {
         passes(command)
     };
     let built = report.step("build tests", || passes(cargo(&["test", "--workspace", "--no-run"])));
-    report.step("tests", || match built {
+    report.step("tests", || match &built {
         Outcome::Passed => logged(cargo(&["test", "--workspace", "--no-fail-fast"])),
         _ => Ok(Outcome::NotRun("they do not build".to_owned())),
     });
+    kernels(report, &built);
     report.step("loom", || {
         if !crate::root().join("core/tests/loom.rs").exists() {
             return Ok(Outcome::Skipped("core/tests/loom.rs does not exist".to_owned()));
@@ -98,6 +103,23 @@ fn tests(report: &mut Report, log: &SkipLog, extent: Extent) {
             Ok(Outcome::Passed)
         });
     }
+}
+
+/// The acceleration on other kernels, by the gateway that the tests were built with.
+fn kernels(report: &mut Report, built: &Outcome) {
+    let mut missing = Vec::new();
+    report.step("kernels", || {
+        if *built != Outcome::Passed {
+            return Ok(Outcome::NotRun("the gateway does not build".to_owned()));
+        }
+        let machines = match kernels::find() {
+            Ok(machines) => machines,
+            Err(error) => return Ok(Outcome::Skipped(format!("{error:#}"))),
+        };
+        missing.clone_from(&machines.missing);
+        kernels::run(&machines, kernels::Profile::Dev, kernels::Page::Compare).map(|()| Outcome::Passed)
+    });
+    report.add_skips(&missing);
 }
 
 /// The model checker's build differs in every crate, so it has a target folder of its own.

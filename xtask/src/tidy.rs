@@ -13,9 +13,9 @@ mod names;
 mod paths;
 mod purity;
 mod size;
-mod source;
+pub(crate) mod source;
 mod text;
-mod tree;
+pub(crate) mod tree;
 mod unsafety;
 
 use std::fmt;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 use rustix::net::getpeername;
 use tracing::{debug, info, warn};
-use waggle_ebpf::{Account, Counter, Event, Feature, Leg, Side, sides};
+use waggle_ebpf::{Account, Counter, Event, Feature, Leg, Profile, Side, sides};
 
 use super::ebpf::Attached;
 use super::error::chain;
@@ -95,7 +95,7 @@ impl Accel {
             LegState::new(leg, config.mode, tried)
         });
         if let Some(attached) = &mut ebpf {
-            write_profiles(attached, &base).map_err(|error| AccelError::Profiles(refusal(&error)))?;
+            write_profiles(attached, &base, &legs).map_err(|error| AccelError::Profiles(refusal(&error)))?;
         }
         let plan = Plan { now: base.clone(), base, ports: Vec::new() };
         let accel = Self { mode: config.mode, legs, plan: RwLock::new(plan), ebpf: ebpf.map(Mutex::new) };
@@ -193,10 +193,10 @@ impl Accel {
     fn take(&self, plan: &mut Plan, table: Table) -> Result<(), ProfileError> {
         if let Some(ebpf) = &self.ebpf {
             let mut attached = ebpf.lock();
-            if let Err(error) = write_table(&mut attached, plan, &table) {
+            if let Err(error) = write_table(&mut attached, plan, &table, &self.legs) {
                 // The same way back; what is in the maps already can be overwritten.
                 let before = Plan { now: table, ..plan.clone() };
-                let _ = write_table(&mut attached, &before, &plan.now);
+                let _ = write_table(&mut attached, &before, &plan.now, &self.legs);
                 return Err(refusal(&error));
             }
         }
@@ -303,7 +303,8 @@ impl Accel {
 
 fn leg_status(state: &LegState, plan: &Plan, mut attached: Option<&mut Attached>) -> LegStatus {
     let profile = plan.now.profiles[state.leg as usize];
-    let pair = self_test::connection(attached.as_deref_mut(), profile).map_err(|error| error.to_string());
+    let by_ebpf = state.by_ebpf(profile);
+    let pair = self_test::connection(attached.as_deref_mut(), by_ebpf).map_err(|error| error.to_string());
     if let Ok(pair) = &pair {
         for feature in state.by_setsockopt() {
             if let Some(wanted) = profile.wanted(feature.feature) {
@@ -357,14 +358,25 @@ fn ports_of(leg: Leg, plan: &Plan, attached: Option<&Attached>) -> Vec<u16> {
     own.map(|(_, port)| *port).collect()
 }
 
-fn write_profiles(attached: &mut Attached, table: &Table) -> Result<(), aya::maps::MapError> {
-    let mut put = |leg: Leg| attached.put_profile(Account::Leg(leg), table.profiles[leg as usize]);
-    Leg::ALL.into_iter().try_for_each(&mut put)
+fn write_profiles(
+    attached: &mut Attached,
+    table: &Table,
+    legs: &[LegState],
+) -> Result<(), aya::maps::MapError> {
+    legs.iter().try_for_each(|state| {
+        let profile = state.by_ebpf(table.profiles[state.leg as usize]);
+        attached.put_profile(Account::Leg(state.leg), profile)
+    })
 }
 
 /// Makes the kernel's maps hold `table` where they hold the plan's.
-fn write_table(attached: &mut Attached, plan: &Plan, table: &Table) -> Result<(), aya::maps::MapError> {
-    write_profiles(attached, table)?;
+fn write_table(
+    attached: &mut Attached,
+    plan: &Plan,
+    table: &Table,
+    legs: &[LegState],
+) -> Result<(), aya::maps::MapError> {
+    write_profiles(attached, table, legs)?;
     let (before, after) = (plan.now.rules(&plan.ports), table.rules(&plan.ports));
     for (rule, leg) in &after {
         if before.get(rule) != Some(leg) {
@@ -397,6 +409,13 @@ impl LegState {
             }
         });
         Self { leg, features, connections: AtomicU64::new(0) }
+    }
+
+    /// What of a profile is the program's: what the kernel refuses it would be refused, and said so in the
+    /// log, for every connection.
+    fn by_ebpf(&self, profile: Profile) -> Profile {
+        let others = self.features.iter().filter(|feature| feature.choice.lock().rung != Rung::Ebpf);
+        others.fold(profile, |profile, other| profile.with(other.feature, 0))
     }
 
     fn by_setsockopt(&self) -> impl Iterator<Item = &FeatureState> {

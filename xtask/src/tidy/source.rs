@@ -4,14 +4,26 @@
 ///
 /// Every byte keeps its offset and every line its number.
 pub(crate) fn mask(text: &str) -> String {
+    blank(text, |_| true)
+}
+
+/// Blanks comments only; offsets and lines stay as well.
+pub(crate) fn without_comments(text: &str) -> String {
+    blank(text, |opening| opening == b'/')
+}
+
+/// Blanks the comments and literals for whose first byte `is_blanked` says so.
+fn blank(text: &str, is_blanked: impl Fn(u8) -> bool) -> String {
     let bytes = text.as_bytes();
     let mut out = bytes.to_vec();
     let mut at = 0;
     while at < bytes.len() {
         let end = literal_or_comment_end(bytes, at);
-        for byte in &mut out[at..end] {
-            if *byte != b'\n' {
-                *byte = b' ';
+        if is_blanked(bytes[at]) {
+            for byte in &mut out[at..end] {
+                if *byte != b'\n' {
+                    *byte = b' ';
+                }
             }
         }
         at = if end > at { end } else { next(bytes, at) };
@@ -127,8 +139,22 @@ pub(crate) fn without_tests(code: &str) -> String {
 pub(crate) fn item_end(code: &str, from: usize) -> usize {
     match body_start(code, from) {
         Some(open) => closing_brace(code, open),
-        None => code[from..].find(';').map_or(code.len(), |end| from + end + 1),
+        None => semicolon(code, from).map_or(code.len(), |end| end + 1),
     }
+}
+
+/// The offset of the first `;` that stands in no brackets.
+fn semicolon(code: &str, from: usize) -> Option<usize> {
+    let mut depth = 0_i32;
+    for (at, byte) in code.bytes().enumerate().skip(from) {
+        match byte {
+            b'(' | b'[' => depth += 1,
+            b')' | b']' => depth -= 1,
+            b';' if depth <= 0 => return Some(at),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The offset of the `{` that opens the body of the item at `from`; `None` if a `;` ends it first.
@@ -213,12 +239,23 @@ mod tests {
     }
 
     #[test]
+    fn leaves_literals_where_only_comments_go() {
+        assert_eq!(without_comments("a(\"// x\") // y").trim_end(), "a(\"// x\")");
+    }
+
+    #[test]
     fn blanks_test_items() {
         let code = "use a;\n#[cfg(test)]\nmod tests { fn f() {} }\nfn g() {}\n#[cfg(test)]\nuse b;\nuse c;";
         let left = without_tests(code);
         assert!(left.contains("use a;") && left.contains("fn g() {}") && left.contains("use c;"), "{left}");
         assert!(!left.contains("fn f") && !left.contains("use b"), "{left}");
         assert_eq!(left.lines().count(), code.lines().count());
+    }
+
+    #[test]
+    fn an_item_ends_at_its_own_semicolon() {
+        let code = "const A: [u8; 2] = [0; 2]; const B: u8 = 1;";
+        assert_eq!(&code[..item_end(code, 0)], "const A: [u8; 2] = [0; 2];");
     }
 
     #[test]
