@@ -97,7 +97,11 @@ fn detach_one(folder: &PinFolder, living: Living, report: &mut DetachReport) {
 
 #[cfg(target_os = "linux")]
 fn take_off(path: &Path) {
-    // Maps, programs and notes are no links; a link whose cgroup or interface is gone is off already.
+    // A symbolic link might lead to somebody else's.
+    if !std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file()) {
+        return;
+    }
+    // Maps and programs are no links; a link whose cgroup or interface is gone is off already.
     let _ = super::pin::link::PinnedLink::open(path).and_then(|link| link.detach());
 }
 

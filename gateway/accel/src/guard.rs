@@ -12,7 +12,9 @@ mod kernel;
 #[path = "guard/kernel_stub.rs"]
 mod kernel;
 mod report;
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "there is no gateway before"))]
 mod rules;
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "there is no gateway before"))]
 mod undo;
 
 use std::net::IpAddr;

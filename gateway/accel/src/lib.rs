@@ -15,6 +15,7 @@ mod error;
 mod guard;
 mod legs;
 mod network;
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "nothing can be pinned there"))]
 mod pin;
 mod plan;
 mod report;

@@ -70,6 +70,7 @@ impl Network {
     }
 
     /// The network of an address of a map, of which so many bits matter.
+    #[cfg(target_os = "linux")]
     pub(super) fn from_map(address: [u8; 16], bits: u32) -> Self {
         let bits = u8::try_from(bits).unwrap_or(128).min(128);
         Self { address: masked(address, bits), bits }

@@ -91,6 +91,8 @@ impl Pins {
 pub(crate) enum PinError {
     #[error("no bpf file system is mounted at or above {}", .0.display())]
     NotMounted(PathBuf),
+    #[error("{} is no folder that this user alone may write to", .0.display())]
+    Foreign(PathBuf),
     #[error("{} is used by the running gateway on {data_dir}", dir.display())]
     InUse { dir: PathBuf, data_dir: String },
     #[error("cannot {action} {}", path.display())]
@@ -210,11 +212,17 @@ pub(crate) fn is_bpf_file_system(_dir: &Path) -> bool {
     false
 }
 
+/// Anybody may make folders in a bpf file system, and whoever may write to one takes off what is pinned there.
 fn make_folder(dir: &Path) -> Result<(), PinError> {
     match DirBuilder::new().mode(0o700).create(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(PinError::io("make", dir)(error)),
-        _ => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(PinError::io("make", dir)(error));
+        }
+        _ => {}
     }
+    let found = fs::symlink_metadata(dir).map_err(PinError::io("read", dir))?;
+    let is_own = found.is_dir() && found.uid() == rustix::process::geteuid().as_raw();
+    if is_own && found.mode() & 0o022 == 0 { Ok(()) } else { Err(PinError::Foreign(dir.to_owned())) }
 }
 
 #[cfg(test)]
@@ -244,6 +252,22 @@ mod tests {
         assert_eq!(folder.names(""), ["abi", "cgroup"]);
         folder.clear("abi");
         assert_eq!(folder.names(""), ["cgroup"]);
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_to_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let (own, open, link) = (dir.path().join("own"), dir.path().join("open"), dir.path().join("link"));
+        make_folder(&own).expect("new");
+        make_folder(&own).expect("there already");
+        fs::create_dir(&open).expect("temporary directory");
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).expect("our own");
+        symlink(&own, &link).expect("temporary directory");
+        for foreign in [open, link] {
+            let error = make_folder(&foreign).expect_err("others may write there").to_string();
+            assert!(error.ends_with("is no folder that this user alone may write to"), "{error}");
+        }
     }
 
     #[test]

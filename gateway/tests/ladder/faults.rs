@@ -1,9 +1,8 @@
 //! Settings that cannot be followed, and a host that is occupied already.
 
-use std::time::Duration;
-
 use waggle_gateway::accel::XdpAttachment;
 
+use crate::gateway::PATIENCE;
 use crate::laboratory::{CLIENT, Laboratory};
 use crate::skipped;
 
@@ -94,7 +93,7 @@ fn a_killed_gateway_without_pins_leaves_nothing_attached() {
     let laboratory = Laboratory::make();
     let arguments = ["--api", "0.0.0.0:8080", "--push", "0.0.0.0:8081"];
     let gateway = laboratory.start_with("data", "", &arguments).outcome().unwrap();
-    laboratory.wait_connects(Duration::from_secs(2));
+    laboratory.wait_connects(PATIENCE);
     gateway.change("deny", CLIENT, 0);
     assert!(!laboratory.connects());
     gateway.kill();

@@ -1,10 +1,8 @@
 //! What a gateway takes over from the one before, and that nobody gets in between.
 
-use std::time::Duration;
-
 use waggle_gateway::accel::{GuardAction, Rung, XdpAttachment};
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, PATIENCE};
 use crate::laboratory::{CLIENT, Laboratory};
 use crate::skipped;
 
@@ -12,7 +10,7 @@ use crate::skipped;
 fn killed_while_it_denies(laboratory: &Laboratory) {
     let gateway = laboratory.gateway("data");
     assert_eq!(gateway.guard().interfaces[0].attached, XdpAttachment::Native);
-    laboratory.wait_connects(Duration::from_secs(2));
+    laboratory.wait_connects(PATIENCE);
     gateway.change("deny", CLIENT, 0);
     assert!(!laboratory.connects());
     gateway.kill();
@@ -53,7 +51,7 @@ fn a_killed_gateways_guard_stands_and_its_successor_takes_it_over() {
     assert_eq!(status.lowest_rung(), Rung::Ebpf);
 
     successor.change("remove", CLIENT, 0);
-    laboratory.wait_connects(Duration::from_secs(2));
+    laboratory.wait_connects(PATIENCE);
     assert_eq!(successor.status().legs[0].connections, 2, "one with each gateway");
     successor.stop();
 }
@@ -96,7 +94,7 @@ fn maps_of_another_abi_are_laid_anew_and_that_is_said() {
     assert!(status.pinning.ends_with(": maps laid anew: those there had ABI 2, not 3"), "{}", status.pinning);
     assert_eq!((guard.rules.len(), guard.interfaces[0].attached), (0, XdpAttachment::Native));
     assert_ne!(laboratory.program(), program, "the old program goes on with the old maps");
-    laboratory.wait_connects(Duration::from_secs(2));
+    laboratory.wait_connects(PATIENCE);
     successor.stop();
 }
 
