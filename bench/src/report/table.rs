@@ -64,6 +64,13 @@ pub fn summary(document: &Document, columns: &[Column]) -> String {
     text
 }
 
+/// The same figures on one line, those that are known.
+#[must_use]
+pub fn line(figures: &Figures, columns: &[Column]) -> String {
+    let known = columns.iter().filter(|column| figures.contains_key(column.figure));
+    known.map(|column| format!("  {} {}", column.head, cell(figures, column))).collect()
+}
+
 fn cell(figures: &Figures, column: &Column) -> String {
     match figures.get(column.figure).map(|figure| figure / column.per) {
         None => "–".into(),

@@ -47,5 +47,6 @@ pub use item::{Event, Item, SignalItem};
 pub use tls::{Trust, TrustError};
 pub use waggle_core::id::{AgentId, Cursor, Epoch, Offset, QueueId, TicketId};
 pub use waggle_core::push::{
-    ChangeError, EventMessage, Hint, Loss, LossReason, ResyncReason, SignalError, SignalKind, TicketHint, View,
+    ChangeError, EventMessage, Hint, Loss, LossReason, ResyncReason, SignalError, SignalKind, TicketHint,
+    View,
 };

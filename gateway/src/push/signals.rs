@@ -14,7 +14,9 @@ use smallvec::SmallVec;
 use tokio::sync::Notify;
 use waggle_core::id::{AgentId, SessionId, TenantId};
 use waggle_core::limits::{NEWS_PER_TURN_MAX, PRESENCE_MS, TYPING_MS};
-use waggle_core::push::{Board, Noted, Presence, Signal, SignalKey, SignalKind, SignalNews, View, presence_frames};
+use waggle_core::push::{
+    Board, Noted, Presence, Signal, SignalKey, SignalKind, SignalNews, View, presence_frames,
+};
 use waggle_core::time::Tick;
 
 use super::hub::PushHub;

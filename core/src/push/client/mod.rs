@@ -25,8 +25,8 @@ pub use change::{Change, ChangeError, ChangeId};
 pub use effect::{ClientEffect, ClientStats, Link, Loss, LossReason, Receipt};
 use pace::Pace;
 use progress::{Progress, Verdict};
-pub use said::SignalError;
 use said::Said;
+pub use said::SignalError;
 use session::{Order, Session};
 
 use super::{EventMessage, ResyncReason, Retry, ServerMessage, Signal, View, Welcome, retry_after_s};
@@ -320,14 +320,7 @@ impl PushClient {
         }
     }
 
-    fn welcomed(
-        &mut self,
-        link: Link,
-        welcome: Welcome,
-        asked: Asked,
-        is_successor: bool,
-        now: Tick,
-    ) {
+    fn welcomed(&mut self, link: Link, welcome: Welcome, asked: Asked, is_successor: bool, now: Tick) {
         let given = Cursor { epoch: welcome.epoch, offset: welcome.offset };
         if welcome.resumed && asked.resume != Some(given) {
             let problem = "welcome resumes at a cursor that was not asked for".to_owned();

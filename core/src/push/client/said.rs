@@ -13,7 +13,9 @@ use crate::time::Tick;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SignalError {
     /// Its data is none.
-    #[error("a signal's data is a JSON object of at most {SIGNAL_DATA_BYTES_MAX} bytes, with a signal that is on")]
+    #[error(
+        "a signal's data is a JSON object of at most {SIGNAL_DATA_BYTES_MAX} bytes, with a signal that is on"
+    )]
     Data,
     /// Beyond what a session may have on.
     #[error("{SESSION_SIGNALS_MAX} signals are on; end one first")]

@@ -222,7 +222,11 @@ mod tests {
         }
         assert_eq!(held.note(&signal(SignalKind::Viewing, 1_000, true), Tick(0)), Noted::NoRoom);
         assert_eq!(held.note(&signal(SignalKind::Viewing, 1_000, false), Tick(0)), Noted::Nothing);
-        assert_eq!(held.note(&signal(SignalKind::Viewing, 1, true), Tick(0)), Noted::News, "it is on already");
+        assert_eq!(
+            held.note(&signal(SignalKind::Viewing, 1, true), Tick(0)),
+            Noted::News,
+            "it is on already"
+        );
         assert_eq!(held.note(&signal(SignalKind::Viewing, 1, false), Tick(0)), Noted::News);
         assert_eq!(held.note(&signal(SignalKind::Viewing, 1_000, true), Tick(0)), Noted::News);
     }

@@ -93,14 +93,19 @@ mod tests {
         let data = RawValue::from_string(r#"{"draft":40}"#.to_owned()).unwrap();
         let signal = Signal { kind: SignalKind::Typing, ticket: TicketId(17), on: true, data: Some(&data) };
         let Hint::Ticket(hint) = told(&signal.frame(AgentId(5))) else { panic!() };
-        assert_eq!((hint.kind, hint.ticket, hint.agent, hint.on), (SignalKind::Typing, TicketId(17), AgentId(5), true));
+        assert_eq!(
+            (hint.kind, hint.ticket, hint.agent, hint.on),
+            (SignalKind::Typing, TicketId(17), AgentId(5), true)
+        );
         assert_eq!(hint.data.unwrap().get(), data.get());
         let agents = [(AgentId(1), true), (AgentId(2), false)];
         for frame in presence_frames(&agents, true) {
             let Hint::Presence { all: true, agents: told } = told(&frame) else { panic!() };
             assert_eq!(told, agents);
         }
-        for text in ["", "{}", r#"{"kind":"waving","ticket":1,"agent":1,"on":true}"#, r#"{"kind":"presence"}"#] {
+        for text in
+            ["", "{}", r#"{"kind":"waving","ticket":1,"agent":1,"on":true}"#, r#"{"kind":"presence"}"#]
+        {
             assert!(matches!(Hint::parse(text), Hint::Unknown), "{text}");
         }
     }
