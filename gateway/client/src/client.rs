@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use futures_util::Stream;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use waggle_core::id::{Cursor, TicketId};
 use waggle_core::limits::{CLIENT_ITEMS_MAX, SESSION_COMMANDS_MAX};
 use waggle_core::push::{Change, ClientConfig, EventMessage, SignalKind, Start, View};
@@ -40,6 +41,7 @@ pub struct Builder {
 #[derive(Debug)]
 pub struct Items {
     items: mpsc::Receiver<Item>,
+    driver: JoinHandle<()>,
 }
 
 impl Client {
@@ -202,8 +204,8 @@ impl Builder {
         let (items_in, items) = mpsc::channel(CLIENT_ITEMS_MAX);
         let (requests, requests_out) = mpsc::channel(SESSION_COMMANDS_MAX);
         let driver = Driver::new(self.config, endpoint, self.read_buffer_bytes, items_in, requests_out);
-        tokio::spawn(driver.run());
-        Ok((Client { requests }, Items { items }))
+        let driver = tokio::spawn(driver.run());
+        Ok((Client { requests }, Items { items, driver }))
     }
 }
 
@@ -216,6 +218,15 @@ impl Items {
     /// The next item where one is there already.
     pub fn next_ready(&mut self) -> Option<Item> {
         self.items.try_recv().ok()
+    }
+}
+
+impl Items {
+    /// Closes the connection, after what was said over it is written; waits for both, a second at most.
+    pub async fn close(self) {
+        drop(self.items);
+        // It ends once nobody takes items.
+        let _ = self.driver.await;
     }
 }
 

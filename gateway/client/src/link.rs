@@ -103,12 +103,16 @@ impl Connection {
         })
     }
 
-    /// Says goodbye where there is somebody to say it to.
+    /// Writes what is queued and says goodbye, where there is somebody to say it to.
     pub(crate) async fn close(self) {
-        if let State::Open(mut socket) = self.state {
-            let goodbye = tokio::time::timeout(Duration::from_millis(GOODBYE_MS_MAX), socket.close(None));
-            // Nothing depends on its arrival.
-            let _ = goodbye.await;
-        }
+        let State::Open(mut socket) = self.state else { return };
+        let goodbye = async {
+            for message in self.outgoing {
+                socket.send(message).await?;
+            }
+            socket.close(None).await
+        };
+        // Nothing depends on its arrival.
+        let _ = tokio::time::timeout(Duration::from_millis(GOODBYE_MS_MAX), goodbye).await;
     }
 }
