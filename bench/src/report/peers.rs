@@ -127,7 +127,7 @@ fn server(name: &str) -> &str {
 /// Three digits.
 fn shown(value: f64) -> String {
     match value.abs() {
-        zero if zero == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         large if large >= 100.0 => format!("{value:.0}"),
         middle if middle >= 10.0 => format!("{value:.1}"),
         one if one >= 1.0 => format!("{value:.2}"),

@@ -241,7 +241,7 @@ impl World {
                             | CloseCode::HelloTimeout
                     );
                     let is_stopped = self.viewers[self.conns[&conn].viewer].is_stopped;
-                    self.reached.stopped_ends += u64::from(is_stopped);
+                    self.reached.stopped_ends += u64::from(is_stopped && code == CloseCode::Lagging);
                     let is_fault = is_fault || (is_stopped && code == CloseCode::Lagging);
                     assert!(is_fault, "a session was closed with {code:?}: {reason}");
                     self.trace.note(self.now, "closes", &[conn, code.number().into()]);

@@ -113,7 +113,17 @@ impl Plan {
         }
         for _ in 0..random.below(4) {
             let at = random.below(troubled_ms);
-            plan.troubles.push((at, later_trouble(random, viewers)));
+            let trouble = later_trouble(random, viewers);
+            plan.troubles.push((at, trouble));
+            if let Trouble::Takeover { after_ms, .. } = trouble
+                && random.chance(500)
+            {
+                // While connections take over from others.
+                for viewer in (0..viewers).cycle().take(3 * viewers) {
+                    let at = at + random.below(after_ms + plan.network_ms);
+                    plan.troubles.push((at, Trouble::Change { viewer }));
+                }
+            }
         }
         if random.chance(500) {
             for _ in 0..random.below(12) {

@@ -17,6 +17,8 @@ use crate::world::World;
 
 /// Items that wait for the application; beyond it nothing more is read from the connection.
 const ITEMS_MAX: usize = 8;
+/// The same where the application has stopped: so many that the window is full first.
+const STOPPED_ITEMS_MAX: usize = 64;
 
 /// What waits for the application.
 pub(crate) enum Item {
@@ -102,7 +104,7 @@ impl Viewer {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.items.len() < ITEMS_MAX
+        self.items.len() < if self.is_stopped { STOPPED_ITEMS_MAX } else { ITEMS_MAX }
     }
 
     pub(crate) fn hurry(&mut self) {
