@@ -2,7 +2,7 @@
 const { createServer } = require("http");
 const { Server } = require("socket.io");
 const http = createServer();
-const io = new Server(http, { transports: ["websocket"], pingInterval: 600000, pingTimeout: 600000 });
+const io = new Server(http, { transports: ["websocket"], pingInterval: Number(process.argv[3]), pingTimeout: 600000 });
 io.on("connection", (socket) => {
   socket.on("sub", (topic, done) => { socket.join(topic); done(); });
   socket.on("pub", (topic, text) => { io.to(topic).emit("m", text); });

@@ -7,11 +7,11 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::facts::{Facts, file_system};
-use crate::fanout::{self, Peer, Plan, Reach};
+use crate::fanout::{self, Peer, Plan};
 use crate::gateway::{Gateway, PushPath, Start, find_binary};
 use crate::pace::{Arrivals, Rate};
 use crate::result::{Document, SCHEMA, medians};
-use crate::scenario::{self, Bench, Own, SCENARIOS, Scenario, Settings, SignalAll, SignalOne};
+use crate::scenario::{self, Bench, Own, SCENARIOS, SIGNAL_ALL, SIGNAL_ONE, Scenario, Settings, Versus};
 use crate::stream::Address;
 use crate::target::Target;
 use crate::{accel, report, stop};
@@ -121,6 +121,13 @@ struct RunArguments {
     /// A queue at the targets; may be given again.
     #[arg(long, default_value = "1")]
     queue: Vec<u32>,
+    /// Puts the same question to other push servers, in turn with this one; what is missing is installed
+    /// (apt-get, pip, npm).
+    #[arg(long, value_enum, num_args = 0.., value_delimiter = ',', conflicts_with_all = ["target", "count_fsync"])]
+    peers: Option<Vec<Peer>>,
+    /// Where they are installed.
+    #[arg(long, default_value = "target/peers")]
+    peers_dir: PathBuf,
     /// Counts fdatasync and fsync calls in a short phase of its own, with strace.
     #[arg(long)]
     count_fsync: bool,
@@ -243,14 +250,10 @@ pub fn run(cli: Cli) -> Result<()> {
 }
 
 fn compare(arguments: &CompareArguments) -> Result<()> {
-    let (reach, scenario): (Reach, &dyn Scenario) = match arguments.to {
-        To::All => (Reach::All, &SignalAll),
-        To::One => (Reach::One, &SignalOne),
+    let scenario = match arguments.to {
+        To::All => &SIGNAL_ALL,
+        To::One => &SIGNAL_ONE,
     };
-    stop::listen()?;
-    if cfg!(debug_assertions) {
-        eprintln!("this is a debug build: its figures say little");
-    }
     let shape = scenario.defaults();
     let settings = Settings {
         rate: arguments.rate.unwrap_or(shape.rate),
@@ -267,15 +270,44 @@ fn compare(arguments: &CompareArguments) -> Result<()> {
         gateway_arguments: arguments.gateway_arguments.clone(),
     };
     let (peers, folder) = (arguments.peers.clone(), arguments.peers_dir.clone());
-    let plan = Plan { reach, settings, peers, gateway: arguments.gateway.clone(), folder };
-    let name = arguments.save.clone().filter(|name| !name.is_empty());
-    let documents = fanout::run(&plan, scenario, name.as_deref().unwrap_or(scenario.name()))?;
+    let plan =
+        Plan { contest: scenario.contest(), settings, peers, gateway: arguments.gateway.clone(), folder };
+    contest(&plan, scenario, arguments.save.as_deref(), &arguments.results_dir)
+}
+
+/// `run … --peers`: what `compare` does, with the sizes of the contest that belongs to the scenario.
+fn run_peers(arguments: &RunArguments, scenario: &dyn Scenario, peers: &[Peer]) -> Result<()> {
+    let versus = match scenario.versus() {
+        Ok(versus) => versus,
+        Err(reason) => bail!("{} has no --peers: {reason}", scenario.name()),
+    };
+    let mut peers = peers.to_vec();
+    if peers.is_empty() {
+        let all = Peer::value_variants().iter().copied();
+        peers = all.filter(|peer| peer.has(arguments.path) && peer.takes_part(versus.contest())).collect();
+    }
+    let settings = settings(arguments, versus, 1);
+    let (gateway, folder) = (arguments.gateway.clone(), arguments.peers_dir.clone());
+    let plan = Plan { contest: versus.contest(), settings, peers, gateway, folder };
+    contest(&plan, versus, arguments.save.as_deref(), &arguments.results_dir)
+}
+
+fn contest(plan: &Plan, scenario: &Versus, save_as: Option<&str>, results_dir: &Path) -> Result<()> {
+    stop::listen()?;
+    if cfg!(debug_assertions) {
+        eprintln!("this is a debug build: its figures say little");
+    }
+    let name = save_as.filter(|name| !name.is_empty()).unwrap_or(scenario.name());
+    let documents = fanout::run(plan, scenario, name)?;
     for document in &documents {
         println!("{}", document.name);
         print!("{}", report::summary(document, scenario.columns()));
-        if arguments.save.is_some() {
-            save(document, scenario, &arguments.results_dir)?;
+        if save_as.is_some() {
+            save(document, scenario, results_dir)?;
         }
+    }
+    if save_as.is_some() {
+        report::sides(&documents, scenario, results_dir)?;
     }
     Ok(())
 }
@@ -287,6 +319,9 @@ fn run_scenario(arguments: &RunArguments) -> Result<()> {
     };
     if arguments.duration == Some(0.0) {
         bail!("--duration 0: expected more than no time");
+    }
+    if let Some(peers) = &arguments.peers {
+        return run_peers(arguments, scenario, peers);
     }
     stop::listen()?;
     let own = if arguments.target.is_empty() { Some(start(arguments, scenario)?) } else { None };
@@ -399,6 +434,11 @@ fn write_report(dir: &Path) -> Result<()> {
     for document in &documents {
         if let Some(scenario) = scenario::find(&document.scenario) {
             report::draw(document, scenario.headline(), &dir.join(format!("{}.svg", document.name)))?;
+        }
+    }
+    for scenario in SCENARIOS {
+        for group in report::groups(&documents, scenario) {
+            report::sides(&group, scenario, dir)?;
         }
     }
     let page = dir.join("README.md");

@@ -98,6 +98,8 @@ pub const BACKOFF_MS_MAX: u64 = 30_000;
 pub const CONNECT_MS_MAX: u64 = 10_000;
 /// Items that a push client hands to its application ahead of its reading them.
 pub const CLIENT_ITEMS_MAX: usize = 64;
+/// Changes of a push client's views and token that no server has confirmed.
+pub const CLIENT_CHANGES_MAX: usize = 64;
 /// Milliseconds that a replaced push connection stays open for the answers to its commands.
 pub const RETIRED_MS_MAX: u64 = 5_000;
 /// Batches of committed events that wait for one shard; beyond it the shard reads the log.

@@ -1,6 +1,7 @@
 //! `cargo xtask`: everything that is done to this repository besides writing it.
 
 mod ebpf;
+mod fuzz;
 mod kernels;
 mod process;
 mod report;
@@ -102,7 +103,7 @@ fn dispatch(task: Task) -> Result<()> {
             test::test(if release { test::Extent::WithRelease } else { test::Extent::Plain })
         }
         Task::Bench { args } => run::bench(&args),
-        Task::Fuzz { target, seconds, seed } => test::fuzz(target.as_deref(), seconds, seed),
+        Task::Fuzz { target, seconds, seed } => fuzz::run(target.as_deref(), seconds, seed),
         Task::Kernels { update, dev } => kernels::kernels(
             if dev { kernels::Profile::Dev } else { kernels::Profile::Release },
             if update { kernels::Page::Update } else { kernels::Page::Compare },

@@ -3,9 +3,7 @@
 use waggle_core::push::{PATH, SUBPROTOCOL};
 
 use super::server::Peer;
-use crate::wire::frame::{TEXT, push_masked};
-
-const BINARY: u8 = 0x2;
+use crate::wire::frame::{BINARY, Frame, TEXT, push_masked};
 
 /// Something to send, and what the answer has in it once it is complete.
 #[derive(Debug, Clone)]
@@ -26,9 +24,10 @@ pub(super) struct Dialect {
 }
 
 impl Dialect {
-    pub(super) fn subscribe(&self, topic: usize) -> Vec<Step> {
+    /// `cursor`, where there is one, says where to go on: of those compared only Waggle keeps a place.
+    pub(super) fn subscribe(&self, topic: usize, cursor: Option<&str>) -> Vec<Step> {
         match self.peer {
-            Peer::Waggle => self.waggle(&format!("\"ticket:{}\"", topic + self.first_ticket)),
+            Peer::Waggle => self.waggle(&format!("\"ticket:{}\"", topic + self.first_ticket), cursor),
             Peer::Nchan => vec![self.upgrade(&format!("/sub/t{topic}"), "")],
             Peer::Naive => vec![self.upgrade(&format!("/sub/t{topic}"), "")],
             Peer::Nats => {
@@ -47,7 +46,7 @@ impl Dialect {
 
     pub(super) fn become_publisher(&self) -> Vec<Step> {
         match self.peer {
-            Peer::Waggle => self.waggle(""),
+            Peer::Waggle => self.waggle("", None),
             Peer::Nchan => Vec::new(),
             Peer::Naive => vec![self.upgrade("/pub", "")],
             Peer::Nats => {
@@ -101,9 +100,10 @@ impl Dialect {
         }
     }
 
-    fn waggle(&self, views: &str) -> Vec<Step> {
+    fn waggle(&self, views: &str, cursor: Option<&str>) -> Vec<Step> {
         let protocol = format!("Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n");
-        let hello = format!(r#"{{"type":"hello","token":"{}","views":[{views}]}}"#, self.token);
+        let resume = cursor.map_or_else(String::new, |cursor| format!(r#","resume":{cursor}"#));
+        let hello = format!(r#"{{"type":"hello","token":"{}","views":[{views}]{resume}}}"#, self.token);
         vec![self.upgrade(PATH, &protocol), framed(TEXT, hello.as_bytes(), b"\"welcome\"")]
     }
 
@@ -123,8 +123,51 @@ impl Dialect {
     }
 }
 
+/// Where the HTTP head or frame ends that holds the byte at `place`; `None` while it is not all there. What
+/// is neither is a line protocol, taken as a whole.
+pub(super) fn unit_end(bytes: &[u8], place: usize) -> Option<usize> {
+    let mut end = 0;
+    while end <= place {
+        let rest = bytes.get(end..)?;
+        end += match rest.first()? {
+            b'H' if rest.starts_with(b"HTTP/") => memchr::memmem::find(rest, b"\r\n\r\n")? + 4,
+            first if first & 0x80 != 0 => Frame::parse(rest).ok()??.bytes,
+            _ => rest.len(),
+        };
+    }
+    Some(end)
+}
+
+/// The cursor that a welcome of Waggle gives, as JSON.
+pub(super) fn cursor(frame: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(Frame::parse(frame).ok()??.payload).ok()?;
+    let waggle_core::push::ServerMessage::Welcome(welcome) =
+        waggle_core::push::ServerMessage::parse(text.as_bytes()).ok()?
+    else {
+        return None;
+    };
+    let cursor = waggle_core::id::Cursor { epoch: welcome.epoch, offset: welcome.offset };
+    serde_json::to_string(&cursor).ok()
+}
+
 fn framed(opcode: u8, payload: &[u8], until: &'static [u8]) -> Step {
     let mut say = Vec::new();
     push_masked(&mut say, opcode, 0x1234_5678, payload);
     Step { say, until }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_ends_with_the_frame_that_holds_the_place() {
+        let frame = waggle_core::push::text_frame(b"abc");
+        let bytes = [b"HTTP/1.1 101 x\r\n\r\n".as_slice(), &frame, &frame[..2]].concat();
+        let head = bytes.len() - frame.len() - 2;
+        assert_eq!(unit_end(&bytes, 3), Some(head));
+        assert_eq!(unit_end(&bytes, head), Some(head + frame.len()));
+        assert_eq!(unit_end(&bytes, head + frame.len()), None, "it is not all there");
+        assert_eq!(unit_end(b"INFO {}\r\nPONG\r\n", 9), Some(15));
+    }
 }

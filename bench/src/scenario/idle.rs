@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Bench, Column, Scenario, Shape, loaded};
+use super::{Bench, Column, IDLE_PEERS, Scenario, Shape, Versus, loaded};
 use crate::load::{Load, Watch};
 use crate::pace::Rate;
 use crate::process::{Probe, check_descriptors};
@@ -47,6 +47,10 @@ impl Scenario for Idle {
             Column { head: "live", figure: "sessions_live", per: 1.0 },
             Column { head: "errors", figure: "errors", per: 1.0 },
         ]
+    }
+
+    fn versus(&self) -> Result<&'static Versus, &'static str> {
+        Ok(&IDLE_PEERS)
     }
 
     fn run(&self, bench: &mut Bench) -> Result<Vec<Run>> {

@@ -1,17 +1,17 @@
 //! Scenarios: each is a named load with a question that it answers.
 
 mod commands;
+mod contests;
 mod drain;
 mod idle;
 mod loaded;
 mod push_all;
 mod push_one;
-mod signals;
 mod slow;
 mod soak;
 mod storm;
 
-pub use signals::{SignalAll, SignalOne};
+pub use contests::{IDLE_PEERS, SIGNAL_ALL, SIGNAL_ONE, SLOW_PEERS, STORM_PEERS, Versus};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ use crate::result::Run;
 use crate::target::Target;
 
 /// All scenarios, by name.
-pub static SCENARIOS: [&dyn Scenario; 10] = [
+pub static SCENARIOS: [&dyn Scenario; 13] = [
     &commands::Commands,
     &push_one::PushOne,
     &push_all::PushAll,
@@ -31,8 +31,11 @@ pub static SCENARIOS: [&dyn Scenario; 10] = [
     &slow::Slow,
     &drain::Drain,
     &soak::Soak,
-    &SignalOne,
-    &SignalAll,
+    &SIGNAL_ONE,
+    &SIGNAL_ALL,
+    &IDLE_PEERS,
+    &STORM_PEERS,
+    &SLOW_PEERS,
 ];
 
 /// The one called `name`.
@@ -67,6 +70,19 @@ pub trait Scenario: Sync {
 
     /// Columns of its table.
     fn columns(&self) -> &'static [Column];
+
+    /// Figures that are drawn for all servers side by side, where it compares some.
+    fn sides(&self) -> &'static [Column] {
+        &[]
+    }
+
+    /// The same question to other push servers as well.
+    ///
+    /// # Errors
+    /// Says why they cannot be asked.
+    fn versus(&self) -> Result<&'static Versus, &'static str> {
+        Err("no other server does the like")
+    }
 
     /// Runs it as often as the settings say.
     ///

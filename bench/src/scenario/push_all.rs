@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Bench, Column, Scenario, Shape, loaded};
+use super::{Bench, Column, SIGNAL_ALL, Scenario, Shape, Versus, loaded};
 use crate::load::Watch;
 use crate::pace::Rate;
 use crate::result::Run;
@@ -41,6 +41,10 @@ impl Scenario for PushAll {
             Column { head: "KiB/session", figure: "gateway_bytes_per_session", per: 1024.0 },
             Column { head: "errors", figure: "errors", per: 1.0 },
         ]
+    }
+
+    fn versus(&self) -> Result<&'static Versus, &'static str> {
+        Ok(&SIGNAL_ALL)
     }
 
     fn run(&self, bench: &mut Bench) -> Result<Vec<Run>> {

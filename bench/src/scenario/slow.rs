@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{Bench, Column, Scenario, Shape, loaded};
+use super::{Bench, Column, SLOW_PEERS, Scenario, Shape, Versus, loaded};
 use crate::load::{Load, Watch};
 use crate::pace::Rate;
 use crate::process::{Probe, check_descriptors};
@@ -58,6 +58,10 @@ impl Scenario for Slow {
             Column { head: "with a close frame", figure: "slow_told", per: 1.0 },
             Column { head: "errors", figure: "errors", per: 1.0 },
         ]
+    }
+
+    fn versus(&self) -> Result<&'static Versus, &'static str> {
+        Ok(&SLOW_PEERS)
     }
 
     fn run(&self, bench: &mut Bench) -> Result<Vec<Run>> {

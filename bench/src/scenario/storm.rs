@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Bench, Column, Scenario, Settings, Shape, loaded};
+use super::{Bench, Column, STORM_PEERS, Scenario, Settings, Shape, Versus, loaded};
 use crate::fanout;
 use crate::load::{Load, Losses, Outcome, Plan, Watch};
 use crate::pace::{Arrivals, Rate};
@@ -60,6 +60,10 @@ impl Scenario for Storm {
             Column { head: "gateway CPU µs/return", figure: "gateway_cpu_us_per_return", per: 1.0 },
             Column { head: "lost, repeated or refused", figure: "errors", per: 1.0 },
         ]
+    }
+
+    fn versus(&self) -> Result<&'static Versus, &'static str> {
+        Ok(&STORM_PEERS)
     }
 
     fn run(&self, bench: &mut Bench) -> Result<Vec<Run>> {

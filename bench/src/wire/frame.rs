@@ -4,6 +4,8 @@
 pub const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
 /// A message of text.
 pub const TEXT: u8 = 0x1;
+/// A message of bytes.
+pub const BINARY: u8 = 0x2;
 /// The end of the connection.
 pub const CLOSE: u8 = 0x8;
 /// To be answered with a pong.

@@ -10,7 +10,8 @@ mod signal;
 mod view;
 
 pub use client::{
-    ClientConfig, ClientEffect, ClientStats, Link, Loss, LossReason, PushClient, Receipt, Start,
+    Change, ChangeError, ChangeId, ClientConfig, ClientEffect, ClientStats, Link, Loss, LossReason,
+    PushClient, Receipt, SignalError, Start,
 };
 pub use client_message::{ClientMessage, Hello, MessageError, PushCommand};
 pub use close::{CLOSE_CODES, CloseCode, CloseEntry, Retry, retry_after_s, with_retry_after};
@@ -19,7 +20,10 @@ pub use server_message::{EventMessage, ResyncReason, ServerMessage, Welcome};
 pub use session::{
     Effect, Effects, LogPosition, Offer, Session, SessionPhase, SessionReport, SessionSettings,
 };
-pub use signal::{Board, HeldSignals, Presence, Signal, SignalKey, SignalKind, SignalNews, presence_frames};
+pub use signal::{
+    Board, HeldSignals, Hint, Noted, Presence, Signal, SignalKey, SignalKind, SignalNews, TicketHint,
+    presence_frames,
+};
 pub use view::{View, ViewError};
 
 /// The WebSocket subprotocol of version 1.

@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use waggle_core::id::{AgentId, Offset, SessionId, TenantId};
-use waggle_core::push::{CloseCode, Effect, Effects, LogPosition, Offer, Session, SessionSettings, View};
+use waggle_core::push::{
+    CloseCode, Effect, Effects, LogPosition, Offer, Session, SessionPhase, SessionSettings, View,
+};
 use waggle_core::ticket::{Actor, Authority, Entry, Right};
 
 use crate::agenda::Event;
@@ -47,6 +49,10 @@ pub(crate) struct Seat {
     /// Event frames sent and not acknowledged.
     unacked: VecDeque<(Offset, usize)>,
     pub(crate) is_draining: bool,
+    /// Another gateway has the log; the feed as it was then.
+    pub(crate) left_at: Option<Offset>,
+    /// Since when it lags.
+    lags_since: Option<u64>,
 }
 
 impl Seat {
@@ -58,13 +64,16 @@ impl Seat {
             watched: Vec::new(),
             unacked: VecDeque::new(),
             is_draining: false,
+            left_at: None,
+            lags_since: None,
         }
     }
 }
 
 impl World {
-    fn feed(&self, conn: ConnId) -> Offset {
+    pub(crate) fn feed(&self, conn: ConnId) -> Offset {
         let (shard, tenant) = match self.conns.get(&conn).and_then(|it| Some((it.shard, it.seat.as_ref()?))) {
+            Some((_, Seat { left_at: Some(feed), .. })) => return *feed,
             Some((shard, seat)) => (shard, seat.tenant),
             None => return Offset(0),
         };
@@ -137,7 +146,8 @@ impl World {
 
     fn seats_of(&self, shard: usize, tenant: TenantId) -> Vec<ConnId> {
         let is_there = |conn: &&crate::network::Conn| {
-            conn.shard == shard && conn.seat.as_ref().is_some_and(|seat| seat.tenant == tenant)
+            let is_its = |seat: &Seat| seat.tenant == tenant && seat.left_at.is_none();
+            conn.shard == shard && conn.seat.as_ref().is_some_and(is_its)
         };
         self.conns.values().filter(is_there).map(|conn| conn.id).collect()
     }
@@ -194,7 +204,10 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Authenticate { token } => self.authenticate(conn, &token.decode()),
-                Effect::Refresh { .. } => panic!("no viewer refreshes its token"),
+                Effect::Refresh { .. } => {
+                    let effects = self.seat(conn).session.refreshed(None);
+                    self.carry_out(conn, effects);
+                }
                 Effect::Frame(frame) => self.send_down(conn, Down::Frame(frame)),
                 Effect::Event(entry) => self.send_event(conn, &entry),
                 Effect::Read { after } => {
@@ -227,6 +240,9 @@ impl World {
                             | CloseCode::Internal
                             | CloseCode::HelloTimeout
                     );
+                    let is_stopped = self.viewers[self.conns[&conn].viewer].is_stopped;
+                    self.reached.stopped_ends += u64::from(is_stopped && code == CloseCode::Lagging);
+                    let is_fault = is_fault || (is_stopped && code == CloseCode::Lagging);
                     assert!(is_fault, "a session was closed with {code:?}: {reason}");
                     self.trace.note(self.now, "closes", &[conn, code.number().into()]);
                     self.send_down(conn, Down::Closed(code.number(), reason.into_owned()));
@@ -247,6 +263,7 @@ impl World {
     }
 
     pub(crate) fn token_checked(&mut self, conn: ConnId) {
+        // A session that was left before it was welcomed has been closed.
         if !self.has_seat(conn) || self.seat(conn).session.is_closed() {
             return;
         }
@@ -260,7 +277,8 @@ impl World {
     }
 
     pub(crate) fn page_read(&mut self, conn: ConnId, after: Offset) {
-        if !self.has_seat(conn) {
+        // Who has let go of the log reads it no more.
+        if !self.has_seat(conn) || self.seat(conn).left_at.is_some() {
             return;
         }
         let tenant = self.seat(conn).tenant;
@@ -297,7 +315,34 @@ impl World {
         let feed = self.feed(conn);
         let effects = self.seat(conn).session.tick(now, feed);
         self.carry_out(conn, effects);
+        self.check_lag(conn);
         self.schedule_session(conn);
+    }
+
+    /// A session whose application has stopped does not lag for ever.
+    fn check_lag(&mut self, conn: ConnId) {
+        let Some(place) = self.conns.get_mut(&conn) else { return };
+        let (viewer, Some(seat)) = (place.viewer, &mut place.seat) else { return };
+        let is_stuck = seat.session.is_lagging() && self.viewers[viewer].is_stopped;
+        if !is_stuck {
+            seat.lags_since = None;
+            return;
+        }
+        let lagged_ms = self.now - *seat.lags_since.get_or_insert(self.now);
+        let heartbeats = u64::from(waggle_core::limits::LAG_HEARTBEATS_MAX) + 2;
+        assert!(
+            lagged_ms <= heartbeats * self.plan.heartbeat_ms,
+            "a stopped session lags for {lagged_ms} ms"
+        );
+    }
+
+    /// Sessions that read the log.
+    pub(crate) fn replaying(&self) -> u64 {
+        let is_replaying = |conn: &&crate::network::Conn| {
+            let report = conn.seat.as_ref().and_then(|seat| seat.session.report(Offset(0)));
+            report.is_some_and(|report| report.phase == SessionPhase::Replaying)
+        };
+        self.conns.values().filter(is_replaying).count() as u64
     }
 
     pub(crate) fn schedule_session(&mut self, conn: ConnId) {
@@ -315,6 +360,10 @@ impl World {
     }
 
     fn session_command(&mut self, conn: ConnId, command: &waggle_core::push::PushCommand<'_>) {
+        if self.seat(conn).left_at.is_some() {
+            let effects = self.seat(conn).session.rejected(command.id, br#"{"code":"again"}"#);
+            return self.carry_out(conn, effects);
+        }
         let seat = self.seat(conn);
         let (tenant, actor) = (seat.tenant, Actor::Agent(seat.agent));
         let request = Request {

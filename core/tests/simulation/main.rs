@@ -19,7 +19,9 @@ mod network;
 mod plan;
 mod random;
 mod store;
+mod takeover;
 mod viewer;
+mod views;
 mod world;
 mod writer;
 

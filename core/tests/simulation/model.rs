@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use waggle_core::id::{Cursor, Epoch, Fence, Offset, TenantId};
-use waggle_core::push::View;
 use waggle_core::ticket::{Actor, Entry, Expect, Intent, Kind, Right};
 
 use crate::store::{CommitEvent, Key, Logged, Row, Store};
@@ -136,19 +135,6 @@ impl Model {
             }
         }
     }
-}
-
-/// The next event after `after` that a viewer with these views is to see.
-pub(crate) fn next_seen<'a>(
-    log: &'a [Arc<Logged>],
-    after: Offset,
-    views: &[View],
-    agent: waggle_core::id::AgentId,
-) -> Option<&'a Arc<Logged>> {
-    log.iter().skip(after.0 as usize).find(|logged| {
-        let stored = &logged.stored;
-        views.iter().any(|view| view.matches(Some(agent), stored.ticket, &stored.route))
-    })
 }
 
 /// A place in a tenant's log.

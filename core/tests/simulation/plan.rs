@@ -18,6 +18,12 @@ pub(crate) enum Trouble {
     Kill { viewer: usize, down_ms: u64 },
     /// Every session is drained; new connections go to another gateway of the same log.
     Drain { after_ms: u64, spread_ms: u64 },
+    /// The same, but another process has the log from then on.
+    Takeover { after_ms: u64, spread_ms: u64 },
+    /// A viewer's application reads nothing more.
+    Stop { viewer: usize },
+    /// Nothing wrong: a viewer's application wants to watch something else.
+    Change { viewer: usize },
 }
 
 #[derive(Debug)]
@@ -105,7 +111,34 @@ impl Plan {
             let at = random.below(troubled_ms);
             plan.troubles.push((at, trouble(random, tenants, viewers)));
         }
+        for _ in 0..random.below(4) {
+            let at = random.below(troubled_ms);
+            let trouble = later_trouble(random, viewers);
+            plan.troubles.push((at, trouble));
+            if let Trouble::Takeover { after_ms, .. } = trouble
+                && random.chance(500)
+            {
+                // While connections take over from others.
+                for viewer in (0..viewers).cycle().take(3 * viewers) {
+                    let at = at + random.below(after_ms + plan.network_ms);
+                    plan.troubles.push((at, Trouble::Change { viewer }));
+                }
+            }
+        }
+        if random.chance(500) {
+            for _ in 0..random.below(12) {
+                let viewer = random.below(viewers as u64) as usize;
+                plan.troubles.push((random.below(troubled_ms), Trouble::Change { viewer }));
+            }
+        }
         plan
+    }
+}
+
+fn later_trouble(random: &mut Random, viewers: usize) -> Trouble {
+    match random.below(2) {
+        0 => Trouble::Takeover { after_ms: random.between(1, 1_500), spread_ms: random.below(1_500) },
+        _ => Trouble::Stop { viewer: random.below(viewers as u64) as usize },
     }
 }
 

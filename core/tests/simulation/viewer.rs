@@ -5,24 +5,28 @@ use std::collections::{BTreeSet, VecDeque};
 use bytes::Bytes;
 use waggle_core::id::{AgentId, Cursor, Epoch, Offset, QueueId, TenantId, TicketId};
 use waggle_core::push::{
-    ClientConfig, ClientEffect, EventMessage, Link, Loss, LossReason, PushClient, Receipt, ServerMessage,
-    Start, View, Welcome,
+    ChangeId, ClientConfig, ClientEffect, EventMessage, Link, Loss, LossReason, PushClient, Receipt,
+    ServerMessage, Start, View, Welcome,
 };
 
 use crate::agenda::{Event, Life};
-use crate::model::{at, next_seen};
+use crate::model::at;
 use crate::random::Random;
+use crate::views::Watched;
 use crate::world::World;
 
 /// Items that wait for the application; beyond it nothing more is read from the connection.
 const ITEMS_MAX: usize = 8;
+/// The same where the application has stopped: so many that the window is full first.
+const STOPPED_ITEMS_MAX: usize = 64;
 
 /// What waits for the application.
-enum Item {
+pub(crate) enum Item {
     Connected(Welcome),
     Deliver(EventMessage, Receipt),
     CaughtUp(Cursor),
     Resync(Cursor),
+    Changed(ChangeId),
 }
 
 pub(crate) struct Viewer {
@@ -34,6 +38,10 @@ pub(crate) struct Viewer {
     pub(crate) life: Life,
     pub(crate) dialing: BTreeSet<Link>,
     wakes_at: Option<u64>,
+    /// What it is shown for, and what it may be.
+    pub(crate) watched: Watched,
+    /// Its application reads nothing, for now.
+    pub(crate) is_stopped: bool,
     items: VecDeque<Item>,
     /// Milliseconds that its application takes for an item.
     read_ms: u64,
@@ -70,6 +78,7 @@ impl Viewer {
             _ => None,
         };
         let window = random.pick(&[Some(4096), Some(6000), None]);
+        let watched = Watched::begin(&views);
         let token = format!("t{tenant}.{agent}");
         let read_ms = if random.chance(plan.slow_reader_per_mille) { random.between(1, 300) } else { 0 };
         Self {
@@ -80,6 +89,8 @@ impl Viewer {
             life: 0,
             dialing: BTreeSet::new(),
             wakes_at: None,
+            watched,
+            is_stopped: false,
             items: VecDeque::new(),
             read_ms,
             seen_to,
@@ -93,11 +104,12 @@ impl Viewer {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.items.len() < ITEMS_MAX
+        self.items.len() < if self.is_stopped { STOPPED_ITEMS_MAX } else { ITEMS_MAX }
     }
 
     pub(crate) fn hurry(&mut self) {
         self.read_ms = 0;
+        self.is_stopped = false;
     }
 }
 
@@ -112,6 +124,7 @@ impl World {
         }
         place.client = Some(PushClient::new(config, now));
         place.awaits_resync = false;
+        place.watched.begin_again(&place.config.views);
         self.drive(viewer);
     }
 
@@ -129,6 +142,11 @@ impl World {
                 self.cut(conn);
             }
         }
+    }
+
+    pub(crate) fn viewer_stops(&mut self, viewer: usize) {
+        self.trace.note(self.now, "viewer stops", &[viewer as u64]);
+        self.viewers[viewer].is_stopped = true;
     }
 
     pub(crate) fn conns_of(&self, viewer: usize) -> Vec<u64> {
@@ -150,10 +168,11 @@ impl World {
         let text = std::str::from_utf8(&text).expect("texts are UTF-8");
         if text.starts_with(r#"{"type":"result""#) {
             // The machine passes results on; those of a replaced connection are the driver's.
-            if let Ok(ServerMessage::Result { id: Some(id), event, error }) =
-                ServerMessage::parse(text.as_bytes())
-            {
-                self.session_result(&id, event.as_deref(), error.as_deref());
+            match ServerMessage::parse(text.as_bytes()) {
+                Ok(ServerMessage::Result { id: Some(id), event, error }) if !id.starts_with('v') => {
+                    self.session_result(&id, event.as_deref(), error.as_deref());
+                }
+                _ => client.received(link, text, now),
             }
         } else {
             client.received(link, text, now);
@@ -227,6 +246,10 @@ impl World {
             ClientEffect::CaughtUp { cursor } => self.hand_over(viewer, Item::CaughtUp(cursor)),
             ClientEffect::Resync { cursor, .. } => self.hand_over(viewer, Item::Resync(cursor)),
             ClientEffect::Result { .. } => panic!("results are taken before the machine"),
+            ClientEffect::Changed { id, error } => {
+                assert!(error.is_none(), "viewer {viewer}: a change was refused: {error:?}");
+                self.hear_change(viewer, id);
+            }
             ClientEffect::Signal(_) => panic!("nobody signals"),
             ClientEffect::Lost { reason, .. } => {
                 let is_honest = matches!(
@@ -239,9 +262,12 @@ impl World {
         }
     }
 
-    fn hand_over(&mut self, viewer: usize, item: Item) {
+    pub(crate) fn hand_over(&mut self, viewer: usize, item: Item) {
         let place = &mut self.viewers[viewer];
         place.items.push_back(item);
+        if place.is_stopped {
+            return;
+        }
         if place.read_ms == 0 {
             while let Some(item) = self.viewers[viewer].items.pop_front() {
                 self.take_item(viewer, item);
@@ -254,7 +280,7 @@ impl World {
 
     /// The application takes an item; then there may be room to read more.
     pub(crate) fn viewer_reads(&mut self, viewer: usize, life: Life) {
-        if !self.viewers[viewer].is_alive(life) {
+        if !self.viewers[viewer].is_alive(life) || self.viewers[viewer].is_stopped {
             return;
         }
         if let Some(item) = self.viewers[viewer].items.pop_front() {
@@ -281,6 +307,7 @@ impl World {
             }
             Item::CaughtUp(cursor) => self.sees_all_to(viewer, cursor),
             Item::Resync(cursor) => self.sees_resync(viewer, cursor),
+            Item::Changed(id) => self.sees_change(viewer, id),
         }
     }
 
@@ -297,6 +324,8 @@ impl World {
             assert!(starts_whole || place.awaits_resync, "asked for the whole log, and got {given:?}");
             place.seen_to = Some(given);
         }
+        let head = Offset(self.store.tenants[&place.tenant].log.len() as u64);
+        place.watched.welcomed(head);
         self.trace.note(self.now, "welcomed", &[viewer as u64, given.epoch.0, given.offset.0]);
     }
 
@@ -305,11 +334,19 @@ impl World {
         assert!(!place.awaits_resync, "an event before the resync");
         let cursor = place.seen_to.expect("a welcome comes before events");
         let log = self.model.log(&self.store, place.tenant, cursor.epoch);
-        let due = next_seen(log, cursor.offset, &place.config.views, place.agent);
-        let Some(due) = due else {
+        assert!(event.offset > cursor.offset, "viewer {viewer} got {} after {cursor:?}", event.offset);
+        let Some(due) = log.get(event.offset.0 as usize - 1) else {
             panic!("viewer {viewer} got {} after {cursor:?}, which is not in the log", event.offset);
         };
-        assert_eq!(event.offset, due.stored.offset, "viewer {viewer}, after {cursor:?}");
+        assert!(place.watched.may_show(due, place.agent), "viewer {viewer} got {}, of no view", event.offset);
+        if let Some(missed) = place.watched.next_due(log, cursor.offset, place.agent) {
+            let missed = missed.stored.offset;
+            assert!(
+                missed >= event.offset,
+                "viewer {viewer}, after {cursor:?}: {} and not {missed}",
+                event.offset
+            );
+        }
         assert_eq!((event.ticket, event.version), (due.stored.ticket, due.stored.version));
         assert_eq!(event.data.get(), due.stored.data);
         let seen_to = Cursor { offset: event.offset, ..cursor };
@@ -325,8 +362,7 @@ impl World {
         assert_eq!(seen_to.epoch, cursor.epoch, "a mark of another log");
         let log = self.model.log(&self.store, place.tenant, cursor.epoch);
         assert!(cursor.offset.0 as usize <= log.len(), "caught up to {cursor:?}, beyond the log");
-        let due = next_seen(log, seen_to.offset, &place.config.views, place.agent);
-        if let Some(due) = due {
+        if let Some(due) = place.watched.next_due(log, seen_to.offset, place.agent) {
             assert!(due.stored.offset > cursor.offset, "viewer {viewer} missed {}", due.stored.offset);
         }
         self.viewers[viewer].seen_to = Some(Cursor { offset: seen_to.offset.max(cursor.offset), ..cursor });
@@ -346,6 +382,7 @@ impl World {
         let place = &mut self.viewers[viewer];
         place.awaits_resync = false;
         place.seen_to = Some(cursor);
+        place.watched.resync(cursor.offset);
     }
 
     /// Whether a viewer has seen all that there is.
@@ -357,7 +394,8 @@ impl World {
         let table = &self.store.tenants[&place.tenant];
         let is_live = place.client.as_ref().is_some_and(|client| client.live_link().is_some());
         is_live
+            && place.watched.is_settled()
             && cursor.epoch == table.epoch
-            && next_seen(&table.log, cursor.offset, &place.config.views, place.agent).is_none()
+            && place.watched.next_due(&table.log, cursor.offset, place.agent).is_none()
     }
 }

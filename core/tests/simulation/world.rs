@@ -36,6 +36,10 @@ pub(crate) struct Reached {
     pub(crate) replays: u64,
     pub(crate) resyncs: u64,
     pub(crate) retired: u64,
+    pub(crate) broken_replays: u64,
+    pub(crate) left: u64,
+    pub(crate) stopped_ends: u64,
+    pub(crate) changes: u64,
 }
 
 pub(crate) struct World {
@@ -238,6 +242,9 @@ impl World {
             }
             Trouble::Kill { .. } => {}
             Trouble::Drain { after_ms, spread_ms } => self.drain(after_ms, spread_ms),
+            Trouble::Takeover { after_ms, spread_ms } => self.take_over(after_ms, spread_ms),
+            Trouble::Stop { viewer } => self.viewer_stops(viewer),
+            Trouble::Change { viewer } => self.change(viewer),
         }
     }
 
@@ -248,6 +255,7 @@ impl World {
         }
         self.trace.note(self.now, "crash", &[]);
         self.reached.crashes += 1;
+        self.reached.broken_replays += self.replaying();
         self.writer_dies();
         self.gateway = None;
         for conn in self.conns.keys().copied().collect::<Vec<_>>() {
@@ -271,7 +279,7 @@ impl World {
         self.store.restore(tenant, keep);
     }
 
-    fn gateway_starts(&mut self) {
+    pub(crate) fn gateway_starts(&mut self) {
         if self.gateway.is_some() {
             return;
         }
@@ -293,6 +301,8 @@ impl World {
         self.is_calm = true;
         for viewer in 0..self.viewers.len() {
             self.viewers[viewer].hurry();
+            let life = self.viewers[viewer].life;
+            self.agenda.add(self.now, Event::ViewerReads { viewer, life });
         }
     }
 }
@@ -313,7 +323,7 @@ impl Reached {
         }
     }
 
-    fn counts(&mut self) -> [(&'static str, &mut u64); 12] {
+    fn counts(&mut self) -> [(&'static str, &mut u64); 16] {
         [
             ("an event", &mut self.events),
             ("an event seen", &mut self.seen),
@@ -327,6 +337,10 @@ impl Reached {
             ("a replay", &mut self.replays),
             ("a resync", &mut self.resyncs),
             ("a replaced connection", &mut self.retired),
+            ("a replay that the gateway's end breaks", &mut self.broken_replays),
+            ("a session left by a gateway that was taken over from", &mut self.left),
+            ("the end of a session that has stopped", &mut self.stopped_ends),
+            ("a change of views or token", &mut self.changes),
         ]
     }
 }

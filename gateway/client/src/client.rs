@@ -7,10 +7,12 @@ use std::task::{Context, Poll};
 use futures_util::Stream;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use waggle_core::id::{Cursor, TicketId};
 use waggle_core::limits::{CLIENT_ITEMS_MAX, SESSION_COMMANDS_MAX};
-use waggle_core::push::{ClientConfig, EventMessage, Start, View};
+use waggle_core::push::{Change, ClientConfig, EventMessage, SignalKind, Start, View};
 
+use crate::change::{ChangeFailure, OwnedSignal, Request, SignalFailure};
 use crate::command::{CommandFailure, CommandRequest};
 use crate::driver::Driver;
 use crate::endpoint::{Endpoint, EndpointError};
@@ -19,11 +21,11 @@ use crate::item::Item;
 /// Bytes read from a socket at a time where not said otherwise.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 
-/// Sends commands over a push connection. Cheap to clone; the connection lives as long as its
+/// Sends commands and signals over a push connection, and changes what it watches. Cheap to clone; the connection lives as long as its
 /// [`Items`].
 #[derive(Debug, Clone)]
 pub struct Client {
-    commands: mpsc::Sender<CommandRequest>,
+    requests: mpsc::Sender<Request>,
 }
 
 /// Says what a client is for. See [`Client::builder`].
@@ -39,6 +41,7 @@ pub struct Builder {
 #[derive(Debug)]
 pub struct Items {
     items: mpsc::Receiver<Item>,
+    driver: JoinHandle<()>,
 }
 
 impl Client {
@@ -65,8 +68,72 @@ impl Client {
     ) -> Result<EventMessage, CommandFailure> {
         let (answer, answered) = oneshot::channel();
         let request = CommandRequest { ticket, key: key.map(str::to_owned), command, answer };
-        self.commands.send(request).await.map_err(|_| CommandFailure::Stopped)?;
+        self.requests.send(Request::Command(request)).await.map_err(|_| CommandFailure::Stopped)?;
         answered.await.unwrap_or(Err(CommandFailure::Lost))
+    }
+
+    /// Watches these views as well. Once this returns, a server has taken it in: what is committed from
+    /// then on is yielded, over all connections to come. Without a connection it waits for the next one;
+    /// where it is given up (by a timeout), the views are wanted all the same.
+    ///
+    /// # Errors
+    /// Where they are too many, or the client has stopped.
+    pub async fn subscribe(&self, views: impl IntoIterator<Item = View>) -> Result<(), ChangeFailure> {
+        self.change(Change::Subscribe(views.into_iter().collect())).await
+    }
+
+    /// Watches these views no longer. Events that were sent before the server took it in may still come.
+    ///
+    /// # Errors
+    /// Where the client has stopped.
+    pub async fn unsubscribe(&self, views: impl IntoIterator<Item = View>) -> Result<(), ChangeFailure> {
+        self.change(Change::Unsubscribe(views.into_iter().collect())).await
+    }
+
+    /// Replaces the token by a new one of the same agent, on the connection there is and for those to
+    /// come. To be called before the old one expires: an expired token ends the session, and the client.
+    ///
+    /// # Errors
+    /// Where the client has stopped, which it also does where the new token is refused.
+    pub async fn refresh(&self, token: impl Into<String>) -> Result<(), ChangeFailure> {
+        self.change(Change::Refresh(token.into())).await
+    }
+
+    /// Tells those who watch the ticket what this client's agent does there. It is told again to every
+    /// later session: viewing until it is ended; typing ends by itself unless it is said again within
+    /// [`waggle_core::limits::TYPING_MS`]. `data` is a JSON object. Nothing tells whether it arrived.
+    ///
+    /// # Errors
+    /// Where no server would take it, or the client has stopped.
+    pub async fn signal_on(
+        &self,
+        kind: SignalKind,
+        ticket: TicketId,
+        data: Option<Box<RawValue>>,
+    ) -> Result<(), SignalFailure> {
+        self.signal(OwnedSignal { kind, ticket, on: true, data }).await
+    }
+
+    /// Ends what [`Self::signal_on`] began.
+    ///
+    /// # Errors
+    /// Where the client has stopped.
+    pub async fn signal_off(&self, kind: SignalKind, ticket: TicketId) -> Result<(), SignalFailure> {
+        self.signal(OwnedSignal { kind, ticket, on: false, data: None }).await
+    }
+
+    async fn change(&self, change: Change) -> Result<(), ChangeFailure> {
+        let (answer, answered) = oneshot::channel();
+        let request = Request::Change { change, answer };
+        self.requests.send(request).await.map_err(|_| ChangeFailure::Stopped)?;
+        answered.await.unwrap_or(Err(ChangeFailure::Stopped))
+    }
+
+    async fn signal(&self, signal: OwnedSignal) -> Result<(), SignalFailure> {
+        let (answer, answered) = oneshot::channel();
+        let request = Request::Signal { signal, answer };
+        self.requests.send(request).await.map_err(|_| SignalFailure::Stopped)?;
+        Ok(answered.await.map_err(|_| SignalFailure::Stopped)??)
     }
 }
 
@@ -135,10 +202,10 @@ impl Builder {
             self.config.seed = getrandom::u64().unwrap_or(1);
         }
         let (items_in, items) = mpsc::channel(CLIENT_ITEMS_MAX);
-        let (commands, commands_out) = mpsc::channel(SESSION_COMMANDS_MAX);
-        let driver = Driver::new(self.config, endpoint, self.read_buffer_bytes, items_in, commands_out);
-        tokio::spawn(driver.run());
-        Ok((Client { commands }, Items { items }))
+        let (requests, requests_out) = mpsc::channel(SESSION_COMMANDS_MAX);
+        let driver = Driver::new(self.config, endpoint, self.read_buffer_bytes, items_in, requests_out);
+        let driver = tokio::spawn(driver.run());
+        Ok((Client { requests }, Items { items, driver }))
     }
 }
 
@@ -151,6 +218,15 @@ impl Items {
     /// The next item where one is there already.
     pub fn next_ready(&mut self) -> Option<Item> {
         self.items.try_recv().ok()
+    }
+}
+
+impl Items {
+    /// Closes the connection, after what was said over it is written; waits for both, a second at most.
+    pub async fn close(self) {
+        drop(self.items);
+        // It ends once nobody takes items.
+        let _ = self.driver.await;
     }
 }
 

@@ -8,13 +8,14 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use waggle_core::limits::RETIRED_MS_MAX;
-use waggle_core::push::{ClientConfig, ClientEffect, Link, PushClient, ServerMessage};
+use waggle_core::push::{ClientConfig, ClientEffect, Link, PushClient, ServerMessage, Signal};
 use waggle_core::time::Tick;
 
 use crate::backlog::Backlog;
+use crate::change::{Changing, Request};
 use crate::command::{CommandFailure, CommandRequest, InFlight};
 use crate::endpoint::Endpoint;
-use crate::item::{Event, Item};
+use crate::item::{Event, Item, SignalItem};
 use crate::link::{Connection, Input};
 
 pub(crate) struct Driver {
@@ -25,8 +26,9 @@ pub(crate) struct Driver {
     connections: Vec<Connection>,
     backlog: Backlog,
     in_flight: InFlight,
+    changing: Changing,
     items: mpsc::Sender<Item>,
-    commands: mpsc::Receiver<CommandRequest>,
+    requests: mpsc::Receiver<Request>,
     started: Instant,
     has_handles: bool,
     is_stopped: bool,
@@ -41,7 +43,7 @@ enum Turn {
     /// A connection has something to tell.
     Input(Link, Input),
     /// The application wants something done.
-    Command(CommandRequest),
+    Request(Request),
     /// The application has dropped its last handle.
     NoHandles,
     /// The machine is to be woken.
@@ -54,7 +56,7 @@ impl Driver {
         endpoint: Endpoint,
         read_buffer_bytes: usize,
         items: mpsc::Sender<Item>,
-        commands: mpsc::Receiver<CommandRequest>,
+        requests: mpsc::Receiver<Request>,
     ) -> Self {
         Self {
             machine: PushClient::new(config, Tick(0)),
@@ -63,8 +65,9 @@ impl Driver {
             connections: Vec::new(),
             backlog: Backlog::default(),
             in_flight: InFlight::default(),
+            changing: Changing::default(),
             items,
-            commands,
+            requests,
             started: Instant::now(),
             has_handles: true,
             is_stopped: false,
@@ -78,7 +81,7 @@ impl Driver {
             match self.turn().await {
                 Turn::Room => self.hand_over(),
                 Turn::Input(link, input) => self.take(link, input),
-                Turn::Command(request) => self.command(request),
+                Turn::Request(request) => self.request(request),
                 Turn::NoHandles => self.has_handles = false,
                 Turn::Time => self.pass_time(),
                 Turn::NoReader => break,
@@ -93,14 +96,15 @@ impl Driver {
     async fn turn(&mut self) -> Turn {
         let wake_at = self.wake_at();
         let is_reading = self.backlog.has_room();
+        let takes_requests = self.has_handles && self.has_room();
         let connections = &mut self.connections;
         tokio::select! {
             permit = self.items.reserve(), if !self.backlog.is_empty() => {
                 permit.map_or(Turn::NoReader, |_| Turn::Room)
             }
             (link, input) = poll_fn(|cx| poll_any(connections, cx, is_reading)) => Turn::Input(link, input),
-            request = self.commands.recv(), if self.has_handles && self.in_flight.has_room() => {
-                request.map_or(Turn::NoHandles, Turn::Command)
+            request = self.requests.recv(), if takes_requests => {
+                request.map_or(Turn::NoHandles, Turn::Request)
             }
             () = tokio::time::sleep_until(wake_at) => Turn::Time,
             () = self.items.closed() => Turn::NoReader,
@@ -152,11 +156,8 @@ impl Driver {
                 }
                 ClientEffect::Close { link } => self.close(link),
                 ClientEffect::Retire { link } => self.retire(link),
-                ClientEffect::Result { id, event, error, .. } => {
-                    if let Some(id) = id {
-                        self.in_flight.finish(&id, event, error);
-                    }
-                }
+                ClientEffect::Result { id, event, error, .. } => self.in_flight.finish(&id, event, error),
+                ClientEffect::Changed { id, error } => self.changing.finish(id, error),
                 ClientEffect::Deliver { event, receipt } => {
                     let text = text.cloned().unwrap_or_default();
                     self.backlog.push(Item::Event(Event { message: event, text }), Some(receipt));
@@ -164,6 +165,7 @@ impl Driver {
                 ClientEffect::Stop { reason } => {
                     self.is_stopped = true;
                     self.connections.clear();
+                    self.changing = Changing::default();
                     self.backlog.push(Item::Stopped { reason }, None);
                 }
                 ClientEffect::Connected { welcome, .. } => {
@@ -178,7 +180,32 @@ impl Driver {
                 ClientEffect::Lost { reason, retry_ms, .. } => {
                     self.backlog.push(Item::Disconnected { reason, retry_ms }, None);
                 }
-                ClientEffect::Signal(signal) => self.backlog.push(Item::Signal(signal), None),
+                ClientEffect::Signal(text) => self.backlog.push(Item::Signal(SignalItem { text }), None),
+            }
+        }
+    }
+
+    /// Whether more can be asked for: not while answers are due, or a socket does not take what is said.
+    fn has_room(&self) -> bool {
+        let is_clogged = self.connections.iter().any(Connection::is_clogged);
+        self.in_flight.has_room() && self.changing.has_room() && !is_clogged
+    }
+
+    fn request(&mut self, request: Request) {
+        let now = tick(self.started);
+        match request {
+            Request::Command(request) => self.command(request),
+            // A sender that is dropped says that the client has stopped.
+            _ if self.is_stopped => {}
+            Request::Change { change, answer } => {
+                let asked = self.machine.change(change, now);
+                self.changing.start(asked, answer);
+            }
+            Request::Signal { signal, answer } => {
+                let data = signal.data.as_deref();
+                let signal = Signal { kind: signal.kind, ticket: signal.ticket, on: signal.on, data };
+                // Nobody waits where this fails.
+                let _ = answer.send(self.machine.signal(&signal, now));
             }
         }
     }

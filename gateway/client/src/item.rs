@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use waggle_core::id::Cursor;
-use waggle_core::push::{EventMessage, LossReason, ResyncReason};
+use waggle_core::push::{EventMessage, Hint, LossReason, ResyncReason};
 
 /// An event, parsed and as it came.
 #[derive(Debug, Clone)]
@@ -18,6 +18,26 @@ impl Event {
     #[must_use]
     pub fn text(&self) -> &str {
         self.text.as_str()
+    }
+}
+
+/// A live hint, as it came.
+#[derive(Debug, Clone)]
+pub struct SignalItem {
+    pub(crate) text: Box<RawValue>,
+}
+
+impl SignalItem {
+    /// What it tells.
+    #[must_use]
+    pub fn hint(&self) -> Hint {
+        Hint::parse(self.text.get())
+    }
+
+    /// The message's JSON text as the server sent it.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.text.get()
     }
 }
 
@@ -59,7 +79,7 @@ pub enum Item {
         retry_ms: Option<u64>,
     },
     /// A live hint: nothing depends on it.
-    Signal(Box<RawValue>),
+    Signal(SignalItem),
     /// The server does not want this client back. The last item.
     Stopped {
         /// Why: a close with a number from 4200 to 4299.

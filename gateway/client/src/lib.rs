@@ -21,10 +21,16 @@
 //! # }
 //! ```
 //!
+//! What is watched may change while it runs ([`Client::subscribe`], [`Client::unsubscribe`]), and so may the
+//! token ([`Client::refresh`]). [`Client::signal_on`] tells others what one's agent does, until
+//! [`Client::signal_off`]; what others do comes as [`Item::Signal`] where a view of the ticket, or of
+//! presence, is watched.
+//!
 //! An application that does not read stops the acks, and so the server: nothing piles up here beyond
 //! one window of events.
 
 mod backlog;
+mod change;
 mod client;
 mod command;
 mod driver;
@@ -33,10 +39,14 @@ mod item;
 mod link;
 mod tls;
 
+pub use change::{ChangeFailure, SignalFailure};
 pub use client::{Builder, Client, Items};
 pub use command::{CommandFailure, Problem};
 pub use endpoint::{Endpoint, EndpointError};
-pub use item::{Event, Item};
+pub use item::{Event, Item, SignalItem};
 pub use tls::{Trust, TrustError};
-pub use waggle_core::id::{Cursor, Epoch, Offset};
-pub use waggle_core::push::{EventMessage, Loss, LossReason, ResyncReason, View};
+pub use waggle_core::id::{AgentId, Cursor, Epoch, Offset, QueueId, TicketId};
+pub use waggle_core::push::{
+    ChangeError, EventMessage, Hint, Loss, LossReason, ResyncReason, SignalError, SignalKind, TicketHint,
+    View,
+};

@@ -15,6 +15,8 @@ use crate::endpoint::{Endpoint, Socket};
 
 type Connecting = Pin<Box<dyn Future<Output = Result<Socket, String>> + Send>>;
 
+/// Texts that wait for a socket before the application has to.
+const OUTGOING_MAX: usize = 256;
 /// How long a goodbye may take.
 const GOODBYE_MS_MAX: u64 = 1_000;
 
@@ -50,8 +52,13 @@ impl Connection {
         Self { link, state: State::Connecting(connecting), outgoing: VecDeque::new(), retired_until: None }
     }
 
-    /// Queues a text. Bounded by what is queued: one hello, acks that answer what was read, and the
-    /// commands in flight.
+    /// Whether the socket does not take what is queued.
+    pub(crate) fn is_clogged(&self) -> bool {
+        self.outgoing.len() >= OUTGOING_MAX
+    }
+
+    /// Queues a text. Bounded by what is queued: one hello, acks that answer what was read, signals that
+    /// are on, the commands in flight, and what the application says while [`Self::is_clogged`] is false.
     pub(crate) fn send(&mut self, text: String) {
         self.outgoing.push_back(Message::text(text));
     }
@@ -96,12 +103,16 @@ impl Connection {
         })
     }
 
-    /// Says goodbye where there is somebody to say it to.
+    /// Writes what is queued and says goodbye, where there is somebody to say it to.
     pub(crate) async fn close(self) {
-        if let State::Open(mut socket) = self.state {
-            let goodbye = tokio::time::timeout(Duration::from_millis(GOODBYE_MS_MAX), socket.close(None));
-            // Nothing depends on its arrival.
-            let _ = goodbye.await;
-        }
+        let State::Open(mut socket) = self.state else { return };
+        let goodbye = async {
+            for message in self.outgoing {
+                socket.send(message).await?;
+            }
+            socket.close(None).await
+        };
+        // Nothing depends on its arrival.
+        let _ = tokio::time::timeout(Duration::from_millis(GOODBYE_MS_MAX), goodbye).await;
     }
 }

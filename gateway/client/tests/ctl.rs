@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -384,4 +385,61 @@ async fn a_ticket_made_before_the_connection_broke_is_this_feeds_own() {
     let books = api.books.lock().unwrap();
     let [first, second] = books.keys.as_slice() else { panic!("{:?}", books.keys) };
     assert_eq!(first, second);
+}
+
+/// A push server with one session: sends what it is given after the welcome, and tells what it is sent until
+/// the client goes.
+async fn converse(listener: TcpListener, say: &[&str]) -> Vec<Value> {
+    let (stream, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+    #[expect(clippy::result_large_err, reason = "the callback's type is the library's")]
+    let check = |request: &server::Request, mut response: server::Response| {
+        let asked = request.headers().get("sec-websocket-protocol").unwrap();
+        response.headers_mut().insert("sec-websocket-protocol", asked.clone());
+        Ok(response)
+    };
+    let mut socket = tokio_tungstenite::accept_hdr_async(stream, check).await.unwrap();
+    let mut said = Vec::new();
+    while let Some(Ok(message)) = timeout(PATIENCE, socket.next()).await.unwrap() {
+        let Message::Text(text) = message else { continue };
+        said.push(serde_json::from_str::<Value>(&text).unwrap());
+        if said.len() == 1 {
+            let welcome = r#"{"type":"welcome","session":1,"node":"a","epoch":"0000000000000001","offset":0,"resumed":false,"heartbeat_ms":30000,"window":65536}"#;
+            for text in [&[welcome], say].concat() {
+                socket.send(Message::text(text)).await.unwrap();
+            }
+        }
+    }
+    said
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_is_on_for_a_while() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let push = format!("ws://{}/v1/push", listener.local_addr().unwrap());
+    let args = ["signal", "typing", "17", "--for", "0.2", "--data", r#"{"draft":40}"#];
+    let child = wagglectl(&push, &args).spawn().unwrap();
+    let said = converse(listener, &[]).await;
+    assert_eq!(wait(child).await, Some(0));
+    assert_eq!(said[0]["views"], json!([]));
+    let on = json!({"type": "signal", "kind": "typing", "ticket": 17, "on": true, "data": {"draft": 40}});
+    assert_eq!(said[1], on);
+    assert_eq!(said.last().unwrap(), &json!({"type": "signal", "kind": "typing", "ticket": 17, "on": false}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watch_shows_signals_where_it_is_asked_to() {
+    let signal = r#"{"type":"signal","kind":"viewing","ticket":17,"agent":5,"on":true}"#;
+    for (more, wanted) in [(&["--signals"][..], 2), (&[], 1)] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let push = format!("ws://{}/v1/push", listener.local_addr().unwrap());
+        let args = [&["watch", "--count", "1", "--output", "json"], more].concat();
+        let child = wagglectl(&push, &args).stdout(Stdio::piped()).spawn().unwrap();
+        let told = event(1);
+        let said = tokio::spawn(async move { converse(listener, &[signal, &told]).await });
+        let done = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+        said.await.unwrap();
+        let lines = String::from_utf8(done.stdout).unwrap();
+        assert_eq!(lines.lines().count(), wanted, "{lines}");
+        assert_eq!(lines.contains(signal), wanted == 2);
+    }
 }

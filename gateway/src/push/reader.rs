@@ -38,6 +38,7 @@ pub(super) fn config() -> WebSocketConfig {
 #[derive(Debug)]
 pub(super) struct Reader {
     context: WebSocketContext,
+    bytes: ReadBytes,
 }
 
 impl Reader {
@@ -47,7 +48,7 @@ impl Reader {
             [] => WebSocketContext::new(Role::Server, Some(config())),
             _ => WebSocketContext::from_partially_read(leftover.to_vec(), Role::Server, Some(config())),
         };
-        Self { context }
+        Self { context, bytes: ReadBytes { fed: leftover.len(), ..ReadBytes::default() } }
     }
 
     /// Takes what a leftover holds in messages; see [`Reader::poll_read`].
@@ -82,17 +83,60 @@ impl Reader {
         mut take: impl FnMut(Message) -> bool,
     ) -> Result<bool, Error> {
         let mut wire = Wire { link, chunk };
+        self.bytes.fed += wire.chunk.rest.len();
         loop {
             match self.context.read(&mut wire) {
                 Ok(message) => {
+                    self.bytes.take(&message);
                     if !take(message) {
                         return Ok(false);
                     }
                 }
-                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.let_go();
+                    return Ok(true);
+                }
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Gives back what a long message needed, where nothing of another one has come yet.
+    fn let_go(&mut self) {
+        if self.bytes.largest > KEPT_BYTES_MAX && self.bytes.is_all_taken() && self.context.can_read() {
+            *self = Self::new(&[]);
+        }
+    }
+}
+
+/// A message over this grows a connection's buffer, which is given back afterwards.
+const KEPT_BYTES_MAX: usize = 1024;
+
+/// Bytes of frames that a connection has fed to its machine, and those that messages have come of.
+#[derive(Debug, Default)]
+struct ReadBytes {
+    fed: usize,
+    taken: usize,
+    largest: usize,
+}
+
+impl ReadBytes {
+    /// A message was taken: in one frame, with the shortest header, as all but odd clients write it. What
+    /// odd ones write is more than is counted here, so it never looks as if all were taken.
+    fn take(&mut self, message: &Message) {
+        const MASK_BYTES: usize = 4;
+        let payload = message.len();
+        let header = match payload {
+            0..=125 => 2,
+            126..=0xffff => 4,
+            _ => 10,
+        };
+        self.taken += header + MASK_BYTES + payload;
+        self.largest = self.largest.max(payload);
+    }
+
+    fn is_all_taken(&self) -> bool {
+        self.fed == self.taken
     }
 }
 
@@ -128,5 +172,42 @@ impl Write for Wire<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masked(payload: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0x81];
+        match payload.len() {
+            short @ 0..=125 => frame.push(0x80 | short as u8),
+            middle @ 126..=0xffff => {
+                frame.push(0x80 | 126);
+                frame.extend((middle as u16).to_be_bytes());
+            }
+            long => {
+                frame.push(0x80 | 127);
+                frame.extend((long as u64).to_be_bytes());
+            }
+        }
+        frame.extend([0; 4]);
+        frame.extend(payload);
+        frame
+    }
+
+    #[test]
+    fn all_is_taken_exactly_when_nothing_of_a_frame_is_left() {
+        for length in [0, 125, 126, 65_535, 65_536, 90_000] {
+            let frame = masked(&vec![b'x'; length]);
+            let text = Message::text("x".repeat(length));
+            let mut bytes = ReadBytes { fed: frame.len() + 3, ..ReadBytes::default() };
+            bytes.take(&text);
+            assert!(!bytes.is_all_taken(), "three bytes of the next one are there");
+            bytes.fed = frame.len();
+            assert!(bytes.is_all_taken(), "{length}");
+            assert_eq!(bytes.largest, length);
+        }
     }
 }

@@ -14,7 +14,9 @@ use smallvec::SmallVec;
 use tokio::sync::Notify;
 use waggle_core::id::{AgentId, SessionId, TenantId};
 use waggle_core::limits::{NEWS_PER_TURN_MAX, PRESENCE_MS, TYPING_MS};
-use waggle_core::push::{Board, Presence, Signal, SignalKey, SignalKind, SignalNews, View, presence_frames};
+use waggle_core::push::{
+    Board, Noted, Presence, Signal, SignalKey, SignalKind, SignalNews, View, presence_frames,
+};
 use waggle_core::time::Tick;
 
 use super::hub::PushHub;
@@ -64,9 +66,10 @@ impl Shard {
         let now = self.clock.now();
         let Some(slot) = sessions.get(key) else { return };
         let Some(principal) = slot.principal else { return };
-        if !slot.signals.get_or_insert_default().note(signal, now) {
-            self.stats.signals_dropped.add(1);
-            return;
+        match slot.signals.get_or_insert_default().note(signal, now) {
+            Noted::News => {}
+            Noted::Nothing => return,
+            Noted::NoRoom => return self.stats.signals_dropped.add(1),
         }
         if signal.on && signal.kind == SignalKind::Typing {
             self.chores.typing.borrow_mut().push_back((now.after_ms(TYPING_MS), key));

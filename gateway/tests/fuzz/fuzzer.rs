@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashSet;
 
+use crate::targets::sign;
+
 /// Inputs of a target in a brief run, at most.
 const BRIEF_INPUTS: u64 = 20_000;
 const BRIEF: Duration = Duration::from_secs(3);
@@ -117,12 +119,6 @@ impl<'a> Fuzzer<'a> {
             }
         }
     }
-}
-
-/// A number for a text, whatever numbers are in it (FNV-1a, Fowler, Noll and Vo).
-pub(crate) fn sign(text: &str) -> u64 {
-    let kept = text.bytes().filter(|byte| !byte.is_ascii_digit()).take(200);
-    kept.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 /// A generator of numbers (Steele, Lea and Flood, "Fast splittable pseudorandom number generators").

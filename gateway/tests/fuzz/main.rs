@@ -2,7 +2,8 @@
 //!
 //! Inputs are mutations of the corpus; one that makes a target answer in a new way becomes a base of
 //! further ones. Briefly here, with a fixed seed; longer by `cargo xtask fuzz`, which sets
-//! `WAGGLE_FUZZ_SECONDS` (for each target) and `WAGGLE_FUZZ_SEED`.
+//! `WAGGLE_FUZZ_SECONDS` (for each target) and `WAGGLE_FUZZ_SEED`. Where there is a C++ compiler it runs the
+//! targets that need no gateway under libFuzzer instead (`fuzz`), guided by coverage.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
@@ -10,18 +11,16 @@ mod fuzzer;
 #[path = "../push_protocol/harness.rs"]
 #[allow(dead_code, reason = "another test's helpers, of which this one needs some")]
 mod harness;
+mod targets;
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::str::FromStr;
 
-use fuzzer::{Fuzzer, sign};
+use fuzzer::Fuzzer;
 use harness::{Gateway, HANDSHAKE, PATIENCE};
-use waggle_core::id::{Cursor, Epoch};
-use waggle_core::push::{ClientConfig, ClientEffect, ClientMessage, PushClient, ServerMessage, Start, View};
-use waggle_core::time::Tick;
+use targets::sign;
 
 const WORDS: &[&str] = &[
     "{\"type\":\"",
@@ -59,74 +58,22 @@ const WORDS: &[&str] = &[
 
 #[test]
 fn client_messages() {
-    Fuzzer::new("client_messages", WORDS).run(|bytes| match ClientMessage::parse(bytes) {
-        Ok(message) => sign(&format!("{:?}", std::mem::discriminant(&message))),
-        Err(error) => sign(&error.to_string()),
-    });
+    Fuzzer::new("client_messages", WORDS).run(targets::client_messages);
 }
 
 #[test]
 fn server_messages() {
-    Fuzzer::new("server_messages", WORDS).run(|bytes| match ServerMessage::parse(bytes) {
-        Ok(message) => {
-            let text = message.to_json().expect("it is written");
-            ServerMessage::parse(&text).expect("what was written is read again");
-            sign(&format!("{:?}", std::mem::discriminant(&message)))
-        }
-        Err(error) => sign(&error.to_string()),
-    });
+    Fuzzer::new("server_messages", WORDS).run(targets::server_messages);
 }
 
 #[test]
 fn cursors() {
-    Fuzzer::new("cursors", WORDS).run(|bytes| {
-        let text = String::from_utf8_lossy(bytes);
-        if let Ok(epoch) = Epoch::from_str(&text) {
-            assert_eq!(epoch.to_string().parse(), Ok(epoch));
-        }
-        match serde_json::from_slice::<Cursor>(bytes) {
-            Ok(cursor) => {
-                let again = serde_json::to_vec(&cursor).unwrap();
-                assert_eq!(serde_json::from_slice::<Cursor>(&again).unwrap(), cursor);
-                0
-            }
-            Err(error) => sign(&error.to_string()),
-        }
-    });
+    Fuzzer::new("cursors", WORDS).run(targets::cursors);
 }
 
-/// A client's machine, and a server that says one line after the other.
 #[test]
 fn client_machine() {
-    Fuzzer::new("client_machine", WORDS).run(|bytes| {
-        let views = vec![View::Tenant];
-        let config = ClientConfig { token: "t".into(), views, start: Start::Now, window: None, seed: 1 };
-        let mut client = PushClient::new(config, Tick(0));
-        let (mut now, mut signature, mut links) = (0, 0_u64, Vec::new());
-        for line in String::from_utf8_lossy(bytes).lines().take(64) {
-            let mut effects = 0;
-            while let Some(effect) = client.poll() {
-                effects += 1;
-                assert!(effects < 1_000, "a line has no end of effects");
-                signature =
-                    signature.rotate_left(5) ^ sign(&format!("{:?}", std::mem::discriminant(&effect)));
-                match effect {
-                    ClientEffect::Connect { link, .. } => {
-                        links.push(link);
-                        client.connected(link, Tick(now));
-                    }
-                    ClientEffect::Deliver { receipt, .. } => client.shown(receipt),
-                    _ => {}
-                }
-            }
-            if let Some(link) = links.last() {
-                client.received(*link, line, Tick(now));
-            }
-            now += 10;
-            client.tick(Tick(now));
-        }
-        signature
-    });
+    Fuzzer::new("client_machine", WORDS).run(targets::client_machine);
 }
 
 /// All that a server answers to these bytes, after which the client says no more.

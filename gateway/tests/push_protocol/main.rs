@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
 mod admission;
+mod client_library;
 mod harness;
 mod hostile;
 mod lifecycle;

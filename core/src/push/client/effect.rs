@@ -2,6 +2,7 @@
 
 use serde_json::value::RawValue;
 
+use super::ChangeId;
 use crate::id::{Cursor, Offset};
 use crate::push::{EventMessage, ResyncReason, Welcome};
 
@@ -73,12 +74,19 @@ pub enum ClientEffect {
         /// Where events go on.
         cursor: Cursor,
     },
-    /// The answer to a command, or to refresh (no id).
+    /// A server has taken a change; or has not, where there is an error.
+    Changed {
+        /// Which.
+        id: ChangeId,
+        /// A problem as over HTTP. Views that were refused are not watched.
+        error: Option<Box<RawValue>>,
+    },
+    /// The answer to a command.
     Result {
         /// Over this connection.
         link: Link,
         /// As given with the command.
-        id: Option<String>,
+        id: String,
         /// What the command became.
         event: Option<Box<RawValue>>,
         /// Or why it did not.

@@ -4,9 +4,13 @@
 //! out what [`PushClient::poll`] returns, in order. It never reads a clock: [`PushClient::wake_at`] says
 //! when to call [`PushClient::tick`].
 
+mod change;
+#[cfg(test)]
+mod change_tests;
 mod effect;
 mod pace;
 mod progress;
+mod said;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -14,13 +18,18 @@ mod tests;
 use std::collections::VecDeque;
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
+use change::{Answered, Wanted};
+pub use change::{Change, ChangeError, ChangeId};
 pub use effect::{ClientEffect, ClientStats, Link, Loss, LossReason, Receipt};
 use pace::Pace;
 use progress::{Progress, Verdict};
+use said::Said;
+pub use said::SignalError;
 use session::{Order, Session};
 
-use super::{EventMessage, ResyncReason, Retry, ServerMessage, View, Welcome, retry_after_s};
+use super::{EventMessage, ResyncReason, Retry, ServerMessage, Signal, View, Welcome, retry_after_s};
 use crate::id::{Cursor, Offset};
 use crate::limits::{CONNECT_MS_MAX, SERVER_MESSAGE_BYTES_MAX};
 use crate::time::Tick;
@@ -54,7 +63,10 @@ pub struct ClientConfig {
 /// The machine.
 #[derive(Debug)]
 pub struct PushClient {
-    config: ClientConfig,
+    start: Start,
+    window: Option<u32>,
+    wanted: Wanted,
+    said: Said,
     progress: Progress,
     pace: Pace,
     /// Waits for or has the session that counts.
@@ -78,9 +90,17 @@ enum Phase {
     /// No connection yet; its attempt is given up then.
     Opening { give_up: Tick },
     /// Hello is sent.
-    Greeting { give_up: Tick, asked: Option<Cursor> },
+    Greeting { give_up: Tick, asked: Asked },
     /// Welcomed.
     Live(Session),
+}
+
+/// What a hello holds.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    resume: Option<Cursor>,
+    /// The first change that came after it.
+    change_next: ChangeId,
 }
 
 #[derive(Serialize)]
@@ -104,7 +124,10 @@ impl PushClient {
         }
         let mut client = Self {
             pace: Pace::new(config.seed),
-            config,
+            start: config.start,
+            window: config.window,
+            wanted: Wanted::new(config.token, config.views),
+            said: Said::default(),
             progress,
             current: None,
             successor: None,
@@ -149,19 +172,51 @@ impl PushClient {
     /// A connection stands, its WebSocket handshake done.
     pub fn connected(&mut self, link: Link, now: Tick) {
         // A connection that is to have the whole log cannot ask for it before it knows the epoch.
-        let asked = self.progress.resume_from();
+        let resume = self.progress.resume_from();
         let hello = HelloText {
             r#type: "hello",
-            token: &self.config.token,
-            resume: asked,
-            views: &self.config.views,
-            window: self.config.window,
+            token: &self.wanted.token,
+            resume,
+            views: &self.wanted.views,
+            window: self.window,
         };
+        let asked = Asked { resume, change_next: self.wanted.next() };
         // Strings, numbers and lists of them always have a JSON text.
         let text = serde_json::to_string(&hello).unwrap_or_default();
         let Some(connection) = self.find(link) else { return };
         connection.phase = Phase::Greeting { give_up: now.after_ms(CONNECT_MS_MAX), asked };
         self.effects.push_back(ClientEffect::Send { link, text });
+    }
+
+    /// Changes what is watched, or the token: over the session that there is, and in every later hello.
+    /// [`ClientEffect::Changed`] tells when a server has it.
+    ///
+    /// # Errors
+    /// Beyond a bound; nothing has changed then.
+    pub fn change(&mut self, change: Change, now: Tick) -> Result<ChangeId, ChangeError> {
+        let id = self.wanted.add(change)?;
+        if let Some(link) = self.live_link() {
+            self.send_changes(link);
+        }
+        // A successor that has said hello without the change would take over from a session that has it.
+        if let Some(Connection { link, phase: Phase::Greeting { .. } }) = self.successor {
+            self.effects.push_back(ClientEffect::Close { link });
+            self.successor = Some(self.open(0, now));
+        }
+        Ok(id)
+    }
+
+    /// Says a signal, where there is a session. One that is on is said again to every later session:
+    /// viewing until its end is said, typing for as long as it lasts.
+    ///
+    /// # Errors
+    /// Where no server would take it.
+    pub fn signal(&mut self, signal: &Signal<'_>, now: Tick) -> Result<(), SignalError> {
+        let text = self.said.say(signal, now)?;
+        if let Some(link) = self.live_link() {
+            self.effects.push_back(ClientEffect::Send { link, text });
+        }
+        Ok(())
     }
 
     /// Something other than a text came: a ping or a pong.
@@ -231,7 +286,7 @@ impl PushClient {
 
     fn understood(&mut self, link: Link, message: ServerMessage, bytes: u64, now: Tick) {
         if let ServerMessage::Result { id, event, error } = message {
-            return self.effects.push_back(ClientEffect::Result { link, id, event, error });
+            return self.result(link, id, event, error);
         }
         if let ServerMessage::Signal(signal) = message {
             return self.effects.push_back(ClientEffect::Signal(signal));
@@ -265,37 +320,63 @@ impl PushClient {
         }
     }
 
-    fn welcomed(
-        &mut self,
-        link: Link,
-        welcome: Welcome,
-        asked: Option<Cursor>,
-        is_successor: bool,
-        now: Tick,
-    ) {
+    fn welcomed(&mut self, link: Link, welcome: Welcome, asked: Asked, is_successor: bool, now: Tick) {
         let given = Cursor { epoch: welcome.epoch, offset: welcome.offset };
-        if welcome.resumed && asked != Some(given) {
+        if welcome.resumed && asked.resume != Some(given) {
             let problem = "welcome resumes at a cursor that was not asked for".to_owned();
             return self.give_up(link, LossReason::Violation(problem), Retry::BackOff, now);
         }
-        if asked.is_none() {
-            if self.config.start == Start::Beginning && given.offset > Offset(0) {
+        if asked.resume.is_none() {
+            if self.start == Start::Beginning && given.offset > Offset(0) {
                 return self.rewind(link, given, now);
             }
             self.progress.begin(given);
         }
         let overlap_to = self.progress.cursor().map_or(given.offset, |cursor| cursor.offset);
-        let awaits_resync = asked.is_some() && !welcome.resumed;
-        if is_successor {
-            let replaced = std::mem::replace(&mut self.current, self.successor.take());
-            if let Some(replaced) = replaced {
-                self.effects.push_back(ClientEffect::Retire { link: replaced.link });
-            }
-        }
+        let awaits_resync = asked.resume.is_some() && !welcome.resumed;
+        let replaced = is_successor.then(|| std::mem::replace(&mut self.current, self.successor.take()));
         if let Some(connection) = self.find(link) {
             connection.phase = Phase::Live(Session::new(&welcome, overlap_to, awaits_resync, now));
         }
         self.effects.push_back(ClientEffect::Connected { link, welcome });
+        self.settle_changes(link, asked.change_next, now);
+        // Only now, so that what is on here was told by the new session before the old one ends it.
+        if let Some(replaced) = replaced.flatten() {
+            self.effects.push_back(ClientEffect::Retire { link: replaced.link });
+        }
+    }
+
+    /// A session has begun: its hello held all changes before `change_next`.
+    fn settle_changes(&mut self, link: Link, change_next: ChangeId, now: Tick) {
+        for id in self.wanted.welcomed(change_next) {
+            self.effects.push_back(ClientEffect::Changed { id, error: None });
+        }
+        self.send_changes(link);
+        for text in self.said.again(now) {
+            self.effects.push_back(ClientEffect::Send { link, text });
+        }
+    }
+
+    fn send_changes(&mut self, link: Link) {
+        for text in self.wanted.unsent(link) {
+            self.effects.push_back(ClientEffect::Send { link, text });
+        }
+    }
+
+    fn result(
+        &mut self,
+        link: Link,
+        id: Option<String>,
+        event: Option<Box<RawValue>>,
+        error: Option<Box<RawValue>>,
+    ) {
+        match (self.wanted.finish(link, id.as_deref(), error.is_some()), id) {
+            (Answered::Now(id), _) => self.effects.push_back(ClientEffect::Changed { id, error }),
+            (Answered::NoChange, Some(id)) => {
+                self.effects.push_back(ClientEffect::Result { link, id, event, error });
+            }
+            (Answered::Before | Answered::NoChange, _) => {}
+        }
     }
 
     /// The log's epoch is known now: comes back for all of it.

@@ -110,10 +110,13 @@ impl Open {
         self.rate.take(per_second, now)
     }
 
-    /// Whether the message comes within the session's rate. An ack that goes forward does always.
+    /// Whether the message comes within the session's rate. An ack that goes forward does always, and so
+    /// does the end of a signal: there are no more of them than events, marks and beginnings that count,
+    /// and what has not begun has no end that anybody is told.
     pub(super) fn is_within_rate(&mut self, message: &ClientMessage<'_>, per_second: u32, now: Tick) -> bool {
         match message {
             ClientMessage::Ack { offset } if *offset > self.acked => true,
+            ClientMessage::Signal(signal) if !signal.on => true,
             _ => self.rate.take(per_second, now),
         }
     }

@@ -319,6 +319,11 @@ fn messages_over_the_rate_close_but_progress_and_signals_do_not() {
         say(&mut session, r#"{"type":"signal","kind":"viewing","ticket":1,"on":true}"#, 0),
         ["signal dropped"]
     );
+    assert_eq!(
+        say(&mut session, r#"{"type":"signal","kind":"viewing","ticket":1,"on":false}"#, 0),
+        ["signal viewing 1 false"],
+        "an end is not lost"
+    );
     for offset in 11..400 {
         assert!(matches!(session.offer(&entry(offset, 1, 1)), Offer::Send));
         assert!(say(&mut session, &format!(r#"{{"type":"ack","offset":{offset}}}"#), 0).is_empty());

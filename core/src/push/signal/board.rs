@@ -128,6 +128,17 @@ impl Board {
     }
 }
 
+/// What a signal that a session says comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noted {
+    /// It is on or off now.
+    News,
+    /// The end of what is not on.
+    Nothing,
+    /// The session has as many on as it may.
+    NoRoom,
+}
+
 /// The signals that one session has on: bounded, and remembered so that they end with it.
 #[derive(Debug, Default)]
 pub struct HeldSignals(Vec<Held>);
@@ -140,8 +151,8 @@ struct Held {
 }
 
 impl HeldSignals {
-    /// Notes what the session says; returns whether there is room for it, or it is an end.
-    pub fn note(&mut self, signal: &Signal<'_>, now: Tick) -> bool {
+    /// Notes what the session says.
+    pub fn note(&mut self, signal: &Signal<'_>, now: Tick) -> Noted {
         let Signal { kind, ticket, on, .. } = *signal;
         let until = (kind == SignalKind::Typing).then(|| now.after_ms(TYPING_MS));
         let place = self.0.iter().position(|held| held.kind == kind && held.ticket == ticket);
@@ -154,11 +165,11 @@ impl HeldSignals {
                     held.until = until;
                 }
             }
-            (None, true) if self.0.len() == SESSION_SIGNALS_MAX => return false,
+            (None, true) if self.0.len() == SESSION_SIGNALS_MAX => return Noted::NoRoom,
             (None, true) => self.0.push(Held { kind, ticket, until }),
-            (None, false) => {}
+            (None, false) => return Noted::Nothing,
         }
-        true
+        Noted::News
     }
 
     /// Removes and returns what has ended because nobody said it again.
@@ -194,10 +205,10 @@ mod tests {
     #[test]
     fn typing_ends_by_itself_and_viewing_does_not() {
         let mut held = HeldSignals::default();
-        assert!(held.note(&signal(SignalKind::Typing, 1, true), Tick(0)));
-        assert!(held.note(&signal(SignalKind::Viewing, 1, true), Tick(0)));
+        assert_eq!(held.note(&signal(SignalKind::Typing, 1, true), Tick(0)), Noted::News);
+        assert_eq!(held.note(&signal(SignalKind::Viewing, 1, true), Tick(0)), Noted::News);
         assert!(held.take_expired(Tick(TYPING_MS - 1)).is_empty());
-        assert!(held.note(&signal(SignalKind::Typing, 1, true), Tick(TYPING_MS - 1)));
+        assert_eq!(held.note(&signal(SignalKind::Typing, 1, true), Tick(TYPING_MS - 1)), Noted::News);
         assert!(held.take_expired(Tick(TYPING_MS)).is_empty());
         assert_eq!(held.take_expired(Tick(2 * TYPING_MS)), [(SignalKind::Typing, TicketId(1))]);
         assert_eq!(held.iter().collect::<Vec<_>>(), [(SignalKind::Viewing, TicketId(1))]);
@@ -207,12 +218,17 @@ mod tests {
     fn a_session_holds_a_bounded_number() {
         let mut held = HeldSignals::default();
         for ticket in 1..=SESSION_SIGNALS_MAX as u64 {
-            assert!(held.note(&signal(SignalKind::Viewing, ticket, true), Tick(0)));
+            assert_eq!(held.note(&signal(SignalKind::Viewing, ticket, true), Tick(0)), Noted::News);
         }
-        assert!(!held.note(&signal(SignalKind::Viewing, 1_000, true), Tick(0)));
-        assert!(held.note(&signal(SignalKind::Viewing, 1, true), Tick(0)), "it is on already");
-        assert!(held.note(&signal(SignalKind::Viewing, 1, false), Tick(0)));
-        assert!(held.note(&signal(SignalKind::Viewing, 1_000, true), Tick(0)));
+        assert_eq!(held.note(&signal(SignalKind::Viewing, 1_000, true), Tick(0)), Noted::NoRoom);
+        assert_eq!(held.note(&signal(SignalKind::Viewing, 1_000, false), Tick(0)), Noted::Nothing);
+        assert_eq!(
+            held.note(&signal(SignalKind::Viewing, 1, true), Tick(0)),
+            Noted::News,
+            "it is on already"
+        );
+        assert_eq!(held.note(&signal(SignalKind::Viewing, 1, false), Tick(0)), Noted::News);
+        assert_eq!(held.note(&signal(SignalKind::Viewing, 1_000, true), Tick(0)), Noted::News);
     }
 
     proptest! {

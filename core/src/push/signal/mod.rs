@@ -2,6 +2,7 @@
 //! be lost or merged on their way.
 
 mod board;
+mod hint;
 mod presence;
 
 use std::fmt;
@@ -9,7 +10,8 @@ use std::fmt;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::value::RawValue;
 
-pub use board::{Board, HeldSignals, SignalNews};
+pub use board::{Board, HeldSignals, Noted, SignalNews};
+pub use hint::{Hint, TicketHint};
 pub use presence::Presence;
 
 use super::frame::text_frame;

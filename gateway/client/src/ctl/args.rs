@@ -94,6 +94,8 @@ pub(crate) enum Task {
     },
     /// Turn rows or lines into incoming tickets
     Feed(FeedArgs),
+    /// Tell who watches a ticket that you view it, or type, for a while
+    Signal(SignalArgs),
     /// List the agents who are there
     Presence,
     /// List push sessions, those that are furthest behind first (an administrator's token)
@@ -154,6 +156,34 @@ pub(crate) struct WatchArgs {
     /// Stop after so many events
     #[arg(long, value_name = "N")]
     pub(crate) count: Option<u64>,
+    /// Show live hints as well: who views and types (of tickets watched by ticket:<id>), and who comes and
+    /// goes (presence). They are not part of what --state promises
+    #[arg(long, conflicts_with_all = ["state", "out"])]
+    pub(crate) signals: bool,
+}
+
+/// What an agent does at a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Hinted {
+    /// Has it on the screen
+    Viewing,
+    /// Writes
+    Typing,
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct SignalArgs {
+    /// What
+    #[arg(value_enum)]
+    pub(crate) kind: Hinted,
+    /// Where
+    pub(crate) ticket: TicketId,
+    /// Seconds, or until it is interrupted
+    #[arg(long = "for", default_value = "10", value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// More about it: a JSON object
+    #[arg(long, value_name = "JSON")]
+    pub(crate) data: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -303,6 +333,13 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
+/// `10`, `0.5` or `10s`.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.trim_end_matches('s').parse::<f64>().ok();
+    let seconds = seconds.filter(|seconds| (0.0..=86_400.0).contains(seconds));
+    seconds.ok_or_else(|| "expected seconds, from 0 to 86400, as in 10".to_owned())
+}
+
 /// A completion script.
 pub(crate) fn completion(shell: clap_complete::Shell) -> Vec<u8> {
     let mut script = Vec::new();
@@ -349,6 +386,9 @@ mod tests {
             "feed --rate -1",
             "ticket show x",
             "feed --column a",
+            "watch --signals --state s",
+            "signal waving 3",
+            "signal typing 3 --for -1",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }

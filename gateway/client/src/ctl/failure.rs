@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use waggle_client::Problem;
+use waggle_client::{Loss, LossReason, Problem};
+use waggle_core::push::CloseCode;
 
 /// How `wagglectl` ends. Documented in `--help`; append-only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,16 @@ impl Failure {
     /// Something on this side went wrong while `doing`.
     pub(crate) fn local(doing: impl fmt::Display, error: impl fmt::Display) -> Self {
         Self::new(Exit::Failure, format!("{doing}: {error}"))
+    }
+
+    /// The gateway wants no more of this client.
+    pub(crate) fn ended(reason: &LossReason) -> Self {
+        let unauthorized = CloseCode::Unauthorized.number();
+        let exit = match reason {
+            LossReason::Connection(Loss::Closed { code, .. }) if *code == unauthorized => Exit::Unauthorized,
+            _ => Exit::Failure,
+        };
+        Self::new(exit, format!("the gateway ended the session: {reason}"))
     }
 
     /// The API said no. `body` is a problem, or whatever a proxy in between has to say.

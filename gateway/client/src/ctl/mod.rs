@@ -9,8 +9,11 @@ mod live;
 mod output;
 mod render;
 mod rows;
+mod signal;
+mod signal_lines;
 pub(crate) mod speak;
 mod state;
+mod stop;
 mod ticket;
 mod watch;
 
@@ -23,6 +26,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
         Task::Watch(watch) => watch::run(&args.global, &watch).await,
         Task::Ticket { task } => ticket::run(&args.global, task).await,
         Task::Feed(feed) => feed::run(&args.global, &feed).await,
+        Task::Signal(signal) => signal::run(&args.global, &signal).await,
         Task::Presence => live::presence(&args.global).await,
         Task::Sessions { order, limit } => live::sessions(&args.global, order, limit).await,
         Task::Completion { shell } => {

@@ -3,18 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
-use waggle_client::{Client, Cursor, Event, Item, Items, Loss, LossReason};
+use waggle_client::{Client, Cursor, Event, Item, Items, LossReason, SignalItem};
 use waggle_core::limits::WATCH_BATCH_ITEMS_MAX;
-use waggle_core::push::CloseCode;
 
 use super::args::{Format, Global, WatchArgs};
 use super::failure::{Exit, Failure};
 use super::output::Output;
 use super::render::{Look, event_line};
+use super::signal_lines::signal_lines;
 use super::speak::notice;
 use super::state::{State, StateFile};
+use super::stop::StopSignals;
 
 /// How long a write that hangs (a pipe that nobody reads) keeps the process after a signal.
 const LAST_WRITE_MS_MAX: u64 = 1_000;
@@ -29,6 +29,7 @@ struct Watch {
     cursor: Option<Cursor>,
     /// Events still to be printed, where that is bounded.
     left: Option<u64>,
+    shows_signals: bool,
     was_lost: bool,
 }
 
@@ -42,7 +43,7 @@ enum End {
 }
 
 pub(crate) async fn run(global: &Global, args: &WatchArgs) -> Result<Exit, Failure> {
-    let mut signals = Signals::new()?;
+    let mut signals = StopSignals::new()?;
     let (mut watch, mut items) = start(global, args)?;
     let end = loop {
         let item = tokio::select! {
@@ -56,16 +57,7 @@ pub(crate) async fn run(global: &Global, args: &WatchArgs) -> Result<Exit, Failu
     };
     match end {
         End::Signal | End::Count | End::NoReader => Ok(Exit::Ok),
-        End::Stopped(reason) => {
-            let unauthorized = CloseCode::Unauthorized.number();
-            let exit = match &reason {
-                LossReason::Connection(Loss::Closed { code, .. }) if *code == unauthorized => {
-                    Exit::Unauthorized
-                }
-                _ => Exit::Failure,
-            };
-            Err(Failure::new(exit, format!("the gateway ended the session: {reason}")))
-        }
+        End::Stopped(reason) => Err(Failure::ended(&reason)),
     }
 }
 
@@ -97,8 +89,8 @@ fn start(global: &Global, args: &WatchArgs) -> Result<(Watch, Items), Failure> {
     let (_, items) = builder.connect().map_err(usage)?;
     let look = Look::of(output.is_terminal(), global.is_colored(output.is_terminal()));
     let cursor = saved.map(|saved| saved.cursor);
-    let left = args.count;
-    Ok((Watch { output, state, format: global.output, look, cursor, left, was_lost: false }, items))
+    let (left, shows_signals, format) = (args.count, args.signals, global.output);
+    Ok((Watch { output, state, format, look, cursor, left, shows_signals, was_lost: false }, items))
 }
 
 fn state_of(out: &Path) -> PathBuf {
@@ -113,7 +105,7 @@ impl Watch {
         &mut self,
         item: Item,
         items: &mut Items,
-        signals: &mut Signals,
+        signals: &mut StopSignals,
     ) -> Result<Option<End>, Failure> {
         let mut out = Vec::new();
         let mut next = Some(item);
@@ -180,6 +172,7 @@ impl Watch {
                     None => notice(format_args!("connection lost: {reason}; another one is being made")),
                 }
             }
+            Item::Signal(signal) if self.shows_signals => self.show(&signal, out),
             Item::Signal(_) => {}
             Item::Stopped { reason } => return Some(End::Stopped(reason)),
         }
@@ -189,7 +182,7 @@ impl Watch {
     fn print(&mut self, event: &Event, out: &mut Vec<u8>) -> Option<End> {
         let line = match self.format {
             Format::Human => event_line(&event.message, self.look),
-            Format::Json => json_line(event),
+            Format::Json => one_line(event.text()),
         };
         self.output.push_line(line.as_bytes(), out);
         if let Some(cursor) = &mut self.cursor {
@@ -198,6 +191,14 @@ impl Watch {
         let left = self.left.as_mut()?;
         *left = left.saturating_sub(1);
         (*left == 0).then_some(End::Count)
+    }
+
+    fn show(&self, signal: &SignalItem, out: &mut Vec<u8>) {
+        let lines = match self.format {
+            Format::Human => signal_lines(&signal.hint(), self.look),
+            Format::Json => one_line(signal.text()),
+        };
+        out.extend_from_slice(lines.as_bytes());
     }
 
     fn save(&mut self) -> Result<(), Failure> {
@@ -211,7 +212,7 @@ impl Watch {
 /// Waits for a write; a signal lets it finish, for a while.
 async fn written(
     mut writing: JoinHandle<std::io::Result<()>>,
-    signals: &mut Signals,
+    signals: &mut StopSignals,
 ) -> Result<Option<End>, Failure> {
     let mut end = None;
     let done = tokio::select! {
@@ -232,30 +233,11 @@ async fn written(
 }
 
 /// The message as it came: one line, since no JSON needs a line break.
-fn json_line(event: &Event) -> String {
-    let text = event.text().trim_end();
+fn one_line(text: &str) -> String {
+    let text = text.trim_end();
     if !text.contains(['\n', '\r']) {
         return format!("{text}\n");
     }
     let value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
     format!("{value}\n")
-}
-
-/// The signals that end a watch between two lines.
-struct Signals([Signal; 3]);
-
-impl Signals {
-    fn new() -> Result<Self, Failure> {
-        let on = |kind| signal(kind).map_err(|error| Failure::local("cannot handle signals", error));
-        Ok(Self([on(SignalKind::interrupt())?, on(SignalKind::terminate())?, on(SignalKind::hangup())?]))
-    }
-
-    async fn next(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    }
 }

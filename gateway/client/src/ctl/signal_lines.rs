@@ -1,0 +1,73 @@
+//! Live hints as lines for people.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use waggle_client::{Hint, SignalKind};
+
+use super::render::{Look, cut};
+
+/// A line for each thing that a hint tells; none for what is not known.
+pub(crate) fn signal_lines(hint: &Hint, look: Look) -> String {
+    let mut lines = String::new();
+    match hint {
+        Hint::Ticket(hint) => {
+            let does = match (hint.kind, hint.on) {
+                (SignalKind::Viewing, true) => "views",
+                (SignalKind::Viewing, false) => "views no longer",
+                (SignalKind::Typing, true) => "types",
+                (SignalKind::Typing, false) => "types no longer",
+            };
+            let data = hint.data.as_ref().map_or("", |data| data.get());
+            let text = format!("agent:{} {does} {data}", hint.agent);
+            push_line(&mut lines, &format!("#{}", hint.ticket), &text, look);
+        }
+        Hint::Presence { all, agents } => {
+            if *all {
+                push_line(&mut lines, "", "who is there:", look);
+            }
+            for (agent, is_there) in agents {
+                let state = if *is_there { "online" } else { "offline" };
+                push_line(&mut lines, "", &format!("agent:{agent} {state}"), look);
+            }
+        }
+        Hint::Unknown => {}
+    }
+    lines
+}
+
+/// Hints have no time of their own, and stand where events' lines have their ticket.
+fn push_line(lines: &mut String, ticket: &str, text: &str, look: Look) {
+    const HEAD_COLUMNS: usize = 20;
+    let text = cut(text, look.columns.saturating_sub(HEAD_COLUMNS));
+    // Writing to a String cannot fail.
+    let _ = if look.is_colored {
+        let (dim, sign) = (Style::new().dimmed(), AnsiColor::BrightBlack.on_default());
+        writeln!(lines, "{dim}{:9}{ticket:<8}{dim:#} {sign}. {text}{sign:#}", "")
+    } else {
+        writeln!(lines, "{:9}{ticket:<8} . {text}", "")
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_for_each_thing() {
+        let look = Look { is_colored: false, columns: 80 };
+        let drawn = |text: &str| signal_lines(&Hint::parse(text), look);
+        let typing =
+            r#"{"type":"signal","kind":"typing","ticket":17,"agent":5,"on":true,"data":{"draft":40}}"#;
+        assert_eq!(drawn(typing), "         #17      . agent:5 types {\"draft\":40}\n");
+        let gone = r#"{"type":"signal","kind":"viewing","ticket":17,"agent":5,"on":false}"#;
+        assert_eq!(drawn(gone), "         #17      . agent:5 views no longer\n");
+        let presence = r#"{"type":"signal","kind":"presence","all":true,"agents":[{"agent":6,"state":"online"},{"agent":5,"state":"offline"}]}"#;
+        let lines = drawn(presence);
+        assert_eq!(
+            lines.lines().map(str::trim_start).collect::<Vec<_>>(),
+            [". who is there:", ". agent:6 online", ". agent:5 offline"]
+        );
+        assert_eq!(drawn(r#"{"kind":"waving"}"#), "");
+    }
+}
