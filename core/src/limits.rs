@@ -81,6 +81,10 @@ pub const LAG_HEARTBEATS_MAX: u8 = 4;
 pub const HEARTBEAT_MS: u64 = 15_000;
 /// Milliseconds a new connection has for its handshake and its `hello`.
 pub const HELLO_MS_MAX: u64 = 10_000;
+/// Control frames of a connection before its `hello`: a proxy may ask once or twice whether it is there.
+pub const FRAMES_BEFORE_HELLO_MAX: u8 = 16;
+/// Reads of one connection, of 16 KiB each, before others have their turn.
+pub const READS_PER_TURN_MAX: usize = 4;
 /// Events read from the log for one session's replay at a time.
 pub const REPLAY_EVENTS_MAX: usize = 512;
 
@@ -186,6 +190,10 @@ pub const WATCH_RECOVERY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub const DRAIN_SESSIONS_PER_SECOND: u64 = 4_000;
 /// HTTP connections of one gateway; one more is answered `overload` and closed.
 pub const HTTP_CONNECTIONS_MAX: u32 = 4_096;
+/// Streams of events (SSE) of one gateway: the other connections are for commands and probes.
+pub const HTTP_STREAMS_MAX: usize = HTTP_CONNECTIONS_MAX as usize / 2;
+/// Milliseconds within which a client takes some of an answer.
+pub const HTTP_WRITE_MS_MAX: u64 = 30_000;
 /// Names and values of one HTTP request's headers, in bytes.
 pub const HTTP_HEADER_BYTES_MAX: usize = 16 * 1024;
 /// Headers of one HTTP request.

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
-use waggle_core::limits::{DIRECTORY_REFRESH_MS, HTTP_HANDOVER_MS_MAX, HTTP_STOP_MS_MAX, TLS_RELOAD_MS};
+use waggle_core::limits::{
+    DIRECTORY_REFRESH_MS, HTTP_HANDOVER_MS_MAX, HTTP_STOP_MS_MAX, HTTP_STREAMS_MAX, TLS_RELOAD_MS,
+};
 
 use crate::accel::{Accel, AccelConfig, AccelError, Guard, Leg, Pins};
 use crate::config::Config;
@@ -267,6 +269,7 @@ impl Base {
             readiness: Arc::clone(&readiness),
             adopt: adopter(&push),
             push: Arc::new(PushView(Arc::clone(&push))),
+            streams: Arc::new(Semaphore::new(HTTP_STREAMS_MAX)),
             request_ids: RequestIdSource::new().map_err(StartError::Random)?,
             accepted: Box::new(move |socket| accepting.apply_to(&socket, Leg::Agent)),
             unauthorized: Box::new(move |peer| failing.failed(peer)),

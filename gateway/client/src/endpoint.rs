@@ -12,10 +12,11 @@ use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::ClientRequestBuilder;
 use tokio_tungstenite::tungstenite::http::Uri;
+use tokio_tungstenite::tungstenite::http::header::RETRY_AFTER;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Error};
 use waggle_core::limits::{CLIENT_MESSAGE_BYTES_MAX, SERVER_MESSAGE_BYTES_MAX};
-use waggle_core::push::{PATH, SUBPROTOCOL};
+use waggle_core::push::{PATH, SUBPROTOCOL, retry_after_s, with_retry_after};
 
 use crate::tls::{Trust, TrustError};
 
@@ -139,13 +140,20 @@ impl Endpoint {
     }
 }
 
-/// What a handshake's error means; a refusal's body says it best.
+/// What a handshake's error means; a refusal's body says it best. When to come back stands at its end, as in
+/// the reason of a close, wherever the server said it.
 fn explain(error: &Error) -> String {
     match error {
         tungstenite::Error::Http(response) => {
             let body = response.body().as_deref().unwrap_or_default();
             let body: String = String::from_utf8_lossy(body).chars().take(300).collect();
-            format!("the server answered {} {body}", response.status()).trim_end().to_owned()
+            let text = format!("the server answered {} {body}", response.status()).trim_end().to_owned();
+            let hint =
+                response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+            match hint {
+                Some(seconds) if retry_after_s(&text).is_none() => with_retry_after(&text, seconds),
+                _ => text,
+            }
         }
         other => other.to_string(),
     }

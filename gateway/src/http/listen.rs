@@ -1,17 +1,16 @@
 //! Accepts HTTP connections, so many at once, and stops without breaking what is under way.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,13 +19,17 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use waggle_core::limits::{
-    HTTP_BUFFER_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEADER_MS_MAX, HTTP_HEADERS_MAX, TLS_HANDSHAKE_MS_MAX,
+    HTTP_BUFFER_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEADER_MS_MAX, HTTP_HEADERS_MAX, HTTP_WRITE_MS_MAX,
+    TLS_HANDSHAKE_MS_MAX,
 };
 
 use super::Api;
+use super::stall::Unstalled;
 use crate::problem::Problem;
 use crate::tls::Tls;
 
+/// How long a client may take nothing of its answer.
+const WRITE_MAX: Duration = Duration::from_millis(HTTP_WRITE_MS_MAX);
 /// How long accepting rests when the system has no descriptors left.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
@@ -112,7 +115,7 @@ async fn accept(
 ) {
     loop {
         let accepted = tokio::select! {
-            _ = stage.changed() => return turn_away(&listener, &api, tls.is_some()).await,
+            _ = stage.changed() => return turn_away(listener, &api, tls.is_some()),
             accepted = listener.accept() => accepted,
         };
         let (stream, remote) = match accepted {
@@ -179,7 +182,7 @@ async fn serve(
         .header_read_timeout(Duration::from_millis(HTTP_HEADER_MS_MAX))
         .max_buf_size(HTTP_BUFFER_BYTES_MAX)
         .max_headers(HTTP_HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Unstalled::new(stream, WRITE_MAX)), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     loop {
@@ -202,19 +205,17 @@ async fn serve(
 }
 
 /// Says no to those who wait in the kernel's queue, which closing the listener would cut off.
-async fn turn_away(listener: &TcpListener, api: &Api, is_tls: bool) {
+fn turn_away(listener: TcpListener, api: &Api, is_tls: bool) {
     let problem = Problem::new("stopping", "this gateway stops; come back, to it or to another");
-    loop {
-        let queued = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
-        match queued {
-            Poll::Ready(Ok((stream, _))) => refuse(&stream, api, is_tls, &problem),
-            Poll::Ready(Err(_)) | Poll::Pending => return,
-        }
+    // The kernel's own word: tokio's may be older.
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((stream, _)) = listener.accept() {
+        refuse(&stream, api, is_tls, &problem);
     }
 }
 
 /// Says no to a connection, as far as its socket takes that at once.
-fn refuse(stream: &TcpStream, api: &Api, is_tls: bool, problem: &Problem) {
+fn refuse(stream: &impl AsFd, api: &Api, is_tls: bool, problem: &Problem) {
     api.metrics.connection_refused();
     if is_tls {
         // There is nobody yet to say it to.
@@ -228,5 +229,9 @@ fn refuse(stream: &TcpStream, api: &Api, is_tls: bool, problem: &Problem) {
         body.len(),
     );
     // A new socket's buffer is empty and takes this; where not, closing says it too.
-    let _ = stream.try_write(answer.as_bytes());
+    let _ = send(stream, answer.as_bytes(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+    // With a request unread, closing would reset the connection, and the answer could be lost.
+    let _ = shutdown(stream, Shutdown::Write);
+    let mut request = [0; HTTP_BUFFER_BYTES_MAX];
+    let _ = recv(stream, &mut request, RecvFlags::DONTWAIT);
 }

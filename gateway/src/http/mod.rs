@@ -17,6 +17,7 @@ mod query;
 mod request_id;
 mod route;
 mod sse;
+mod stall;
 mod tickets;
 mod upgrade;
 
@@ -32,6 +33,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use hyper::body::Body;
+use tokio::sync::Semaphore;
 use waggle_core::id::{Cursor, TenantId};
 use waggle_core::limits::HTTP_HEADER_BYTES_MAX;
 
@@ -96,6 +98,8 @@ pub struct Api {
     pub push: Arc<dyn Push>,
     /// Takes push connections that arrive here.
     pub adopt: PushAdopter,
+    /// Places of streams of events; [`waggle_core::limits::HTTP_STREAMS_MAX`] in a gateway.
+    pub streams: Arc<Semaphore>,
     /// Numbers requests.
     pub request_ids: RequestIdSource,
     /// Given each connection that is taken.

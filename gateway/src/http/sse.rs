@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -18,8 +19,12 @@ use hyper::body::Frame;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
+use tokio::sync::OwnedSemaphorePermit;
 use waggle_core::id::{Cursor, Epoch, Offset};
-use waggle_core::limits::{SERVER_MESSAGE_BYTES_MAX, SSE_CHUNK_BYTES, SSE_RETRY_MS, WINDOW_BYTES_DEFAULT};
+use waggle_core::limits::{
+    HTTP_STREAMS_MAX, SERVER_MESSAGE_BYTES_MAX, SSE_CHUNK_BYTES, SSE_RETRY_MS, WINDOW_BYTES_DEFAULT,
+    WINDOW_BYTES_MAX, WINDOW_BYTES_MIN,
+};
 use waggle_core::push::View;
 
 use super::answer::{self, AnswerBody, Response};
@@ -59,8 +64,13 @@ pub(super) fn stream(api: &Api, parts: &Parts, remote: SocketAddr) -> Result<Res
         None => query.text("resume"),
     };
     let resume = resume.map(cursor).transpose()?;
-    let window = query.parsed("window")?.unwrap_or(WINDOW_BYTES_DEFAULT);
+    let window: u32 = query.parsed("window")?.unwrap_or(WINDOW_BYTES_DEFAULT);
+    // As the engine takes it.
+    let window = window.clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX);
     let address = upgrade::admit(api, &parts.headers, remote)?;
+    let place = Arc::clone(&api.streams)
+        .try_acquire_owned()
+        .map_err(|_| Problem::new("overload", format!("{HTTP_STREAMS_MAX} streams of events are open")))?;
     let token = auth::token(&parts.headers)?;
     let hello = Hello { r#type: "hello", token, views, resume, window };
     let hello = serde_json::to_vec(&hello).map_err(|error| Problem::new("internal", error.to_string()))?;
@@ -76,7 +86,8 @@ pub(super) fn stream(api: &Api, parts: &Parts, remote: SocketAddr) -> Result<Res
         remote: address,
         via: Via::Sse,
     });
-    let mut response = Response::new(AnswerBody::Events(Box::new(Events::new(ours, window))));
+    let mut response =
+        Response::new(AnswerBody::Events(Box::new(Events::new(ours, window, resume.is_some(), place))));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, EVENT_STREAM);
     headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
@@ -133,8 +144,12 @@ pub struct Events {
     given_bytes: usize,
     /// That one, or a mark, is to be acknowledged once the client has taken it.
     owes_ack: bool,
+    /// It asked to go on at a cursor, and has not been told yet whether it does.
+    asks_resume: bool,
     has_begun: bool,
     is_over: bool,
+    /// Among the streams that there may be.
+    _place: OwnedSemaphorePermit,
 }
 
 /// What a message is, as far as it matters here.
@@ -145,10 +160,11 @@ struct Head<'a> {
     #[serde(borrow)]
     epoch: Option<Cow<'a, str>>,
     offset: Option<u64>,
+    resumed: Option<bool>,
 }
 
 impl Events {
-    fn new(stream: UnixStream, window: u32) -> Self {
+    fn new(stream: UnixStream, window: u32, asks_resume: bool, place: OwnedSemaphorePermit) -> Self {
         Self {
             stream,
             received: BytesMut::new(),
@@ -158,8 +174,10 @@ impl Events {
             given: 0,
             given_bytes: 0,
             owes_ack: false,
+            asks_resume,
             has_begun: false,
             is_over: false,
+            _place: place,
         }
     }
 
@@ -236,7 +254,12 @@ impl Events {
                 self.given_bytes = 0;
                 self.owes_ack = true;
             }
-            piece.put_slice(format!("id: {}:{}\n", self.epoch, self.given).as_bytes());
+            // Where the client's cursor was not taken, a `resync` follows and says so: a stream that is cut
+            // before it has to go on at the old cursor, to be told again.
+            let is_refusal = std::mem::take(&mut self.asks_resume) && head.resumed == Some(false);
+            if !is_refusal {
+                piece.put_slice(format!("id: {}:{}\n", self.epoch, self.given).as_bytes());
+            }
         }
         add_event(piece, &head.kind, json);
     }
@@ -295,6 +318,31 @@ mod tests {
         }
     }
 
+    fn events(asks_resume: bool) -> Events {
+        let place = Arc::new(tokio::sync::Semaphore::new(1)).try_acquire_owned().unwrap();
+        Events::new(UnixStream::pair().unwrap().0, 1000, asks_resume, place)
+    }
+
+    #[tokio::test]
+    async fn a_cursor_that_is_not_taken_stays_until_the_resync() {
+        let welcome = |resumed| {
+            let text =
+                format!(r#"{{"type":"welcome","epoch":"00000000000000ff","offset":4,"resumed":{resumed}}}"#);
+            text_frame(text.as_bytes())
+        };
+        let resync =
+            text_frame(br#"{"type":"resync","reason":"epoch","epoch":"00000000000000ff","offset":4}"#);
+        for (asked, resumed, first_has_id) in [(false, false, true), (true, true, true), (true, false, false)]
+        {
+            let mut events = events(asked);
+            events.received.extend_from_slice(&welcome(resumed));
+            let first = events.take_frames();
+            assert_eq!(first.starts_with(b"id: "), first_has_id, "{asked} {resumed}");
+            events.received.extend_from_slice(&resync);
+            assert!(events.take_frames().starts_with(b"id: 00000000000000ff:4\n"));
+        }
+    }
+
     #[tokio::test]
     async fn frames_become_events_however_they_are_cut() {
         let frames = [
@@ -312,7 +360,7 @@ mod tests {
             id: 00000000000000ff:6\nevent: mark\ndata: {\"type\":\"mark\",\"offset\":6,\"sent\":1}\n\n\
             event: close\ndata: {\"code\":4000,\"reason\":\"draining\",\"type\":\"close\"}\n\n";
         for step in [1, 2, 7, 1000] {
-            let mut events = Events::new(UnixStream::pair().unwrap().0, 1000);
+            let mut events = events(false);
             let mut text = Vec::new();
             for part in frames.chunks(step) {
                 events.received.extend_from_slice(part);

@@ -20,6 +20,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use waggle_core::push::SUBPROTOCOL;
 
 use super::answer::Response;
+use super::stall::Unstalled;
 use super::{Api, Phase, PushAdopter, Refused};
 use crate::problem::Problem;
 use crate::push::{Handover, HandoverStream, Via};
@@ -75,13 +76,16 @@ fn hand_over(upgraded: Upgraded, remote: SocketAddr, adopt: &PushAdopter) {
 
 /// The socket below an upgraded connection, and what was read behind its handshake.
 fn taken_apart(upgraded: Upgraded) -> io::Result<(HandoverStream, Bytes)> {
-    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => return Ok((HandoverStream::Tcp(parts.io.into_inner().into_std()?), parts.read_buf)),
+    let upgraded = match upgraded.downcast::<TokioIo<Unstalled<TcpStream>>>() {
+        Ok(parts) => {
+            let stream = parts.io.into_inner().into_inner().into_std()?;
+            return Ok((HandoverStream::Tcp(stream), parts.read_buf));
+        }
         Err(upgraded) => upgraded,
     };
     let unknown = |_| io::Error::other("an upgraded connection is neither TCP nor TLS");
-    let parts = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>().map_err(unknown)?;
-    let (stream, connection) = parts.io.into_inner().into_inner();
+    let parts = upgraded.downcast::<TokioIo<Unstalled<TlsStream<TcpStream>>>>().map_err(unknown)?;
+    let (stream, connection) = parts.io.into_inner().into_inner().into_inner();
     Ok((HandoverStream::Tls(stream.into_std()?, Box::new(connection)), parts.read_buf))
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::Message;
-use waggle_core::limits::{CLIENT_MESSAGE_BYTES_MAX, CLOSE_MS_MAX};
+use waggle_core::limits::{CLIENT_MESSAGE_BYTES_MAX, CLOSE_MS_MAX, READS_PER_TURN_MAX};
 use waggle_core::push::CloseCode;
 
 use super::handshake::shake_hands;
@@ -132,7 +132,14 @@ fn poll_serve(
 ) -> Poll<()> {
     link.register(cx.waker());
     shard.deliver_waiting();
-    while !link.is_ending() {
+    for turn in 0.. {
+        if link.is_ending() {
+            break;
+        }
+        if turn == READS_PER_TURN_MAX {
+            cx.waker().wake_by_ref();
+            break;
+        }
         let taking = |message| take(shard, key, link, message);
         match reader.poll_read(link, &shard.scratch, cx, taking) {
             Poll::Ready(outcome) => {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 use waggle_core::id::{Offset, TenantId};
+use waggle_core::limits::WRITE_SLICES_MAX;
 use waggle_core::push::{Effects, Offer};
 use waggle_core::ticket::Entry;
 
@@ -30,11 +31,14 @@ impl Shard {
         }
         let writing = if batch.entries.len() == 1 { Writing::AtOnce } else { Writing::Later };
         let mut sent = 0;
-        for entry in &batch.entries {
-            sent += self.fan_out(sessions, batch.tenant, entry, writing, &mut unsettled);
-        }
-        for (key, effects) in unsettled {
-            self.carry_out(sessions, key, effects, &Bytes::new());
+        // As many as one system call takes: of a large batch no session holds more than that back.
+        for some in batch.entries.chunks(WRITE_SLICES_MAX) {
+            for entry in some {
+                sent += self.fan_out(sessions, batch.tenant, entry, writing, &mut unsettled);
+            }
+            for (key, effects) in unsettled.drain(..) {
+                self.carry_out(sessions, key, effects, &Bytes::new());
+            }
         }
         sent
     }

@@ -266,7 +266,7 @@ impl PushEngine {
 impl Drop for PushEngine {
     fn drop(&mut self) {
         if !self.threads.get_mut().is_empty() {
-            self.hub.try_order_all(|| Order::Stop);
+            self.hub.stop_all();
             self.remove_socket_file();
         }
     }

@@ -38,20 +38,18 @@ pub(super) async fn shake_hands(shard: &Rc<Shard>, link: &Rc<Link>) -> bool {
             // Where it has failed, the next step says so.
             poll_fn(|cx| link.poll_readable(cx)).await;
             // The semaphore is never closed.
-            let _turn = shard.handshake_turns.acquire().await;
+            let turn = shard.handshake_turns.acquire().await;
             shard.deliver_waiting();
             let began = Instant::now();
             let step = poll_fn(|cx| Poll::Ready(handshake.as_mut().poll(cx))).await;
             if step.is_ready() {
                 link.flush();
             }
+            let until = shard.handshake_pace.rest(began, Instant::now());
             // The place among this turn's handshakes is kept until the turn is over.
-            match shard.handshake_pace.rest(began, Instant::now()) {
-                Some(until) => sleep_until(until).await,
-                None => tokio::task::yield_now().await,
-            }
-            if let Poll::Ready(outcome) = step {
-                return outcome;
+            match step {
+                Poll::Ready(outcome) => return (outcome, turn, until),
+                Poll::Pending => rest(until).await,
             }
         }
     };
@@ -63,19 +61,33 @@ pub(super) async fn shake_hands(shard: &Rc<Shard>, link: &Rc<Link>) -> bool {
             return false;
         }
     };
+    let Ok((outcome, _turn, until)) = outcome else {
+        refuse(link, StatusCode::REQUEST_TIMEOUT, "the handshake took too long", None);
+        return false;
+    };
+    let is_good = outcome.is_ok();
     match outcome {
         // A client waits for the answer before it says more, so nothing else has been read.
-        Ok(Ok(_)) => return true,
-        Ok(Err(Error::Io(error))) if error.kind() == std::io::ErrorKind::FileTooLarge => {
+        Ok(_) => {}
+        Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::FileTooLarge => {
             let detail = format!("a handshake has at most {HANDSHAKE_BYTES_MAX} bytes");
             refuse(link, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, &detail, None);
         }
         // The answer has been written, or the peer is gone.
-        Ok(Err(Error::Http(_) | Error::Io(_))) => {}
-        Ok(Err(error)) => refuse(link, StatusCode::BAD_REQUEST, &error.to_string(), None),
-        Err(_) => refuse(link, StatusCode::REQUEST_TIMEOUT, "the handshake took too long", None),
+        Err(Error::Http(_) | Error::Io(_)) => {}
+        Err(error) => refuse(link, StatusCode::BAD_REQUEST, &error.to_string(), None),
     }
-    false
+    // Outside of the limits of time: a client that has its answer is not refused any more.
+    rest(until).await;
+    is_good
+}
+
+/// Lets others have their turn, and rests where that is due.
+async fn rest(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => tokio::task::yield_now().await,
+    }
 }
 
 /// Keeps handshakes to a part of the shard's time: in a storm the sessions that are there, and the rest of

@@ -39,6 +39,7 @@ struct Inlet {
     orders: mpsc::Sender<Order>,
     news: Arc<Newsbox>,
     lost: Arc<Lost>,
+    stop: Arc<Notify>,
     stats: Arc<ShardStats>,
 }
 
@@ -57,6 +58,8 @@ pub(super) struct Inbox {
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) news: Arc<Newsbox>,
     pub(super) lost: Arc<Lost>,
+    /// Says that the shard is to end at once.
+    pub(super) stop: Arc<Notify>,
     pub(super) stats: Arc<ShardStats>,
 }
 
@@ -104,8 +107,6 @@ pub(super) enum Order {
     StopListening { done: oneshot::Sender<()> },
     /// Close all sessions, in this order of time, and end.
     Drain { after_ms: u64, spread_ms: u64, done: oneshot::Sender<()> },
-    /// End at once.
-    Stop,
 }
 
 impl PushHub {
@@ -196,11 +197,9 @@ impl PushHub {
         }
     }
 
-    /// The same without waiting, for a shard with room.
-    pub(super) fn try_order_all(&self, mut order: impl FnMut() -> Order) {
-        for inlet in &self.shared.inlets {
-            let _ = inlet.orders.try_send(order());
-        }
+    /// Ends all shards at once, however much waits for them.
+    pub(super) fn stop_all(&self) {
+        self.shared.inlets.iter().for_each(|inlet| inlet.stop.notify_one());
     }
 }
 
@@ -232,14 +231,16 @@ fn pipe() -> (Inlet, Outlet) {
     let (orders, orders_out) = mpsc::channel(SHARD_ORDERS_MAX);
     let news = Arc::<Newsbox>::default();
     let lost = Arc::<Lost>::default();
+    let stop = Arc::<Notify>::default();
     let stats = Arc::<ShardStats>::default();
     let inlet = Inlet {
         batches,
         orders,
         news: Arc::clone(&news),
         lost: Arc::clone(&lost),
+        stop: Arc::clone(&stop),
         stats: Arc::clone(&stats),
     };
-    let rest = Inbox { orders: orders_out, news, lost, stats };
+    let rest = Inbox { orders: orders_out, news, lost, stop, stats };
     (inlet, Outlet { batches: batches_out, rest })
 }

@@ -152,15 +152,21 @@ impl Link {
     }
 
     /// Tells who came and went, where nothing waits; else it will have to be told who is there.
+    ///
+    /// What has begun is told to its end: a list that a full socket could break off would begin anew each
+    /// time that the socket has room, and never come to its end.
     pub(super) fn send_presence(&self, frames: &[Bytes]) {
+        if self.state.get() != State::Open {
+            return;
+        }
         let mut outbox = self.outbox.borrow_mut();
-        for frame in frames {
-            if self.state.get() != State::Open {
-                return;
-            }
-            if !outbox.is_idle() || !self.write_lossy(&mut outbox, frame) {
-                return outbox.note_presence_stale();
-            }
+        let is_idle = outbox.is_idle();
+        if !is_idle || frames.iter().any(|frame| outbox.push_control(frame.clone()).is_err()) {
+            outbox.note_presence_stale();
+        }
+        drop(outbox);
+        if is_idle {
+            self.flush();
         }
     }
 

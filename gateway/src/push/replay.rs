@@ -149,7 +149,8 @@ async fn read(shard: Rc<Shard>, tenant: TenantId, start: Offset) {
         Err(_) if shard.is_draining.get() => close(&shard, &waiting, CloseCode::Drain, "draining"),
         Err(error) => {
             tracing::warn!(%error, tenant = tenant.0, "a replay could not read the log");
-            close(&shard, &waiting, CloseCode::Overload, "the log cannot be read at the moment");
+            let refusal = shard.admission.refuse("the log cannot be read at the moment".to_owned());
+            close(&shard, &waiting, CloseCode::Overload, &refusal.reason);
         }
     }
 }
@@ -169,8 +170,8 @@ async fn hand_out(shard: &Rc<Shard>, waiting: &[Waiting], page: &Page) {
     }
 }
 
-fn close(shard: &Rc<Shard>, waiting: &[Waiting], code: CloseCode, reason: &'static str) {
+fn close(shard: &Rc<Shard>, waiting: &[Waiting], code: CloseCode, reason: &str) {
     for (key, _) in waiting {
-        shard.drive(*key, |session| session.close(code, reason));
+        shard.drive(*key, |session| session.close(code, reason.to_owned()));
     }
 }

@@ -74,8 +74,8 @@ pub(super) async fn run(
                     // Whoever asked may not wait any more.
                     let _ = answer.send(shard.there(&shard.sessions.borrow(), tenant));
                 }
-                Order::Stop => return Ok(()),
             },
+            () = inbox.stop.notified() => return Ok(()),
             () = drained.notified() => return Ok(()),
             // Without them sessions would be neither ticked nor ended: a shard that stops is seen.
             Some(Err(error)) = standing.join_next() => return Err(io::Error::other(error)),

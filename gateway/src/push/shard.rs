@@ -457,7 +457,8 @@ impl Shard {
             }
         };
         let Some(head) = self.log.head(principal.tenant) else {
-            return slot.session.close(CloseCode::Overload, "the tenant's log is not loaded yet");
+            let refusal = self.admission.refuse("the tenant's log is not loaded yet".to_owned());
+            return slot.session.close(CloseCode::Overload, refusal.reason);
         };
         let tenant = tenants.entry(principal.tenant).or_insert_with(|| Tenant {
             feed: head.offset,

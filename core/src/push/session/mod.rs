@@ -35,8 +35,8 @@ use super::server_message::{ResyncReason, ServerMessage, Welcome};
 use super::view::View;
 use crate::id::{AgentId, Cursor, Offset, SessionId};
 use crate::limits::{
-    HEARTBEAT_MS, HELLO_MS_MAX, MESSAGES_PER_SECOND_MAX, WINDOW_BYTES_DEFAULT, WINDOW_BYTES_MAX,
-    WINDOW_BYTES_MIN,
+    FRAMES_BEFORE_HELLO_MAX, HEARTBEAT_MS, HELLO_MS_MAX, MESSAGES_PER_SECOND_MAX, WINDOW_BYTES_DEFAULT,
+    WINDOW_BYTES_MAX, WINDOW_BYTES_MIN,
 };
 use crate::ticket::Entry;
 use crate::time::Tick;
@@ -89,6 +89,8 @@ enum Phase {
 #[derive(Debug, Clone, Copy)]
 struct Connected {
     hello_until: Tick,
+    /// Control frames that came.
+    heard: u8,
 }
 
 /// A connection whose token is being checked.
@@ -114,7 +116,7 @@ impl Session {
     #[must_use]
     pub fn new(id: SessionId, settings: Arc<SessionSettings>, now: Tick) -> Self {
         let hello_until = now.after_ms(settings.hello_ms);
-        Self { id, settings, phase: Phase::Connected(Connected { hello_until }) }
+        Self { id, settings, phase: Phase::Connected(Connected { hello_until, heard: 0 }) }
     }
 
     /// A text message came.
@@ -172,10 +174,20 @@ impl Session {
     pub fn heard(&mut self, now: Tick) -> Effects<'static> {
         let mut effects = Effects::new();
         let per_second = self.settings.messages_per_second;
-        if let Phase::Open(open) = &mut self.phase
-            && !open.heard(per_second, now)
-        {
-            self.close_into(CloseCode::RateLimited, too_fast(per_second), &mut effects);
+        match &mut self.phase {
+            Phase::Connected(connected) => {
+                connected.heard = connected.heard.saturating_add(1);
+                if connected.heard > FRAMES_BEFORE_HELLO_MAX {
+                    let reason = format!("more than {FRAMES_BEFORE_HELLO_MAX} control frames before hello");
+                    self.close_into(CloseCode::RateLimited, reason, &mut effects);
+                }
+            }
+            Phase::Open(open) => {
+                if !open.heard(per_second, now) {
+                    self.close_into(CloseCode::RateLimited, too_fast(per_second), &mut effects);
+                }
+            }
+            Phase::Greeted(_) | Phase::Closed => {}
         }
         effects
     }
@@ -271,7 +283,7 @@ impl Session {
     pub fn tick(&mut self, now: Tick, feed: Offset) -> Effects<'static> {
         let mut effects = Effects::new();
         let overdue = match &mut self.phase {
-            Phase::Connected(Connected { hello_until }) | Phase::Greeted(Greeted { hello_until, .. }) => {
+            Phase::Connected(Connected { hello_until, .. }) | Phase::Greeted(Greeted { hello_until, .. }) => {
                 (now >= *hello_until).then_some((CloseCode::HelloTimeout, "no hello in time"))
             }
             Phase::Open(open) => open.tick(now, feed, &mut effects).err(),
@@ -287,7 +299,7 @@ impl Session {
     #[must_use]
     pub fn deadline(&self) -> Option<Tick> {
         match &self.phase {
-            Phase::Connected(Connected { hello_until }) | Phase::Greeted(Greeted { hello_until, .. }) => {
+            Phase::Connected(Connected { hello_until, .. }) | Phase::Greeted(Greeted { hello_until, .. }) => {
                 Some(*hello_until)
             }
             Phase::Open(open) => Some(open.deadline()),

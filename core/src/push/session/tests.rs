@@ -1,6 +1,9 @@
 use super::*;
 use crate::id::{Epoch, QueueId, TicketId, Version};
-use crate::limits::{CLIENT_MESSAGE_BYTES_MAX, LAG_HEARTBEATS_MAX, REPLAY_EVENTS_MAX, SESSION_COMMANDS_MAX};
+use crate::limits::{
+    CLIENT_MESSAGE_BYTES_MAX, FRAMES_BEFORE_HELLO_MAX, LAG_HEARTBEATS_MAX, REPLAY_EVENTS_MAX,
+    SESSION_COMMANDS_MAX,
+};
 use crate::ticket::{Actor, Kind, Route, StoredEvent};
 use crate::time::Timestamp;
 
@@ -371,4 +374,13 @@ fn lagging_without_progress_ends() {
     assert!(closed[1].starts_with("close 4002 lagging: nothing further"), "{closed:?}");
     assert!(closed[1].contains(&format!("for {LAG_HEARTBEATS_MAX} heartbeats")));
     assert_eq!(session.report(Offset(offset)), None);
+}
+
+#[test]
+fn control_frames_before_hello_are_few() {
+    let mut session = new_session();
+    for _ in 0..FRAMES_BEFORE_HELLO_MAX {
+        assert!(session.heard(Tick(1)).is_empty());
+    }
+    assert_eq!(told(&session.heard(Tick(1))), ["close 4103 more than 16 control frames before hello"]);
 }

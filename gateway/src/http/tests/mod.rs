@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use waggle_core::id::{AgentId, QueueId, TenantId};
 use waggle_core::time::Timestamp;
 
@@ -125,6 +126,7 @@ impl World {
             readiness: Arc::new(readiness),
             adopt,
             push: Arc::new(FakePush(AtomicBool::new(true))),
+            streams: Arc::new(Semaphore::new(1)),
             request_ids: RequestIdSource::new().unwrap(),
             accepted: Box::new(|_| ()),
             unauthorized: Box::new(|_| ()),
