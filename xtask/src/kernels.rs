@@ -1,7 +1,7 @@
 //! `cargo xtask kernels`: the acceleration's features on the kernels that operators run.
 //!
 //! Debian's kernels boot in QEMU with a file system in memory that holds the gateway, its libraries and a
-//! static shell. The same probe runs there and on the host, in a network namespace of its own.
+//! static shell. The same probe runs there and on the host, with a network and mounts of its own.
 
 mod answers;
 mod guest;
@@ -230,7 +230,7 @@ fn guests(kernels: &[(&'static str, Kernel)], payload: &Payload, folder: &Path) 
     })
 }
 
-/// The same probe on this machine, in a network namespace of its own, with the guests' tools.
+/// The same probe on this machine, with a network and mounts of its own and the guests' tools.
 fn host(payload: &Payload, folder: &Path) -> Result<Column> {
     let (tools, place) = (folder.join("bin"), folder.join("place"));
     for fresh in [&tools, &place] {
@@ -246,7 +246,7 @@ fn host(payload: &Payload, folder: &Path) -> Result<Column> {
     fs::write(&script, guest::PROBE).with_context(|| format!("cannot write {}", script.display()))?;
     let file = fs::File::create(&answers).with_context(|| format!("cannot write {}", answers.display()))?;
     let mut probe = Command::new("unshare");
-    probe.arg("--net").arg(&payload.shell).arg("sh").arg(&script);
+    probe.args(["--net", "--mount"]).arg(&payload.shell).arg("sh").arg(&script);
     probe.arg(&payload.gateway).arg(&place).arg(&payload.verdicts);
     probe.env("PATH", &tools).stdout(file);
     process::run(probe, HOST_MAX)?;

@@ -8,7 +8,6 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mount -t tmpfs tmp /tmp
 mount -t cgroup2 cgroup /sys/fs/cgroup
-mount -t bpf bpf /sys/fs/bpf
 stty -F /dev/ttyS1 raw
 insmod /veth.ko
 sh /probe.sh /bin/waggle /tmp /bin/guard_packets >/dev/ttyS1

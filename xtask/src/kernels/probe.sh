@@ -2,7 +2,7 @@
 # a connection, and a source that it denies. Prints a line for each answer: its name, and JSON.
 #
 # $1: the gateway; $2: an empty folder; $3: the test that compares the guard's verdicts.
-# Wants to be root in a network of its own, and busybox's tools.
+# Wants to be root, with a network and mounts of its own, and busybox's tools.
 waggle=$1 dir=$2 verdicts=$3
 data=$dir/data
 
@@ -13,15 +13,18 @@ answer() {
     echo "$name ${said:-null}"
 }
 
-# Whether a request from the address $1 is answered within $2 seconds.
+# Whether a request to the address $1 of this machine, which then comes from it, is answered within $2 seconds.
 reaches() {
-    printf 'GET /healthz HTTP/1.0\r\n\r\n' | nc -w "$2" -s "$1" 127.0.0.1 8080 2>/dev/null | grep -q ' 200 ' \
-        && echo true || echo false
+    timeout "$2" wget -q -O /dev/null "http://$1:8080/healthz" 2>/dev/null && echo true || echo false
 }
 
 ip link set lo up
+ip address add 10.231.7.2/32 dev lo
+ip address add 10.231.7.3/32 dev lo
 ip link add wire0 type veth
 ip link set wire0 up
+
+grep -q ' /sys/fs/bpf bpf ' /proc/mounts || mount -t bpf bpf /sys/fs/bpf
 
 answer check "$waggle" accel check --interface wire0 --output json
 
@@ -30,7 +33,7 @@ echo "verdicts {\"failed\": $?, \"skipped\": $(grep -c SKIPPED "$dir/verdicts")}
 
 printf '[accel.guard]\ninterfaces = ["wire0", "lo"]\n' >"$dir/waggle.toml"
 mkfifo "$dir/ready"
-"$waggle" serve --config "$dir/waggle.toml" --data-dir "$data" --api 127.0.0.1:8080 --push 127.0.0.1:8081 \
+"$waggle" serve --config "$dir/waggle.toml" --data-dir "$data" --api 0.0.0.0:8080 --push 127.0.0.1:8081 \
     --output json >"$dir/ready" 2>"$dir/log" &
 gateway=$!
 exec 3<"$dir/ready"
@@ -38,9 +41,9 @@ read -r ready <&3
 echo "ready ${ready:-null}"
 
 answered=$(reaches 127.0.0.1 20)
-"$waggle" accel guard deny 127.0.0.2 --confirm-within 0 --data-dir "$data" >/dev/null 2>>"$dir/errors"
-denied=$(reaches 127.0.0.2 3)
-other=$(reaches 127.0.0.3 20)
+"$waggle" accel guard deny 10.231.7.2 --confirm-within 0 --data-dir "$data" >/dev/null 2>>"$dir/errors"
+denied=$(reaches 10.231.7.2 3)
+other=$(reaches 10.231.7.3 20)
 echo "connections {\"answered\": $answered, \"denied\": $denied, \"other\": $other}"
 answer status "$waggle" accel status --data-dir "$data" --output json
 answer legs "$waggle" accel legs --data-dir "$data" --output json
