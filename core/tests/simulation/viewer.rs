@@ -324,7 +324,8 @@ impl World {
             assert!(starts_whole || place.awaits_resync, "asked for the whole log, and got {given:?}");
             place.seen_to = Some(given);
         }
-        let head = Offset(self.store.tenants[&place.tenant].log.len() as u64);
+        let head = Offset(self.model.log(&self.store, place.tenant, given.epoch).len() as u64);
+        let place = &mut self.viewers[viewer];
         place.watched.welcomed(head);
         self.trace.note(self.now, "welcomed", &[viewer as u64, given.epoch.0, given.offset.0]);
     }
