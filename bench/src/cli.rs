@@ -276,11 +276,7 @@ fn compare(arguments: &CompareArguments) -> Result<()> {
 }
 
 /// `run … --peers`: what `compare` does, with the sizes of the contest that belongs to the scenario.
-fn run_peers(arguments: &RunArguments, scenario: &dyn Scenario, peers: &[Peer]) -> Result<()> {
-    let versus = match scenario.versus() {
-        Ok(versus) => versus,
-        Err(reason) => bail!("{} has no --peers: {reason}", scenario.name()),
-    };
+fn run_peers(arguments: &RunArguments, versus: &Versus, peers: &[Peer]) -> Result<()> {
     let mut peers = peers.to_vec();
     if peers.is_empty() {
         let all = Peer::value_variants().iter().copied();
@@ -321,7 +317,10 @@ fn run_scenario(arguments: &RunArguments) -> Result<()> {
         bail!("--duration 0: expected more than no time");
     }
     if let Some(peers) = &arguments.peers {
-        return run_peers(arguments, scenario, peers);
+        match scenario.versus() {
+            Ok(versus) => return run_peers(arguments, versus, peers),
+            Err(reason) => eprintln!("{} with Waggle alone: {reason}", scenario.name()),
+        }
     }
     stop::listen()?;
     let own = if arguments.target.is_empty() { Some(start(arguments, scenario)?) } else { None };

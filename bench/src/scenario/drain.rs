@@ -64,7 +64,7 @@ impl Scenario for Drain {
 
     fn versus(&self) -> Result<&'static Versus, &'static str> {
         Err(
-            "none of the others hands its sessions to a second process: when they stop, it is a storm (`storm --peers`)",
+            "none of the others hands its sessions to a second process; when they stop, it is a storm (`storm --peers`)",
         )
     }
 

@@ -240,7 +240,8 @@ impl World {
                             | CloseCode::Internal
                             | CloseCode::HelloTimeout
                     );
-                    let is_stopped = self.viewers[self.conns[&conn].viewer].is_stopped;
+                    let viewer = &self.viewers[self.conns[&conn].viewer];
+                    let is_stopped = viewer.seems_stopped(self.now, &self.plan);
                     self.reached.stopped_ends += u64::from(is_stopped && code == CloseCode::Lagging);
                     let is_fault = is_fault || (is_stopped && code == CloseCode::Lagging);
                     assert!(is_fault, "a session was closed with {code:?}: {reason}");

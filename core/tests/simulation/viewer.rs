@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use waggle_core::id::{AgentId, Cursor, Epoch, Offset, QueueId, TenantId, TicketId};
+use waggle_core::limits::LAG_HEARTBEATS_MAX;
 use waggle_core::push::{
     ChangeId, ClientConfig, ClientEffect, EventMessage, Link, Loss, LossReason, PushClient, Receipt,
     ServerMessage, Start, View, Welcome,
@@ -42,6 +43,8 @@ pub(crate) struct Viewer {
     pub(crate) watched: Watched,
     /// Its application reads nothing, for now.
     pub(crate) is_stopped: bool,
+    /// When it began to read again.
+    reads_again_at: Option<u64>,
     items: VecDeque<Item>,
     /// Milliseconds that its application takes for an item.
     read_ms: u64,
@@ -91,6 +94,7 @@ impl Viewer {
             wakes_at: None,
             watched,
             is_stopped: false,
+            reads_again_at: None,
             items: VecDeque::new(),
             read_ms,
             seen_to,
@@ -107,9 +111,21 @@ impl Viewer {
         self.items.len() < if self.is_stopped { STOPPED_ITEMS_MAX } else { ITEMS_MAX }
     }
 
-    pub(crate) fn hurry(&mut self) {
+    /// Its application reads, and at once.
+    pub(crate) fn hurry(&mut self, now: u64) {
         self.read_ms = 0;
-        self.is_stopped = false;
+        if std::mem::take(&mut self.is_stopped) {
+            self.reads_again_at = Some(now);
+        }
+    }
+
+    /// Whether its gateway may have to think so: it has just begun to read again, or takes about as long
+    /// for what waits as the gateway waits for an ack that frees something.
+    pub(crate) fn seems_stopped(&self, now: u64, plan: &crate::plan::Plan) -> bool {
+        let is_slow =
+            self.read_ms * ITEMS_MAX as u64 >= plan.heartbeat_ms * u64::from(LAG_HEARTBEATS_MAX - 1);
+        let has_been = self.reads_again_at.is_some_and(|at| now <= at + plan.network_ms);
+        self.is_stopped || has_been || is_slow
     }
 }
 
@@ -324,7 +340,8 @@ impl World {
             assert!(starts_whole || place.awaits_resync, "asked for the whole log, and got {given:?}");
             place.seen_to = Some(given);
         }
-        let head = Offset(self.store.tenants[&place.tenant].log.len() as u64);
+        let head = Offset(self.model.log(&self.store, place.tenant, given.epoch).len() as u64);
+        let place = &mut self.viewers[viewer];
         place.watched.welcomed(head);
         self.trace.note(self.now, "welcomed", &[viewer as u64, given.epoch.0, given.offset.0]);
     }

@@ -145,7 +145,10 @@ impl World {
 
     pub(crate) fn sees_change(&mut self, viewer: usize, id: ChangeId) {
         self.reached.changes += 1;
-        let head = Offset(self.store.tenants[&self.viewers[viewer].tenant].log.len() as u64);
+        let place = &self.viewers[viewer];
+        let seen_to = place.seen_to.expect("a welcome comes before changes are made");
+        // Its own log's, even where that has been replaced since.
+        let head = Offset(self.model.log(&self.store, place.tenant, seen_to.epoch).len() as u64);
         self.viewers[viewer].watched.confirm(id, head);
         self.trace.note(self.now, "has changed", &[viewer as u64, id.0]);
     }

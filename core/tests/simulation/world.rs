@@ -300,7 +300,7 @@ impl World {
         self.trace.note(self.now, "calm", &[]);
         self.is_calm = true;
         for viewer in 0..self.viewers.len() {
-            self.viewers[viewer].hurry();
+            self.viewers[viewer].hurry(self.now);
             let life = self.viewers[viewer].life;
             self.agenda.add(self.now, Event::ViewerReads { viewer, life });
         }

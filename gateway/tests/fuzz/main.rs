@@ -11,6 +11,7 @@ mod fuzzer;
 #[path = "../push_protocol/harness.rs"]
 #[allow(dead_code, reason = "another test's helpers, of which this one needs some")]
 mod harness;
+#[allow(unreachable_pub, reason = "a library of its own elsewhere")]
 mod targets;
 
 use std::io::{Read, Write};
