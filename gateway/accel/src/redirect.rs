@@ -105,7 +105,8 @@ pub struct Redirect {
 
 impl Redirect {
     /// Tries redirection on this kernel, and then puts the programs on the gateway's own cgroup `own` and
-    /// on those that are configured. To be called when the process lives in its cgroup. `barred` is why
+    /// on those that are configured. To be called when the process lives in its cgroup; `own` may be why it
+    /// has none. `barred` is why
     /// the connections of this gateway are not for it, whatever is configured.
     ///
     /// # Errors
@@ -113,7 +114,7 @@ impl Redirect {
     pub fn start(
         config: &RedirectConfig,
         mode: Mode,
-        own: Option<&Path>,
+        own: Result<&Path, &str>,
         barred: Option<&str>,
     ) -> Result<Self, AccelError> {
         let mut tested = None;
@@ -164,6 +165,19 @@ impl Redirect {
         self.kernel.as_ref().is_ok_and(|kernel| kernel.sockets(1) == 0) || self.kernel.is_err()
     }
 
+    /// Whether connections are redirected.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.kernel.is_ok()
+    }
+
+    /// The count with this word of `waggle_ebpf::redirect::Count`; 0 where nothing is counted.
+    #[must_use]
+    pub fn count(&self, name: &str) -> u64 {
+        let counts = self.kernel.as_ref().map(Kernel::counts).unwrap_or_default();
+        counts.into_iter().find(|(known, _)| known == name).map_or(0, |(_, count)| count)
+    }
+
     /// What it does now.
     #[must_use]
     pub fn status(&self) -> RedirectStatus {
@@ -193,14 +207,14 @@ impl Redirect {
 /// Everything from the self-test to a connection that was redirected; or why not.
 fn begin(
     config: &RedirectConfig,
-    own: Option<&Path>,
+    own: Result<&Path, &str>,
     barred: Option<&str>,
     tested: &mut Option<SelfTestReport>,
 ) -> Result<Kernel, String> {
     if let Some(barred) = barred {
         return Err(barred.to_owned());
     }
-    let own = own.ok_or("the gateway has no cgroup of its own; `waggle accel status` says why")?;
+    let own = own.map_err(|why| format!("the gateway has no cgroup of its own: {why}"))?;
     let report = tested.insert(self_test().map_err(|error| super::error::chain(&error))?);
     if let Some(failure) = report.failure(&config.accept) {
         return Err(failure);
