@@ -78,6 +78,7 @@ pub use pin::{PIN_DIR_DEFAULT, Pins};
 pub use plan::{LegSettings, ProfileError, ProfileSettings};
 pub use redirect::{
     AccelReport, Hazard, Redirect, RedirectConfig, RedirectMode, RedirectStatus, RedirectWay, SelfTestReport,
+    own_cgroup,
 };
 pub use report::{StatusFormat, print_report};
 #[cfg(target_os = "linux")]

@@ -204,6 +204,17 @@ impl Redirect {
     }
 }
 
+/// The folder of the cgroup that this process lives in: what a gateway is told to find its clients' sockets.
+///
+/// # Errors
+/// Where there is no cgroup v2.
+pub fn own_cgroup() -> std::io::Result<PathBuf> {
+    #[cfg(target_os = "linux")]
+    return super::cgroup::own_dir().map_err(std::io::Error::other);
+    #[cfg(not(target_os = "linux"))]
+    return Err(std::io::ErrorKind::Unsupported.into());
+}
+
 /// Everything from the self-test to a connection that was redirected; or why not.
 fn begin(
     config: &RedirectConfig,
