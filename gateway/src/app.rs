@@ -125,6 +125,10 @@ impl App {
         // The guard needs the push engine's port, and the push engine tells the guard whom it refuses.
         let late = LateGuard::default();
         let redirect = Arc::new(start_redirect(&config, &accel)?);
+        // Before clients that wait for it find it there; any other port is known only when it is bound.
+        if config.push.port() != 0 {
+            redirect.set_port(config.push.port());
+        }
         let own = Own { accel: &accel, guard: &late, redirect: &redirect };
         let push = start_push(&config, hub, &ledger, &directory, own, tls.as_ref())?;
         let push = Arc::new(push);

@@ -162,7 +162,7 @@ impl Link {
                 self.ask_where(proof, &mut outbox);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => outbox.push_event(frame.clone())?,
-            Err(_) => self.state.set(State::Broken),
+            Err(error) => self.break_off(&error),
         }
         self.wake();
         Ok(())
@@ -241,7 +241,7 @@ impl Link {
                 self.wake();
                 return false;
             }
-            Err(_) => self.state.set(State::Broken),
+            Err(error) => self.break_off(&error),
         }
         self.wake();
         true
@@ -255,6 +255,11 @@ impl Link {
         }
         let written = self.socket.try_write(bytes)?;
         Ok((written, Proof::of(unread.borrow_mut().note_sent(written))))
+    }
+
+    fn break_off(&self, error: &io::Error) {
+        tracing::debug!(%error, address = ?self.peer.address, "a push connection takes nothing more");
+        self.state.set(State::Broken);
     }
 
     fn ask_where(&self, proof: Proof, outbox: &mut Outbox) {
@@ -332,7 +337,7 @@ impl Link {
                     self.ask_where(Proof::of(self.unread.as_deref().is_some_and(note)), &mut outbox);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => self.state.set(State::Broken),
+                Err(error) => self.break_off(&error),
             }
         }
     }
