@@ -10,7 +10,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use waggle_core::limits::{
-    DIRECTORY_REFRESH_MS, HTTP_HANDOVER_MS_MAX, HTTP_STOP_MS_MAX, REDIRECT_LINGER_MS_MAX, HTTP_STREAMS_MAX, TLS_RELOAD_MS,
+    DIRECTORY_REFRESH_MS, HTTP_HANDOVER_MS_MAX, HTTP_STOP_MS_MAX, HTTP_STREAMS_MAX, REDIRECT_LINGER_MS_MAX,
+    TLS_RELOAD_MS,
 };
 
 use crate::accel::{Accel, AccelConfig, AccelError, Guard, Leg, Pins, Redirect};

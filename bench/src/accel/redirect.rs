@@ -175,7 +175,13 @@ fn plan(
         gateway_arguments: Vec::new(),
     };
     let contest = Contest::Messages(reach);
-    Plan { contest, settings, peers: vec![server], gateway: arguments.gateway.clone(), folder: PathBuf::new() }
+    Plan {
+        contest,
+        settings,
+        peers: vec![server],
+        gateway: arguments.gateway.clone(),
+        folder: PathBuf::new(),
+    }
 }
 
 const HEAD: &str = "\

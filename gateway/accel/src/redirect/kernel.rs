@@ -19,8 +19,11 @@ use super::RedirectWay;
 use super::pair::TcpPair;
 use super::places::places;
 use crate::Unavailable;
-use crate::ebpf::{check_capabilities, load_error, take_map};
+use crate::capability;
+use crate::ebpf::{load_error, take_map};
+use crate::memory_lock;
 use crate::object_file::{Object, ObjectFile};
+use crate::verifier::refused;
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
@@ -44,7 +47,8 @@ impl Kernel {
     /// Loads both programs, and has the one decide about messages of all sockets that will be in the map.
     pub(super) fn load() -> Result<Self, Unavailable> {
         let object = ObjectFile::open(Object::Redirect, None)?;
-        check_capabilities()?;
+        capability::check()?;
+        memory_lock::raise();
         let mut bpf =
             EbpfLoader::new().load(&object.bytes).map_err(|error| Unavailable::Load(error.into()))?;
         let sockets = SockHash::try_from(take_map(&mut bpf, MAP_SOCKETS)?).map_err(load_error)?;
@@ -53,9 +57,10 @@ impl Kernel {
         let counts = PerCpuArray::try_from(take_map(&mut bpf, MAP_COUNTS)?).map_err(load_error)?;
         // Before any socket is in the map: one that is in it already would not get the program.
         let message: &mut SkMsg = program(&mut bpf, PROGRAM_MESSAGE)?;
-        message.load().map_err(load_error)?;
+        message.load().map_err(|error| refused(PROGRAM_MESSAGE, error))?;
         message.attach(sockets.fd()).map_err(load_error)?;
-        program::<SockOps>(&mut bpf, PROGRAM_ENTER)?.load().map_err(load_error)?;
+        let enter: &mut SockOps = program(&mut bpf, PROGRAM_ENTER)?;
+        enter.load().map_err(|error| refused(PROGRAM_ENTER, error))?;
         Ok(Self {
             ports: Mutex::new(ports),
             sockets: Mutex::new(sockets),
