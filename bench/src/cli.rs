@@ -36,6 +36,8 @@ enum Action {
     AccelLoss(Box<accel::LossArguments>),
     /// Runs `push-one` while another host floods the gateway, with and without the guard; needs root.
     AccelFlood(Box<accel::FloodArguments>),
+    /// Sends ephemeral messages over TCP, redirected past TCP, and over a Unix socket, in turn; needs root.
+    AccelRedirect(Box<accel::RedirectArguments>),
     /// Measures what the guard's program costs for a packet; needs root.
     AccelVerdict(Box<accel::VerdictArguments>),
     /// Runs `push-one` between two hosts whose wire loses packets, with everything off and on; needs root.
@@ -213,6 +215,9 @@ struct FloorArguments {
     /// Each message goes to all.
     #[arg(long)]
     broadcast: bool,
+    /// Redirects what is sent to sessions that live in this cgroup.
+    #[arg(long)]
+    redirect_from: Option<PathBuf>,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -236,7 +241,8 @@ pub fn run(cli: Cli) -> Result<()> {
         Action::Run(arguments) => run_scenario(&arguments),
         Action::Compare(arguments) => compare(&arguments),
         Action::ServeFloor(arguments) => {
-            let FloorArguments { tcp, unix, publisher, sessions, broadcast } = arguments;
+            let FloorArguments { tcp, unix, publisher, sessions, broadcast, redirect_from } = arguments;
+            let _redirect = redirect_from.map(|from| fanout::floor::redirect(from, tcp)).transpose()?;
             let address = tcp.map(Address::Tcp).or(unix.map(Address::Unix)).context("--tcp or --unix")?;
             fanout::floor::serve(&address, &Address::Tcp(publisher), sessions, broadcast)
         }
@@ -244,6 +250,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Action::AccelLoss(arguments) => accel::run_loss(&arguments),
         Action::AccelVerdict(arguments) => accel::run_verdict(&arguments),
         Action::AccelFlood(arguments) => accel::run_flood(&arguments),
+        Action::AccelRedirect(arguments) => accel::run_redirect(&arguments),
         Action::AccelWay(arguments) => accel::run_way(&arguments),
         Action::Report { results_dir } => write_report(&results_dir),
     }
@@ -294,6 +301,7 @@ fn contest(plan: &Plan, scenario: &Versus, save_as: Option<&str>, results_dir: &
         eprintln!("this is a debug build: its figures say little");
     }
     let name = save_as.filter(|name| !name.is_empty()).unwrap_or(scenario.name());
+    let _place = plan.settings.path.place()?;
     let documents = fanout::run(plan, scenario, name)?;
     for document in &documents {
         println!("{}", document.name);
@@ -323,6 +331,7 @@ fn run_scenario(arguments: &RunArguments) -> Result<()> {
         }
     }
     stop::listen()?;
+    let _place = arguments.path.place()?;
     let own = if arguments.target.is_empty() { Some(start(arguments, scenario)?) } else { None };
     let targets = match &own {
         Some(own) => vec![own.gateway.target()?],
@@ -383,7 +392,7 @@ fn start(arguments: &RunArguments, scenario: &dyn Scenario) -> Result<Own> {
 
 fn targets(arguments: &RunArguments) -> Result<Vec<Target>> {
     if arguments.path != PushPath::Tcp {
-        bail!("--path unix and tls need a gateway of the bench's own, and --target was given");
+        bail!("--path unix, tls and redirect need a gateway of the bench's own, and --target was given");
     }
     let token = arguments.token.as_deref().context("--target needs --token")?;
     let pids = arguments.pid.iter().copied().map(Some).chain(std::iter::repeat(None));

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tempfile::TempDir;
+use waggle_accel::{Accel, AccelConfig, Mode, own_cgroup};
 
 use crate::stream::{Address, Trust};
 use crate::target::Target;
@@ -38,6 +39,8 @@ pub enum PushPath {
     Unix,
     /// TLS over TCP over the loopback, for the API as well.
     Tls,
+    /// TCP over the loopback, redirected past TCP by eBPF from the gateway to sessions; needs root.
+    Redirect,
 }
 
 impl PushPath {
@@ -48,6 +51,22 @@ impl PushPath {
             Self::Tcp => "tcp",
             Self::Unix => "unix",
             Self::Tls => "tls",
+            Self::Redirect => "redirect",
+        }
+    }
+
+    /// Where this process has to live for the path: in a cgroup of its own, until the value is dropped.
+    ///
+    /// # Errors
+    /// Where it cannot be had.
+    pub fn place(self) -> Result<Option<Accel>> {
+        let accel = match self {
+            Self::Tcp | Self::Unix | Self::Tls => return Ok(None),
+            Self::Redirect => Accel::start(AccelConfig { mode: Mode::Auto, ..AccelConfig::default() })?,
+        };
+        match accel.cgroup() {
+            Ok(_) => Ok(Some(accel)),
+            Err(reason) => bail!("--path redirect: {reason}"),
         }
     }
 }
@@ -153,6 +172,13 @@ impl Gateway {
         command.args(["--api", api, "--push", push, "--output", "json"]).args(more);
         match start.path {
             PushPath::Tcp => {}
+            PushPath::Redirect => {
+                // Its own cgroup is made below this process's.
+                command.env("WAGGLE_ACCEL_REDIRECT_MODE", "on").env("WAGGLE_ACCEL_MODE", "require");
+                // The bench never asks how much there is.
+                command.env("WAGGLE_ACCEL_REDIRECT_ACCEPT", "[\"fionread\"]");
+                command.env("WAGGLE_ACCEL_REDIRECT_CGROUPS", format!("[{:?}]", own_cgroup()?));
+            }
             PushPath::Unix => {
                 command.arg("--push-unix").arg(data.path().join("push.sock"));
             }
@@ -209,7 +235,7 @@ impl Gateway {
             Ok(trust.clone().map_or(Address::Tcp(address), |trust| Address::Tls(address, trust)))
         };
         let push = match self.path {
-            PushPath::Tcp | PushPath::Tls => over_tcp(&self.ready.push)?,
+            PushPath::Tcp | PushPath::Tls | PushPath::Redirect => over_tcp(&self.ready.push)?,
             PushPath::Unix => {
                 Address::Unix(self.ready.push_unix.clone().context("the ready line has no push_unix")?)
             }

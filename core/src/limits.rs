@@ -71,6 +71,13 @@ pub const SESSIONS_MAX: u32 = 200_000;
 pub const SESSIONS_PER_TENANT_MAX: u32 = 100_000;
 /// Sessions from one address where the configuration does not say otherwise.
 pub const SESSIONS_PER_ADDRESS_MAX: u32 = 10_000;
+/// Bytes that a redirected connection's client has not proved to have read, before nothing more is sent; one
+/// frame may go beyond it.
+pub const UNREAD_BYTES_MAX: usize = 512 * 1024;
+/// So many, and it is asked for proof.
+pub const UNREAD_BYTES_PROOF: usize = 64 * 1024;
+/// Milliseconds that a gateway which ends waits for clients to take what waits in redirected connections.
+pub const REDIRECT_LINGER_MS_MAX: u64 = 5_000;
 /// Messages per second of one session where the configuration does not say otherwise.
 pub const MESSAGES_PER_SECOND_MAX: u32 = 100;
 /// Seconds whose messages may come at once.

@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-const OBJECTS: [&str; 2] = ["waggle-sockops", "waggle-guard"];
+const OBJECTS: [&str; 3] = ["waggle-sockops", "waggle-guard", "waggle-redirect"];
 const OVERRIDE: &str = "WAGGLE_EBPF_OBJECTS";
 
 fn main() -> io::Result<()> {

@@ -10,10 +10,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use waggle_core::limits::{
-    DIRECTORY_REFRESH_MS, HTTP_HANDOVER_MS_MAX, HTTP_STOP_MS_MAX, HTTP_STREAMS_MAX, TLS_RELOAD_MS,
+    DIRECTORY_REFRESH_MS, HTTP_HANDOVER_MS_MAX, HTTP_STOP_MS_MAX, HTTP_STREAMS_MAX, REDIRECT_LINGER_MS_MAX,
+    TLS_RELOAD_MS,
 };
 
-use crate::accel::{Accel, AccelConfig, AccelError, Guard, Leg, Pins};
+use crate::accel::{Accel, AccelConfig, AccelError, Guard, Leg, Pins, Redirect};
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::directory::{self, Directory};
@@ -26,10 +27,14 @@ use crate::tls::{Tls, TlsError};
 
 mod leg_stats;
 mod push_view;
+mod redirect_stats;
 mod stats;
 
 use push_view::PushView;
 pub use stats::all_metrics;
+
+/// Milliseconds between two looks at whether redirected clients have read all.
+const REDIRECT_LOOK_MS: u64 = 10;
 
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +89,7 @@ pub struct App {
     readiness: Arc<Readiness>,
     accel: Arc<Accel>,
     guard: Arc<Guard>,
+    redirect: Arc<Redirect>,
     pins: Arc<Pins>,
     tls: Option<Tls>,
     background: Vec<JoinHandle<()>>,
@@ -119,10 +125,27 @@ impl App {
             Ledger::open(Arc::clone(&store), directory.clone(), hub.publisher()).await.map_err(in_store)?;
         // The guard needs the push engine's port, and the push engine tells the guard whom it refuses.
         let late = LateGuard::default();
-        let push = start_push(&config, hub, &ledger, &directory, &accel, &late, tls.as_ref())?;
+        let redirect = Arc::new(start_redirect(&config, &accel)?);
+        // Before clients that wait for it find it there; any other port is known only when it is bound.
+        if config.push.port() != 0 {
+            redirect.set_port(config.push.port());
+        }
+        let own = Own { accel: &accel, guard: &late, redirect: &redirect };
+        let push = start_push(&config, hub, &ledger, &directory, own, tls.as_ref())?;
         let push = Arc::new(push);
-        let base =
-            Base { config, dir, store, directory, ledger, push: Arc::clone(&push), accel, pins, tls, lock };
+        let base = Base {
+            config,
+            dir,
+            store,
+            directory,
+            ledger,
+            push: Arc::clone(&push),
+            accel,
+            redirect,
+            pins,
+            tls,
+            lock,
+        };
         match base.serve(late).await {
             Ok(app) => Ok(app),
             Err(error) => {
@@ -203,6 +226,8 @@ impl App {
     pub async fn stop(mut self) {
         self.readiness.enter(Phase::Draining);
         self.push.stop_listening().await;
+        // A successor's connections are its own.
+        self.redirect.stop_taking();
         self.server.close(Duration::from_millis(HTTP_HANDOVER_MS_MAX)).await;
         self.ledger.stop().await;
         self.stop.send_replace(true);
@@ -217,6 +242,11 @@ impl App {
         drop(self.lock);
         tracing::info!("the data directory is free; draining push connections");
         self.push.drain(self.config.drain_after_ms, self.config.drain_spread_ms).await;
+        let emptied = emptied(&self.redirect);
+        let lingering = tokio::time::timeout(Duration::from_millis(REDIRECT_LINGER_MS_MAX), emptied);
+        if lingering.await.is_err() {
+            tracing::warn!("redirected clients that do not read lose what they have not read");
+        }
         let cut = self.server.stop(Duration::from_millis(HTTP_STOP_MS_MAX)).await;
         if cut > 0 {
             tracing::warn!(cut, "HTTP connections did not finish in time");
@@ -234,6 +264,7 @@ struct Base {
     ledger: Ledger,
     push: Arc<PushEngine>,
     accel: Arc<Accel>,
+    redirect: Arc<Redirect>,
     pins: Arc<Pins>,
     tls: Option<Tls>,
     lock: DataDirLock,
@@ -242,13 +273,15 @@ struct Base {
 impl Base {
     /// Starts the guard, the API and the control socket.
     async fn serve(self, late: LateGuard) -> Result<App, StartError> {
-        let Self { config, dir, store, directory, ledger, push, accel, pins, tls, lock } = self;
+        let Self { config, dir, store, directory, ledger, push, accel, redirect, pins, tls, lock } = self;
         if let Some(addr) = push.tcp_addr() {
             accel.set_port(Leg::Agent, addr.port())?;
+            redirect.set_port(addr.port());
         }
         let metrics = Arc::new(Metrics::default());
         stats::add_to(&metrics, &ledger, &push, tls.as_ref());
         leg_stats::add_to(&metrics, &accel);
+        redirect_stats::add_to(&metrics, &redirect);
         let readiness = Arc::new(Readiness::default());
         let api_at = |source| StartError::Listen { what: "api", place: config.api.to_string(), source };
         let listener = TcpListener::bind(config.api).await.map_err(api_at)?;
@@ -275,7 +308,7 @@ impl Base {
             unauthorized: Box::new(move |peer| failing.failed(peer)),
         });
         let server = Server::start(listener, api, tls.clone()).map_err(api_at)?;
-        let control = start_control(&dir, &accel, &guard)?;
+        let control = start_control(&dir, &accel, &guard, &redirect)?;
         let stop = watch::Sender::new(false);
         let mut background = watch_directory(&directory, &store, &ledger, &stop);
         background.extend(tls.clone().map(|tls| tokio::spawn(watch_certificate(tls, stop.subscribe()))));
@@ -291,6 +324,7 @@ impl Base {
             readiness,
             accel,
             guard,
+            redirect,
             pins,
             tls,
             background,
@@ -329,6 +363,33 @@ fn start_accel(config: &Config, pins: &Arc<Pins>) -> Result<Accel, AccelError> {
     })
 }
 
+fn start_redirect(config: &Config, accel: &Accel) -> Result<Redirect, AccelError> {
+    let cgroup = accel.cgroup();
+    let own = cgroup.as_ref().map(PathBuf::as_path).map_err(String::as_str);
+    let tls = "the push address speaks TLS, whose connections are not redirected";
+    let barred = config.tls.certificate.is_some().then_some(tls);
+    let redirect = Redirect::start(&config.accel.redirect, config.accel.mode, own, barred)?;
+    // Before clients that wait for it find it there; any other port is known only when it is bound.
+    if config.push.port() != 0 {
+        redirect.set_port(config.push.port());
+    }
+    Ok(redirect)
+}
+
+/// Waits until clients have taken what waits for them in redirected connections: it is lost with the programs.
+async fn emptied(redirect: &Redirect) {
+    while !redirect.emptied() {
+        tokio::time::sleep(Duration::from_millis(REDIRECT_LOOK_MS)).await;
+    }
+}
+
+/// The gateway's own parts that look at the push engine's sockets.
+struct Own<'a> {
+    accel: &'a Arc<Accel>,
+    guard: &'a LateGuard,
+    redirect: &'a Arc<Redirect>,
+}
+
 /// The guard, once it is there.
 type LateGuard = Arc<std::sync::OnceLock<Arc<Guard>>>;
 
@@ -337,11 +398,11 @@ fn start_push(
     hub: PushHub,
     ledger: &Ledger,
     directory: &Directory,
-    accel: &Arc<Accel>,
-    guard: &LateGuard,
+    Own { accel, guard, redirect }: Own<'_>,
     tls: Option<&Tls>,
 ) -> Result<PushEngine, PushError> {
     let accel = Arc::clone(accel);
+    let redirect = Arc::clone(redirect);
     let on_accept: AcceptHook = Arc::new(move |socket| accel.apply_to(&socket, Leg::Agent));
     let guard = Arc::clone(guard);
     let on_unauthorized: UnauthorizedHook = Arc::new(move |peer| {
@@ -363,6 +424,7 @@ fn start_push(
         tls: tls.cloned(),
         on_accept: Some(on_accept),
         on_unauthorized: Some(on_unauthorized),
+        redirect: Some(Arc::new(move |socket| redirect.way_of(socket))),
         ..PushConfig::new(&config.node_name())
     };
     PushEngine::start(push, hub, Arc::new(ledger.clone()), Arc::new(directory.clone()))
@@ -404,9 +466,15 @@ fn adopter(push: &PushEngine) -> PushAdopter {
     Arc::new(move |handover| hub.adopt(handover))
 }
 
-fn start_control(dir: &DataDir, accel: &Arc<Accel>, guard: &Arc<Guard>) -> Result<ControlServer, StartError> {
+fn start_control(
+    dir: &DataDir,
+    accel: &Arc<Accel>,
+    guard: &Arc<Guard>,
+    redirect: &Arc<Redirect>,
+) -> Result<ControlServer, StartError> {
     let path = dir.control_socket();
-    ControlServer::start(&path, Arc::clone(accel), Arc::clone(guard)).map_err(|source| StartError::Listen {
+    let parts = (Arc::clone(accel), Arc::clone(guard), Arc::clone(redirect));
+    ControlServer::start(&path, parts.0, parts.1, parts.2).map_err(|source| StartError::Listen {
         what: "control",
         place: path.display().to_string(),
         source,

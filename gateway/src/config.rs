@@ -12,7 +12,7 @@ use waggle_core::limits::{
     SESSIONS_PER_TENANT_MAX,
 };
 
-use crate::accel::{GuardConfig, LegSettings, Mode, Network, Pins};
+use crate::accel::{GuardConfig, LegSettings, Mode, Network, Pins, RedirectConfig};
 use crate::observe::LogFormat;
 use crate::push::{PeerRules, TrustedProxy};
 
@@ -102,6 +102,8 @@ pub struct AccelConfig {
     pub legs: LegSettings,
     /// The guard.
     pub guard: GuardSettings,
+    /// Redirection past TCP.
+    pub redirect: RedirectConfig,
 }
 
 /// See [`AccelConfig::guard`].
@@ -185,6 +187,7 @@ impl Default for Config {
                 pin_dir: None,
                 legs: LegSettings::default(),
                 guard: GuardSettings::default(),
+                redirect: RedirectConfig::default(),
             },
         }
     }
@@ -337,6 +340,25 @@ pub const KEYS: &[Key] = &[
          Where clients come through a proxy, that is the proxy's address: allow it, or leave this at 0.",
     ),
     key("accel.guard.failures_deny_s", "1 to 31536000", "For how many seconds it is."),
+    key(
+        "accel.redirect.mode",
+        "off, on",
+        "Whether what is sent to clients of `push` on this machine goes past TCP, where a self-test at the start \
+         finds nothing against it. A Unix socket (`push_unix`) is better where the client can be given one. See \
+         docs/ACCELERATION.md.",
+    ),
+    key(
+        "accel.redirect.cgroups",
+        "list of paths",
+        "Folders of the cgroups that such clients live in, or of one above them; those of the gateway's own are \
+         found besides. The machine's root is used only where it is named.",
+    ),
+    key(
+        "accel.redirect.accept",
+        "list of fionread",
+        "What may be wrong with it on this kernel all the same: `fionread` where no client asks how much there is \
+         to be read (nginx does).",
+    ),
 ];
 
 /// Why there is no configuration.

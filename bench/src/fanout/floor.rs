@@ -2,12 +2,14 @@
 //! sends. No server that sends to each of its sessions costs less on this machine.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use rustix::net::SendFlags;
+use waggle_accel::{Accel, AccelConfig, Hazard, Mode, Redirect, RedirectConfig, RedirectMode};
 
 use crate::stream::Address;
 
@@ -50,6 +52,21 @@ pub fn serve(address: &Address, publisher: &Address, sessions: usize, is_broadca
         }
     }
     Ok(())
+}
+
+/// Has what is sent to sessions in the cgroup `from` redirected, until the value is dropped.
+///
+/// # Errors
+/// Where the kernel does not do it.
+pub fn redirect(from: PathBuf, tcp: Option<SocketAddr>) -> Result<(Redirect, Accel)> {
+    let accel = Accel::start(AccelConfig { mode: Mode::Auto, ..AccelConfig::default() })?;
+    let config =
+        RedirectConfig { mode: RedirectMode::On, cgroups: vec![from], accept: vec![Hazard::Fionread] };
+    let own = accel.cgroup();
+    let own = own.as_ref().map(PathBuf::as_path).map_err(String::as_str);
+    let redirect = Redirect::start(&config, Mode::Require, own, None)?;
+    redirect.set_port(tcp.context("only TCP is redirected")?.port());
+    Ok((redirect, accel))
 }
 
 fn read_messages(stream: std::net::TcpStream, mut take: impl FnMut(usize, Vec<u8>) -> bool) {

@@ -19,6 +19,7 @@ use crate::poller::{Interest, Key, Poller, Ready};
 use crate::process::Group;
 use crate::stop;
 use crate::stream::{Outbox, Stream};
+use crate::wire::frame::{PONG, push_masked};
 
 /// All sessions have to be there within this.
 const CONNECT: Duration = Duration::from_secs(60);
@@ -391,12 +392,16 @@ impl Load {
         }
         let mut found = Vec::new();
         if connection.received.is_empty() {
-            let used = tags(received, &mut found);
+            let used = tags(received, &mut found).min(answer_pings(received, connection.outbox.buffer()));
             connection.received.extend_from_slice(received.get(used..).unwrap_or_default());
         } else {
             connection.received.extend_from_slice(received);
-            let used = tags(&connection.received, &mut found);
+            let pings = answer_pings(&connection.received, connection.outbox.buffer());
+            let used = tags(&connection.received, &mut found).min(pings);
             connection.received.drain(..used);
+        }
+        if !connection.outbox.buffer().is_empty() {
+            connection.flush(socket.key, &self.poller)?;
         }
         for number in found {
             self.deliver(number, now_ns);
@@ -460,9 +465,43 @@ fn tags(bytes: &[u8], found: &mut Vec<usize>) -> usize {
     from.max(rest)
 }
 
+/// A gateway's ping with eight bytes. Nothing else looks like it: all other frames are of ASCII, and none is
+/// so long that its length has these bytes.
+const PING: &[u8] = &[0x89, 8];
+const PING_BYTES: usize = 10;
+
+/// Answers whole pings; returns how many bytes need not be looked at again.
+fn answer_pings(bytes: &[u8], out: &mut Vec<u8>) -> usize {
+    let mut from = 0;
+    while let Some(place) = memmem::find(bytes.get(from..).unwrap_or_default(), PING) {
+        let start = from + place;
+        let Some(ping) = bytes.get(start..start + PING_BYTES) else { return start };
+        push_masked(out, PONG, 0x1234_5678, ping.get(2..).unwrap_or_default());
+        from = start + PING_BYTES;
+    }
+    from.max(bytes.len() - usize::from(bytes.last() == Some(&0x89)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pings_are_answered_however_they_are_cut() {
+        let text = b"xx\x89\x0812345678yy\x89\x08abcdefgh";
+        for cut in 0..=text.len() {
+            let mut out = Vec::new();
+            let mut kept = text[..cut].to_vec();
+            let used = answer_pings(&kept, &mut out);
+            kept.drain(..used);
+            kept.extend_from_slice(&text[cut..]);
+            answer_pings(&kept, &mut out);
+            let mut wanted = Vec::new();
+            push_masked(&mut wanted, PONG, 0x1234_5678, b"12345678");
+            push_masked(&mut wanted, PONG, 0x1234_5678, b"abcdefgh");
+            assert_eq!(out, wanted, "cut at {cut}");
+        }
+    }
 
     #[test]
     fn tags_are_found_however_they_are_cut() {

@@ -137,6 +137,23 @@ pub fn run(plan: &Plan, scenario: &dyn Scenario, name: &str) -> Result<Vec<Docum
     Ok(documents.collect())
 }
 
+/// One run of one server, which needs nothing installed: Waggle or the floor.
+///
+/// # Errors
+/// Where it cannot be started or connected to.
+pub fn once(peer: Peer, plan: &Plan, round: u32) -> Result<Run> {
+    stop::check()?;
+    let Contest::Messages(reach) = plan.contest else { bail!("only messages have a floor") };
+    check_descriptors(plan.settings.sessions, plan.publishers(), 1)?;
+    let binaries =
+        install::find(&plan.peers, plan.gateway.clone(), &plan.settings.gateway_arguments, &plan.folder)?;
+    let running = peer.start(&binaries, &plan.settings, plan.contest)?;
+    let mut run = messages::run(&running, plan, reach, u64::from(round), || {})?;
+    run.add("redirected_messages", running.counter("waggle_redirect_messages_total"));
+    running.stop();
+    Ok(run)
+}
+
 /// Signals to one of `sessions` sessions each, at a gateway that runs already; `ready` is told when they begin.
 ///
 /// # Errors

@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
+use waggle_accel::own_cgroup;
 
 use super::dialect::Dialect;
 use super::{Contest, Reach};
 use crate::gateway::{Gateway, PushPath, Start};
 use crate::scenario::Settings;
+use crate::scrape::Counters;
 use crate::stream::Address;
 use crate::target::Target;
 
@@ -105,6 +107,7 @@ impl Peer {
     pub fn has(self, path: PushPath) -> bool {
         match path {
             PushPath::Tcp => true,
+            PushPath::Redirect => matches!(self, Self::Waggle | Self::Floor),
             PushPath::Unix => matches!(self, Self::Waggle | Self::Floor),
             PushPath::Tls => matches!(self, Self::Waggle | Self::Nchan | Self::Nats),
         }
@@ -166,6 +169,9 @@ fn start_other(peer: Peer, binaries: &Binaries, settings: &Settings, contest: Co
             command.args(["--sessions", &settings.sessions.to_string()]);
             match settings.path {
                 PushPath::Tcp => command.args(["--tcp", &address.to_string()]),
+                PushPath::Redirect => {
+                    command.args(["--tcp", &address.to_string(), "--redirect-from"]).arg(own_cgroup()?)
+                }
                 PushPath::Unix => command.arg("--unix").arg(dir.path().join("floor.sock")),
                 PushPath::Tls => bail!("the floor has no TLS"),
             };
@@ -292,6 +298,12 @@ impl Running {
             Process::Gateway(gateway) => gateway.pid(),
             Process::Other { child, .. } => child.id(),
         }
+    }
+
+    /// A counter of the gateway, where this is one.
+    pub(super) fn counter(&self, name: &str) -> Option<f64> {
+        let Process::Gateway(gateway) = &self.process else { return None };
+        Counters::read(&[gateway.target().ok()?]).get(name)
     }
 
     /// Ends it.

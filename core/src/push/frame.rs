@@ -56,10 +56,10 @@ pub fn close_frame(code: u16, reason: &str) -> Bytes {
     control_frame(CLOSE, &payload)
 }
 
-/// A whole ping frame without payload.
+/// A whole ping frame; its payload has at most 125 bytes.
 #[must_use]
-pub fn ping_frame() -> Bytes {
-    control_frame(PING, &[])
+pub fn ping_frame(payload: &[u8]) -> Bytes {
+    control_frame(PING, &payload[..payload.len().min(CONTROL_PAYLOAD_MAX)])
 }
 
 /// A whole pong frame; `payload` is a ping's, at most 125 bytes.

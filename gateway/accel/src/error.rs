@@ -37,6 +37,12 @@ pub enum AccelError {
         /// What the kernel said.
         reason: String,
     },
+    /// eBPF is required, but same-host connections are not redirected as configured.
+    #[error("acceleration is required, but connections are not redirected: {reason}")]
+    NoRedirect {
+        /// What the self-test or the kernel said.
+        reason: String,
+    },
     /// eBPF is required, but a port could not be put into the profile map.
     #[error("acceleration is required, but port {port} is not in the profile map")]
     Port {

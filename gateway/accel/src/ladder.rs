@@ -244,6 +244,17 @@ impl Accel {
         }
     }
 
+    /// The cgroup that the process's sockets are found in.
+    ///
+    /// # Errors
+    /// Why eBPF is not used.
+    pub fn cgroup(&self) -> Result<std::path::PathBuf, String> {
+        match &self.ebpf {
+            Some(attached) => Ok(attached.lock().cgroup().to_owned()),
+            None => Err(self.legs[0].features[0].choice.lock().reason.clone()),
+        }
+    }
+
     /// The rungs, their reasons and counts, and the values of a connection made now for each leg.
     ///
     /// Blocks for as long as a loopback connection takes, at most a second per leg where loopback does

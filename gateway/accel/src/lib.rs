@@ -18,6 +18,7 @@ mod network;
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "nothing can be pinned there"))]
 mod pin;
 mod plan;
+pub mod redirect;
 mod report;
 mod status;
 
@@ -75,6 +76,10 @@ pub use legs::{LegPath, LegsReport, MomentReport, What, by_doubling};
 pub use network::{Network, NetworkError};
 pub use pin::{PIN_DIR_DEFAULT, Pins};
 pub use plan::{LegSettings, ProfileError, ProfileSettings};
+pub use redirect::{
+    AccelReport, Hazard, Redirect, RedirectConfig, RedirectMode, RedirectStatus, RedirectWay, SelfTestReport,
+    own_cgroup,
+};
 pub use report::{StatusFormat, print_report};
 #[cfg(target_os = "linux")]
 pub use sockopt::{PathQuality, apply_profile, path_quality};

@@ -16,6 +16,8 @@ pub(super) enum Object {
     SockOps,
     /// The guard.
     Guard,
+    /// Redirection past TCP.
+    Redirect,
 }
 
 impl Object {
@@ -24,6 +26,7 @@ impl Object {
         match self {
             Self::SockOps => include_bytes!(concat!(env!("OUT_DIR"), "/waggle-sockops")),
             Self::Guard => include_bytes!(concat!(env!("OUT_DIR"), "/waggle-guard")),
+            Self::Redirect => include_bytes!(concat!(env!("OUT_DIR"), "/waggle-redirect")),
         }
     }
 }

@@ -94,6 +94,14 @@ impl Accel {
         Rung::Off
     }
 
+    /// There is none.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn cgroup(&self) -> Result<std::path::PathBuf, String> {
+        Err(Unavailable::NotLinux.to_string())
+    }
+
     /// Nothing is measured.
     #[must_use]
     pub fn legs(&self) -> LegsReport {
@@ -145,6 +153,7 @@ mod tests {
     fn the_stub_serves_with_everything_off_and_refuses_only_when_required() {
         let accel = Accel::start(AccelConfig::default()).expect("auto never fails");
         accel.set_port(Leg::Agent, 1).expect("does nothing");
+        assert!(accel.cgroup().is_err());
         accel.apply_to(&std::io::stdin(), Leg::Agent);
         assert!(accel.set_profiles(&LegSettings::default()).is_err() && accel.reset_profiles(None).is_err());
         apply_profile(std::io::stdin().as_fd(), &Leg::Mesh.profile());

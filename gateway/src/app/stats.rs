@@ -174,6 +174,7 @@ pub fn all_metrics() -> Vec<&'static Metric> {
     all.extend(PUSH.iter().map(|(metric, _)| metric));
     all.extend([&LEDGER_COMMIT_US, &LEDGER_IN_FLIGHT, &LEDGER_BATCH, &TASKS, &TLS_NOT_AFTER, &TLS_FAILURES]);
     all.extend(super::leg_stats::metrics());
+    all.extend(super::redirect_stats::metrics());
     all
 }
 

@@ -15,7 +15,7 @@ use super::accel_detach::{self, DetachArgs};
 use super::output::{Output, print};
 use super::{DataDirArg, OutputArg};
 use crate::accel::{
-    GuardAction, GuardChange, GuardStatus, Leg, LegSettings, LegsReport, Network, Status, StatusFormat,
+    AccelReport, GuardAction, GuardChange, GuardStatus, Leg, LegSettings, LegsReport, Network, StatusFormat,
     print_report,
 };
 use crate::data_dir::DataDir;
@@ -143,7 +143,7 @@ pub(super) fn run(command: AccelCommand) -> anyhow::Result<()> {
     match command {
         AccelCommand::Status { data, output }
         | AccelCommand::Profile(ProfileCommand::List { data, output }) => {
-            show::<Status>(&ask(&data.data_dir, "/accel", None)?, output.output)
+            show::<AccelReport>(&ask(&data.data_dir, "/accel", None)?, output.output)
         }
         AccelCommand::Check(arguments) => accel_check::run(arguments),
         AccelCommand::Detach(arguments) => accel_detach::run(arguments),
@@ -164,12 +164,12 @@ pub(super) fn run(command: AccelCommand) -> anyhow::Result<()> {
                 settings.of_mut(leg).set_networks(network);
             }
             let status = ask(&data.data_dir, "/accel/profile", Some(&json!(settings)))?;
-            show::<Status>(&status, output.output)
+            show::<AccelReport>(&status, output.output)
         }
         AccelCommand::Profile(ProfileCommand::Reset { leg, data, output }) => {
             let reset = json!({"leg": leg.map(Leg::name)});
             let status = ask(&data.data_dir, "/accel/profile/reset", Some(&reset))?;
-            show::<Status>(&status, output.output)
+            show::<AccelReport>(&status, output.output)
         }
     }
 }

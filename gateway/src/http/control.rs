@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::answer::{self, Response};
-use crate::accel::{Accel, Guard, GuardChange, Leg, LegSettings};
+use crate::accel::{Accel, AccelReport, Guard, GuardChange, Leg, LegSettings, Redirect};
 use crate::problem::Problem;
 
 /// Connections at once.
@@ -46,7 +46,12 @@ impl ControlServer {
     ///
     /// # Errors
     /// Where the socket cannot be made.
-    pub fn start(path: &Path, accel: Arc<Accel>, guard: Arc<Guard>) -> io::Result<Self> {
+    pub fn start(
+        path: &Path,
+        accel: Arc<Accel>,
+        guard: Arc<Guard>,
+        redirect: Arc<Redirect>,
+    ) -> io::Result<Self> {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -54,7 +59,10 @@ impl ControlServer {
         // The directory is 0700, so that nobody gets in between these two.
         let listener = UnixListener::bind(path)?;
         std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
-        Ok(Self { path: path.to_owned(), accepting: tokio::spawn(accept(listener, (accel, guard))) })
+        Ok(Self {
+            path: path.to_owned(),
+            accepting: tokio::spawn(accept(listener, (accel, guard, redirect))),
+        })
     }
 }
 
@@ -66,7 +74,7 @@ impl Drop for ControlServer {
 }
 
 /// What is asked and told.
-type Parts = (Arc<Accel>, Arc<Guard>);
+type Parts = (Arc<Accel>, Arc<Guard>, Arc<Redirect>);
 
 async fn accept(listener: UnixListener, told: Parts) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -123,9 +131,9 @@ fn decide(
     method: &Method,
     path: &str,
     body: &Bytes,
-    (accel, guard): &Parts,
+    (accel, guard, redirect): &Parts,
 ) -> Option<Result<Value, Problem>> {
-    let status = || Ok(json!(accel.status()));
+    let status = || Ok(json!(AccelReport { status: accel.status(), redirect: redirect.status() }));
     Some(match (method, path) {
         (&Method::GET, "/accel") => status(),
         (&Method::GET, "/accel/legs") => Ok(json!(accel.legs())),
@@ -224,7 +232,7 @@ async fn ask(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accel::{AccelConfig, GuardConfig, Mode};
+    use crate::accel::{AccelConfig, GuardConfig, Mode, RedirectConfig};
 
     #[tokio::test]
     async fn tells_the_state_of_acceleration_to_its_own_user_and_is_told_profiles() {
@@ -236,9 +244,14 @@ mod tests {
         let off = AccelConfig { mode: Mode::Off, ..AccelConfig::default() };
         let accel = Arc::new(Accel::start(off).unwrap());
         let guard = Arc::new(Guard::start(&GuardConfig::default(), &[], Mode::Off).unwrap());
-        let server = ControlServer::start(&path, accel, guard).unwrap();
+        let redirect = Redirect::start(&RedirectConfig::default(), Mode::Off, Err("off"), None).unwrap();
+        let server = ControlServer::start(&path, accel, guard, Arc::new(redirect)).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(ask("/accel", None).await.unwrap()["mode"], "off");
+        let status = ask("/accel", None).await.unwrap();
+        assert_eq!(
+            (&status["mode"], &status["redirect"]["refused"]),
+            (&json!("off"), &json!("switched off"))
+        );
         assert!(ask("/accel/legs", None).await.unwrap()["unmeasured"].is_string());
 
         let wanted = |status: &Value| status["legs"][0]["features"][1]["wanted"].clone();

@@ -1,6 +1,7 @@
 //! One connection's task: handshake, reading, and the end.
 
 use std::future::poll_fn;
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,10 +16,11 @@ use waggle_core::push::CloseCode;
 use super::handshake::shake_hands;
 use super::link::Link;
 use super::outbox::Overflow;
-use super::peer::Peer;
+use super::peer::{Peer, Via};
 use super::reader::Reader;
 use super::shard::{Key, Shard};
 use super::socket::Socket;
+use super::unread::Unread;
 
 /// Where a connection comes from.
 pub(super) enum Origin {
@@ -102,7 +104,9 @@ impl Connection {
     fn begin(shard: Rc<Shard>, socket: Socket, peer: Peer) -> Self {
         shard.stats.connections.add(1);
         shard.stats.accepted.add(1);
-        Self { shard, link: Link::new(socket, peer) }
+        let is_bare = matches!((&socket, peer.via), (Socket::Tcp(_), Via::Tcp));
+        let unread = (is_bare && shard.way_of(socket.as_fd()).is_some()).then(Unread::default);
+        Self { shard, link: Link::new(socket, peer, unread) }
     }
 }
 
@@ -175,6 +179,8 @@ fn take(shard: &Rc<Shard>, key: Key, link: &Link, message: Message) -> bool {
             let reason = "a binary message came; this protocol has text messages only";
             shard.drive(key, |session| session.close(CloseCode::ProtocolError, reason));
         }
+        // It answers us, so it is not counted.
+        Message::Pong(payload) if link.proved(&payload) => {}
         Message::Ping(_) | Message::Pong(_) => {
             let now = shard.clock.now();
             shard.drive(key, |session| session.heard(now));

@@ -16,7 +16,7 @@ use waggle_core::push::SessionSettings;
 
 use super::admission::{Admission, PushLimits, PushRefusal};
 use super::hub::{Order, Outlet, PushHub};
-use super::listen::{AcceptHook, Listeners, UnauthorizedHook, bind_tcp, bind_unix};
+use super::listen::{AcceptHook, Listeners, RedirectHook, UnauthorizedHook, bind_tcp, bind_unix};
 use super::peer::PeerRules;
 use super::port::{Access, Log};
 use super::run;
@@ -49,6 +49,8 @@ pub struct PushConfig {
     pub on_accept: Option<AcceptHook>,
     /// Told of each peer whose token is not taken.
     pub on_unauthorized: Option<UnauthorizedHook>,
+    /// Asked about each connection to the TCP address.
+    pub redirect: Option<RedirectHook>,
 }
 
 impl PushConfig {
@@ -67,6 +69,7 @@ impl PushConfig {
             tls: None,
             on_accept: None,
             on_unauthorized: None,
+            redirect: None,
         }
     }
 }
@@ -142,6 +145,7 @@ impl PushEngine {
             rules: Arc::new(config.rules),
             tls: config.tls,
             on_unauthorized: config.on_unauthorized,
+            redirect: config.redirect,
         };
         let engine = Self {
             hub,

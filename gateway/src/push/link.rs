@@ -3,20 +3,22 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use waggle_core::limits::{HANDSHAKE_BYTES_MAX, WRITE_SLICES_MAX};
+use waggle_core::limits::{HANDSHAKE_BYTES_MAX, UNREAD_BYTES_PROOF, WRITE_SLICES_MAX};
 use waggle_core::push::SignalKey;
 
 use super::admission::Place;
 use super::outbox::{Outbox, Overflow};
 use super::peer::{Peer, Via};
 use super::socket::Socket;
+use super::unread::Unread;
 use crate::accel::{PathQuality, path_quality};
 
 /// A connection. All bytes for its socket go through here, so frames never mix: they are written at once
@@ -25,6 +27,8 @@ use crate::accel::{PathQuality, path_quality};
 pub(super) struct Link {
     socket: Socket,
     peer: Peer,
+    /// Of a socket on which the kernel gives no back-pressure.
+    unread: Option<Box<RefCell<Unread>>>,
     /// Among the connections that are taken.
     place: RefCell<Option<Place>>,
     outbox: RefCell<Outbox>,
@@ -42,11 +46,25 @@ enum State {
     Broken,
 }
 
+/// When the client is asked for proof that it reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    Now,
+    Later,
+}
+
+impl Proof {
+    fn of(is_time: bool) -> Self {
+        if is_time { Self::Now } else { Self::Later }
+    }
+}
+
 impl Link {
-    pub(super) fn new(socket: Socket, peer: Peer) -> Rc<Self> {
+    pub(super) fn new(socket: Socket, peer: Peer, unread: Option<Unread>) -> Rc<Self> {
         Rc::new(Self {
             socket,
             peer,
+            unread: unread.map(|unread| Box::new(RefCell::new(unread))),
             place: RefCell::default(),
             outbox: RefCell::default(),
             state: Cell::new(State::Open),
@@ -67,6 +85,32 @@ impl Link {
     /// What the kernel knows of the path; nothing of the Unix socket.
     pub(super) fn path_quality(&self) -> Option<PathQuality> {
         path_quality(self.socket.as_fd())
+    }
+
+    /// Its socket, where the kernel may redirect what is sent on it.
+    pub(super) fn redirectable(&self) -> Option<BorrowedFd<'_>> {
+        self.unread.is_some().then(|| self.socket.as_fd())
+    }
+
+    /// What its client has not proved to have read, and the time that the latest proof took in microseconds;
+    /// 0 bytes where the kernel sees to it.
+    pub(super) fn unread(&self) -> (u64, Option<u32>) {
+        let unread = self.unread.as_ref().map(|unread| unread.borrow());
+        unread.map_or((0, None), |unread| (unread.bytes(), unread.latency_us()))
+    }
+
+    /// Asks for a proof now, so that the latency is known.
+    pub(super) fn ask_for_proof(&self) {
+        if self.state.get() == State::Open {
+            self.ask_in(&mut self.outbox.borrow_mut());
+            self.wake();
+        }
+    }
+
+    /// A pong came. Returns whether it is the proof that was asked for; then there is room again.
+    pub(super) fn proved(&self, payload: &[u8]) -> bool {
+        let proved = |unread: &RefCell<Unread>| unread.borrow_mut().answered(payload, Instant::now());
+        self.unread.as_deref().is_some_and(proved)
     }
 
     /// The address at the other end: the client's, or its proxy's; none of the Unix socket.
@@ -107,12 +151,18 @@ impl Link {
         if !outbox.is_empty() {
             return outbox.push_event(frame.clone());
         }
-        match self.socket.try_write(frame) {
-            Ok(written) if written == frame.len() && !self.socket.holds_back() => return Ok(()),
-            Ok(written) if written == frame.len() => {}
-            Ok(written) => outbox.push_event(frame.slice(written..))?,
+        match self.write(frame) {
+            Ok((written, Proof::Later)) if written == frame.len() && !self.socket.holds_back() => {
+                return Ok(());
+            }
+            Ok((written, proof)) => {
+                if written < frame.len() {
+                    outbox.push_rest(frame.slice(written..))?;
+                }
+                self.ask_where(proof, &mut outbox);
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => outbox.push_event(frame.clone())?,
-            Err(_) => self.state.set(State::Broken),
+            Err(error) => self.break_off(&error),
         }
         self.wake();
         Ok(())
@@ -177,22 +227,57 @@ impl Link {
 
     /// Writes to a socket that nothing waits for; returns false where it does not take anything now.
     fn write_lossy(&self, outbox: &mut Outbox, frame: &Bytes) -> bool {
-        match self.socket.try_write(frame) {
-            Ok(written) if written == frame.len() && !self.socket.holds_back() => return true,
-            Ok(written) if written == frame.len() => true,
-            // The outbox is empty, so there is room.
-            Ok(written) => outbox.push_control(frame.slice(written..)).is_ok(),
+        match self.write(frame) {
+            Ok((written, Proof::Later)) if written == frame.len() && !self.socket.holds_back() => {
+                return true;
+            }
+            Ok((written, proof)) => {
+                if written < frame.len() {
+                    outbox.push_cut(frame.slice(written..));
+                }
+                self.ask_where(proof, outbox);
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.wake();
                 return false;
             }
-            Err(_) => {
-                self.state.set(State::Broken);
-                true
-            }
-        };
+            Err(error) => self.break_off(&error),
+        }
         self.wake();
         true
+    }
+
+    /// Writes, unless the client has too much unread.
+    fn write(&self, bytes: &[u8]) -> io::Result<(usize, Proof)> {
+        let Some(unread) = &self.unread else { return Ok((self.socket.try_write(bytes)?, Proof::Later)) };
+        if unread.borrow().room() == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let written = self.socket.try_write(bytes)?;
+        Ok((written, Proof::of(unread.borrow_mut().note_sent(written))))
+    }
+
+    fn break_off(&self, error: &io::Error) {
+        tracing::debug!(%error, address = ?self.peer.address, "a push connection takes nothing more");
+        self.state.set(State::Broken);
+    }
+
+    fn ask_where(&self, proof: Proof, outbox: &mut Outbox) {
+        if proof == Proof::Now {
+            self.ask_in(outbox);
+        }
+    }
+
+    fn ask_in(&self, outbox: &mut Outbox) {
+        let ping = self.unread.as_ref().and_then(|unread| unread.borrow_mut().ask(Instant::now()));
+        if let Some(ping) = ping {
+            outbox.push_next(ping);
+        }
+    }
+
+    /// Whether the client has to read before anything is sent.
+    fn is_full(&self) -> bool {
+        self.unread.as_ref().is_some_and(|unread| unread.borrow().room() == 0)
     }
 
     /// Puts the close frame behind what waits, and takes nothing after it.
@@ -219,6 +304,11 @@ impl Link {
             if !self.waits() || self.is_broken() {
                 return Poll::Ready(());
             }
+            if self.is_full() {
+                // The task that reads the proof comes by here again. Where nobody reads any more, the
+                // connection ends without what waits, as it does where a socket stays full.
+                return Poll::Pending;
+            }
             if ready!(self.socket.poll_write_ready(cx)).is_err() {
                 self.state.set(State::Broken);
             }
@@ -235,13 +325,19 @@ impl Link {
         if self.socket.try_flush().is_err() {
             self.state.set(State::Broken);
         }
-        while outbox.waits() && !self.is_broken() {
+        // So much at a time that the next proof can be asked for before there is no room for the question.
+        let bytes_max = if self.unread.is_some() { UNREAD_BYTES_PROOF } else { usize::MAX };
+        while outbox.waits() && !self.is_broken() && !self.is_full() {
             let mut slices = [io::IoSlice::new(&[]); WRITE_SLICES_MAX];
-            let count = outbox.fill(&mut slices);
+            let count = outbox.fill(&mut slices, bytes_max);
             match self.socket.try_write_vectored(slices.get(..count).unwrap_or_default()) {
-                Ok(written) => outbox.advance(written),
+                Ok(written) => {
+                    outbox.advance(written);
+                    let note = |unread: &RefCell<Unread>| unread.borrow_mut().note_sent(written);
+                    self.ask_where(Proof::of(self.unread.as_deref().is_some_and(note)), &mut outbox);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => self.state.set(State::Broken),
+                Err(error) => self.break_off(&error),
             }
         }
     }

@@ -19,6 +19,7 @@ use super::hub::{Handover, HandoverStream};
 use super::peer::{Peer, Via};
 use super::shard::Shard;
 use super::socket::Socket;
+use crate::accel::RedirectWay;
 
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: i32 = 4_096;
@@ -27,6 +28,9 @@ const ACCEPT_RETRY_MS: u64 = 50;
 
 /// Called with each accepted socket, before anything is sent on it.
 pub type AcceptHook = Arc<dyn Fn(BorrowedFd<'_>) + Send + Sync>;
+
+/// Tells which way an accepted TCP connection's messages go, where the kernel may redirect them.
+pub type RedirectHook = Arc<dyn Fn(BorrowedFd<'_>) -> Option<RedirectWay> + Send + Sync>;
 
 /// Told of the address of a peer whose token is not taken.
 pub type UnauthorizedHook = Arc<dyn Fn(IpAddr) + Send + Sync>;

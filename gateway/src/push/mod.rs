@@ -30,12 +30,13 @@ mod slot_set;
 mod socket;
 mod stats;
 mod timers;
+mod unread;
 
 pub use admission::{PushLimits, PushRefusal};
 pub use engine::{PushConfig, PushEngine, PushError};
 pub use hub::{Handover, HandoverStream, PushHub};
-pub use listen::{AcceptHook, UnauthorizedHook};
+pub use listen::{AcceptHook, RedirectHook, UnauthorizedHook};
 pub use peer::{PeerRules, TrustedProxy, TrustedProxyError, Via};
 pub use port::{Access, Log};
-pub use report::{SessionList, SessionOrder, SessionOrderError, SessionRow};
+pub use report::{RedirectRow, SessionList, SessionOrder, SessionOrderError, SessionRow};
 pub use stats::PushStats;

@@ -34,6 +34,8 @@ pub(super) struct Outbox {
     waiting: VecDeque<Waiting>,
     control_bytes: usize,
     event_bytes: usize,
+    /// The first frame that waits has been sent in part.
+    is_cut: bool,
     /// Behind all else. There only while some wait: most sessions never need it.
     signals: Option<Box<WaitingSignals>>,
 }
@@ -151,11 +153,35 @@ impl Outbox {
         self.waiting.push_back(Waiting { bytes, class: Class::Control });
     }
 
-    /// Fills `slices` with what comes first; returns how many.
-    pub(super) fn fill<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
+    /// The rest of an event's frame of which the socket has taken the beginning, while nothing waited.
+    pub(super) fn push_rest(&mut self, bytes: Bytes) -> Result<(), Overflow> {
+        self.push_event(bytes)?;
+        self.is_cut = true;
+        Ok(())
+    }
+
+    /// The same of any other frame.
+    pub(super) fn push_cut(&mut self, bytes: Bytes) {
+        self.push_last(bytes);
+        self.is_cut = true;
+    }
+
+    /// Control bytes that are the next whole frame to be sent. Not for more than one at a time.
+    pub(super) fn push_next(&mut self, bytes: Bytes) {
+        self.control_bytes += bytes.len();
+        self.waiting.insert(usize::from(self.is_cut), Waiting { bytes, class: Class::Control });
+    }
+
+    /// Fills `slices` with what comes first: whole frames, but not more than fit into `bytes_max` unless it is
+    /// the first one. Returns how many.
+    pub(super) fn fill<'a>(&'a mut self, slices: &mut [IoSlice<'a>], bytes_max: usize) -> usize {
         self.promote_signal();
-        let mut count = 0;
+        let (mut count, mut bytes) = (0, 0_usize);
         for (slice, waiting) in slices.iter_mut().zip(&self.waiting) {
+            bytes = bytes.saturating_add(waiting.bytes.len());
+            if bytes > bytes_max && count > 0 {
+                break;
+            }
             *slice = IoSlice::new(&waiting.bytes);
             count += 1;
         }
@@ -173,6 +199,7 @@ impl Outbox {
                 Class::Event => self.event_bytes -= taken,
             }
             bytes -= taken;
+            self.is_cut = taken < first.bytes.len();
             if taken == first.bytes.len() {
                 self.waiting.pop_front();
             } else {
@@ -197,11 +224,35 @@ mod tests {
         outbox.push_event(Bytes::from_static(b"h")).unwrap();
         outbox.advance(4);
         let mut slices = [IoSlice::new(&[]); 4];
-        let count = outbox.fill(&mut slices);
+        let count = outbox.fill(&mut slices, usize::MAX);
         let text: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
         assert_eq!(text, b"efgh");
+        assert_eq!((outbox.fill(&mut [IoSlice::new(&[]); 4], 0), outbox.is_cut), (1, true));
         outbox.advance(4);
         assert!(outbox.is_empty() && outbox.control_bytes == 0 && outbox.event_bytes == 0);
+    }
+
+    #[test]
+    fn a_next_frame_never_cuts_another() {
+        let text = |outbox: &mut Outbox| {
+            let mut slices = [IoSlice::new(&[]); 4];
+            let count = outbox.fill(&mut slices, usize::MAX);
+            String::from_utf8(slices[..count].iter().flat_map(|slice| slice.to_vec()).collect()).unwrap()
+        };
+        let mut outbox = Outbox::default();
+        outbox.push_rest(Bytes::from_static(b"bc")).unwrap();
+        outbox.push_event(Bytes::from_static(b"def")).unwrap();
+        outbox.push_next(Bytes::from_static(b"!"));
+        assert_eq!(text(&mut outbox), "bc!def");
+        outbox.advance(3);
+        outbox.push_next(Bytes::from_static(b"?"));
+        assert_eq!(text(&mut outbox), "?def");
+        outbox.advance(2);
+        outbox.push_next(Bytes::from_static(b"."));
+        assert_eq!(text(&mut outbox), "ef.");
+        outbox.advance(3);
+        outbox.push_next(Bytes::from_static(b","));
+        assert_eq!((text(&mut outbox).as_str(), outbox.bytes()), (",", 1));
     }
 
     #[test]
@@ -224,7 +275,7 @@ mod tests {
         let mut text = Vec::new();
         while !outbox.is_idle() && !outbox.take_presence_stale() {
             let mut slices = [IoSlice::new(&[]); 4];
-            let count = outbox.fill(&mut slices);
+            let count = outbox.fill(&mut slices, usize::MAX);
             let first: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
             outbox.advance(first.len());
             text.extend(first);

@@ -10,9 +10,10 @@ use waggle_core::push::SessionPhase;
 use waggle_core::time::{Tick, Timestamp};
 
 use super::hub::{Order, PushHub};
+use super::link::Link;
 use super::peer::Via;
 use super::shard::Shard;
-use crate::accel::PathQuality;
+use crate::accel::{PathQuality, RedirectWay};
 
 /// By what sessions are listed, the most first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -79,8 +80,22 @@ pub struct SessionRow {
     pub lags: u32,
     /// How many views it watches.
     pub views: usize,
-    /// The network path to the client, or to its proxy; none over the Unix socket.
+    /// The network path to the client, or to its proxy; none over the Unix socket, and none where the
+    /// connection is redirected, of which the kernel counts nothing.
     pub network: Option<PathQuality>,
+    /// Where the kernel may redirect what is sent past TCP.
+    pub redirect: Option<RedirectRow>,
+}
+
+/// What is known of a connection that may be redirected.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct RedirectRow {
+    /// Which way its messages go.
+    pub way: RedirectWay,
+    /// Microseconds from the gateway's latest ping to the client's answer; none before the first.
+    pub ack_us: Option<u32>,
+    /// Bytes that the client has not proved to have read.
+    pub unread_bytes: u64,
 }
 
 /// Some of a tenant's sessions.
@@ -163,6 +178,7 @@ impl Shard {
                 lags: report.lags,
                 views: report.views,
                 network: None,
+                redirect: None,
             });
             // So much is kept at most, whatever the number of sessions.
             if list.sessions.len() >= 2 * limit {
@@ -174,9 +190,19 @@ impl Shard {
         let mut rows: HashMap<SessionId, &mut SessionRow> = rows.collect();
         for (_, slot) in &sessions.slots {
             if let Some(row) = rows.get_mut(&slot.session.id()) {
-                row.network = slot.link.path_quality();
+                row.redirect = self.redirect_row(&slot.link);
+                let is_redirected = row.redirect.is_some_and(|row| row.way == RedirectWay::Redirected);
+                row.network = if is_redirected { None } else { slot.link.path_quality() };
             }
         }
         list
+    }
+
+    /// Whoever looks is shown the latest latency, and the next one is measured.
+    fn redirect_row(&self, link: &Link) -> Option<RedirectRow> {
+        let way = self.way_of(link.redirectable()?)?;
+        let (unread_bytes, ack_us) = link.unread();
+        link.ask_for_proof();
+        Some(RedirectRow { way, ack_us, unread_bytes })
     }
 }

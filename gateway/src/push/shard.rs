@@ -1,6 +1,7 @@
 //! One shard: its sessions, and what their machines ask for.
 
 use std::cell::{Cell, RefCell};
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -31,7 +32,7 @@ use super::handshake::Pace;
 use super::hub::{Batches, PushHub};
 use super::interests::Interests;
 use super::link::Link;
-use super::listen::UnauthorizedHook;
+use super::listen::{RedirectHook, UnauthorizedHook};
 use super::newsbox::Newsbox;
 use super::outbox::Overflow;
 use super::peer::PeerRules;
@@ -42,6 +43,7 @@ use super::signals::{Chores, Live};
 use super::socket::Socket;
 use super::stats::ShardStats;
 use super::timers::Timers;
+use crate::accel::RedirectWay;
 use crate::directory::Principal;
 use crate::ledger::PublishedBatch;
 use crate::problem::Problem;
@@ -58,6 +60,7 @@ pub(super) struct Parts {
     pub(super) rules: Arc<PeerRules>,
     pub(super) tls: Option<Tls>,
     pub(super) on_unauthorized: Option<UnauthorizedHook>,
+    pub(super) redirect: Option<RedirectHook>,
 }
 
 /// One shard. Only its own thread touches it; nothing in it is borrowed over an await.
@@ -76,6 +79,7 @@ pub(super) struct Shard {
     pub(super) admission: Arc<Admission>,
     pub(super) rules: Arc<PeerRules>,
     on_unauthorized: Option<UnauthorizedHook>,
+    redirect: Option<RedirectHook>,
     tls: Option<Tls>,
     /// Handshakes under way.
     pub(super) handshakes: Cell<usize>,
@@ -194,7 +198,7 @@ impl Shard {
         stats: Arc<ShardStats>,
         news: Arc<Newsbox>,
     ) -> Rc<Self> {
-        let Parts { hub, settings, log, access, admission, rules, tls, on_unauthorized } = parts;
+        let Parts { hub, settings, log, access, admission, rules, tls, on_unauthorized, redirect } = parts;
         Rc::new(Self {
             index,
             shards: hub.shards(),
@@ -211,6 +215,7 @@ impl Shard {
             rules,
             tls,
             on_unauthorized,
+            redirect,
             handshakes: Cell::new(0),
             handshake_ended: Notify::new(),
             handshake_turns: Semaphore::new(HANDSHAKES_PER_TURN_MAX),
@@ -267,6 +272,11 @@ impl Shard {
             None => Ok(Socket::Tcp(stream)),
             Some(tls) => Ok(Socket::tls(stream, ServerConnection::new(tls.config())?)),
         }
+    }
+
+    /// Which way the kernel sends what is written to a socket, where that may be another one than TCP.
+    pub(super) fn way_of(&self, socket: BorrowedFd<'_>) -> Option<RedirectWay> {
+        self.redirect.as_ref().and_then(|redirect| redirect(socket))
     }
 
     /// A session for a connection that has shaken hands, and that began at `since`.

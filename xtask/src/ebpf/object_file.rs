@@ -13,8 +13,10 @@ const INSTRUCTION_BYTES: u64 = 8;
 const MAPS_SECTION: &str = "maps";
 const MAP_WORDS: usize = 5;
 
-/// Where maps would be that this does not read.
-const BTF_MAPS_SECTION: &str = ".maps";
+/// The section with maps whose definition is in the type information alone, as the kernel wants it for storage
+/// of sockets. Of these only the name is read; the types are among the sources that the record has.
+const TYPED_MAPS_SECTION: &str = ".maps";
+const TYPED: u32 = u32::MAX;
 
 /// One built object.
 #[derive(Debug)]
@@ -77,6 +79,7 @@ impl Object {
                     let definition = section.data()?.get(symbol.address() as usize..).unwrap_or_default();
                     object.maps.push(Map::read(name, definition)?);
                 }
+                (SymbolKind::Data, TYPED_MAPS_SECTION) => object.maps.push(Map::typed(name)),
                 _ => {}
             }
         }
@@ -84,10 +87,6 @@ impl Object {
         object.maps.sort_by(|a, b| a.name.cmp(&b.name));
         let path = object.path.display();
         ensure!(!object.programs.is_empty(), "{path} holds no program");
-        ensure!(
-            file.section_by_name(BTF_MAPS_SECTION).is_none(),
-            "{path} defines maps in {BTF_MAPS_SECTION}, which nothing here reads: use aya's #[map]"
-        );
         Ok(object)
     }
 
@@ -98,6 +97,10 @@ impl Object {
 }
 
 impl Map {
+    fn typed(name: String) -> Self {
+        Self { name, kind: TYPED, key_bytes: 0, value_bytes: 0, entries: 0, flags: 0 }
+    }
+
     /// Reads the first words of a `bpf_map_def`; two more say nothing of the layout.
     fn read(name: String, definition: &[u8]) -> Result<Map> {
         let mut words =
@@ -130,6 +133,9 @@ impl Map {
 impl fmt::Display for Map {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, key_bytes, value_bytes, entries, flags, .. } = self;
+        if self.kind == TYPED {
+            return write!(f, "map {name} typed");
+        }
         let kind = self.kind();
         write!(f, "map {name} {kind} key {key_bytes} value {value_bytes} entries {entries} flags {flags}")
     }
@@ -162,5 +168,6 @@ mod tests {
         let map = Map::read("RULES".to_owned(), &definition).unwrap();
         assert_eq!(map.to_string(), "map RULES lpm_trie key 24 value 4 entries 8192 flags 1");
         assert!(Map::read("RULES".to_owned(), &definition[..16]).is_err());
+        assert_eq!(Map::typed("WAYS".to_owned()).to_string(), "map WAYS typed");
     }
 }
