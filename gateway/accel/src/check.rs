@@ -12,6 +12,8 @@ mod host;
 #[cfg(target_os = "linux")]
 mod pinning;
 #[cfg(target_os = "linux")]
+mod redirect;
+#[cfg(target_os = "linux")]
 mod sock_ops;
 mod table;
 
@@ -56,9 +58,10 @@ pub struct HostFact {
 /// One feature that was tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeatureCheck {
-    /// Its word: `profiles.rto_min_us`, `legs`, `guard`, `guard.eth0`, `pinning`.
+    /// Its word: `profiles.rto_min_us`, `legs`, `guard`, `guard.eth0`, `redirect`, `pinning`.
     pub feature: String,
-    /// The rung that it stands on: `ebpf`, `native`, `generic`, `setsockopt`, `on` or `off`.
+    /// The rung that it stands on: `ebpf`, `native`, `generic`, `setsockopt`, `on`, `off`, or `hazard`:
+    /// only where the operator accepts what is wrong.
     pub rung: String,
     /// The rung that it could stand on at best.
     pub best: String,
@@ -90,6 +93,7 @@ impl CheckReport {
 pub fn check(config: &CheckConfig) -> CheckReport {
     let mut features = sock_ops::features(config);
     features.extend(guard::features(config));
+    features.push(redirect::feature());
     features.push(pinning::feature(config));
     CheckReport::new(host::facts(), features)
 }

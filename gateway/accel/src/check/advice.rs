@@ -14,6 +14,9 @@ pub(super) const BPF_FILE_SYSTEM: &str =
     "mount -t bpf bpf /sys/fs/bpf (in a container: a hostPath volume of /sys/fs/bpf)";
 pub(super) const LOOPBACK: &str = "ip link set lo up";
 pub(super) const MEMORY_LOCK: &str = "`LimitMEMLOCK=infinity` (systemd) or `ulimit -l unlimited`";
+pub(super) const REDIRECT: &str = "give same-host clients the Unix socket (push_unix), which needs none of this, or run Linux 5.15 or newer";
+pub(super) const REDIRECT_HAZARD: &str = "give same-host clients the Unix socket (push_unix); where they cannot be given it and never ask how much \
+     there is to be read: accel.redirect.accept = [\"fionread\"]";
 const NO_OBJECT: &str = "build it with `cargo xtask ebpf` first, then the gateway again";
 const OTHER_OBJECT: &str = "use the object that was built with this gateway";
 const REFUSED: &str = "look above for what the host lacks: a user namespace, a seccomp filter or a limit of \
