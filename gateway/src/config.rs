@@ -343,22 +343,15 @@ pub const KEYS: &[Key] = &[
     key(
         "accel.redirect.mode",
         "off, on",
-        "Whether what is sent to clients of `push` on this machine goes past TCP, where a self-test at the start \
-         finds nothing against it. A Unix socket (`push_unix`) is better where the client can be given one. See \
-         docs/ACCELERATION.md.",
+        "Whether what is sent to clients of `push` on this machine goes past TCP, if a self-test at the start finds \
+         nothing against it. `push_unix` is better where it can be used. See docs/ACCELERATION.md.",
     ),
     key(
         "accel.redirect.cgroups",
         "list of paths",
-        "Folders of the cgroups that such clients live in, or of one above them; those of the gateway's own are \
-         found besides. The machine's root is used only where it is named.",
+        "Folders of cgroups that such clients live in, or above, besides the gateway's own.",
     ),
-    key(
-        "accel.redirect.accept",
-        "list of fionread",
-        "What may be wrong with it on this kernel all the same: `fionread` where no client asks how much there is \
-         to be read (nginx does).",
-    ),
+    key("accel.redirect.accept", "list of fionread", "Findings of that self-test that are accepted."),
 ];
 
 /// Why there is no configuration.
