@@ -62,7 +62,7 @@ mod tests {
         let mark = text_frame(br#"{"type":"mark","offset":7,"sent":0}"#);
         let ack = br#"{"type":"ack","offset":7}"#.to_vec();
         assert_eq!(answered(Peer::Waggle, &mark), Some((TEXT, ack)));
-        assert_eq!(answered(Peer::Nchan, &ping_frame()), Some((PONG, Vec::new())));
+        assert_eq!(answered(Peer::Nchan, &ping_frame(b"")), Some((PONG, Vec::new())));
         assert_eq!(answered(Peer::SocketIo, &text_frame(b"2")), Some((TEXT, b"3".to_vec())));
         assert_eq!(answered(Peer::Nats, b"\x82\x06PING\r\n"), Some((BINARY, b"PONG\r\n".to_vec())));
         assert_eq!(answered(Peer::Naive, &text_frame(b"2")), None);

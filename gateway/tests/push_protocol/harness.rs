@@ -81,11 +81,6 @@ impl MemoryLog {
         self.stored_after.store(offset, Ordering::SeqCst);
     }
 
-    /// The newest offset.
-    pub(crate) fn len(&self) -> u64 {
-        self.entries.lock().len() as u64
-    }
-
     fn after(&self, after: Offset, limit: usize) -> Vec<Arc<Entry>> {
         self.entries.lock().iter().skip(after.0 as usize).take(limit).cloned().collect()
     }
