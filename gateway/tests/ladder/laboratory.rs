@@ -105,11 +105,16 @@ impl Laboratory {
 
     /// The same without pins and addresses, and with more lines of configuration about the guard.
     pub(crate) fn start_with(&self, data: &str, lines: &str, arguments: &[&str]) -> Starting {
-        let config = self.data(&format!("{data}.toml"));
-        let text = format!("[accel.guard]\ninterfaces = [\"wire\"]\n{lines}");
-        std::fs::write(&config, text).unwrap();
+        let config = self.configure(data, lines);
         let arguments = [&["--config", config.to_str().unwrap()], arguments].concat();
         Starting::run(self.command(), &self.data(data), &arguments)
+    }
+
+    /// Writes the configuration of the gateway on `data`; gives its file.
+    pub(crate) fn configure(&self, data: &str, lines: &str) -> PathBuf {
+        let config = self.data(&format!("{data}.toml"));
+        std::fs::write(&config, format!("[accel.guard]\ninterfaces = [\"wire\"]\n{lines}")).unwrap();
+        config
     }
 
     pub(crate) fn gateway(&self, data: &str) -> Gateway {
@@ -118,7 +123,9 @@ impl Laboratory {
 
     /// `waggle accel detach`: its exit code and its report.
     pub(crate) fn detach(&self, more: &[&str]) -> (Option<i32>, Value) {
-        let arguments = [&["detach", "--output", "json"], more].concat();
+        let cgroup = self.cgroup.dir().to_str().unwrap();
+        // Those of tests beside this one are not looked for.
+        let arguments = [&["detach", "--output", "json", "--cgroup", cgroup], more].concat();
         let output = accel(self.command(), &arguments);
         (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
     }
@@ -186,7 +193,7 @@ impl Laboratory {
 impl Drop for Laboratory {
     fn drop(&mut self) {
         // Where a test has failed, gateways may have left links on the cgroup that is removed next.
-        accel(self.command(), &["detach", "--force"]);
+        self.detach(&["--force"]);
     }
 }
 
