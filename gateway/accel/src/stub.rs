@@ -88,6 +88,14 @@ impl Accel {
         Err(ProfileError::Kernel(Unavailable::NotLinux.to_string()))
     }
 
+    /// Refuses.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn reconfigure(&self, _settings: &LegSettings) -> Result<Vec<Leg>, ProfileError> {
+        Err(ProfileError::Kernel(Unavailable::NotLinux.to_string()))
+    }
+
     /// Off.
     #[must_use]
     pub fn lowest_rung(&self) -> Rung {
