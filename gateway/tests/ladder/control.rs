@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 use waggle_gateway::accel::ReadBack;
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Starting};
 use crate::laboratory::{CLIENT, Laboratory};
 use crate::skipped;
 
@@ -94,4 +94,31 @@ fn the_control_socket_takes_what_is_documented() {
         metrics.lines().find_map(|line| line.strip_prefix("waggle_guard_packets_total{verdict=\"denied\"} "));
     assert!(denied.is_some_and(|count| count.parse::<u64>().unwrap() > 0), "{metrics}");
     gateway.stop();
+}
+
+/// What the guard denies by itself: who guesses tokens, and neither who shows none nor a trusted proxy.
+#[test]
+fn guesses_are_denied_but_not_a_trusted_proxys() {
+    if skipped("guesses_are_denied_but_not_a_trusted_proxys") {
+        return;
+    }
+    let laboratory = Laboratory::make();
+    let trusted = format!("[\"{CLIENT}\"]");
+    for (proxies, is_denied) in [(trusted.as_str(), false), ("[]", true)] {
+        let config = laboratory.configure("data", "failures = 3\n");
+        let text = std::fs::read_to_string(&config).unwrap();
+        std::fs::write(&config, format!("push_trusted_proxies = {proxies}\n{text}")).unwrap();
+        let arguments = [&["--config", config.to_str().unwrap()], &ADDRESSES[..]].concat();
+        let gateway =
+            Starting::run(laboratory.command(), &laboratory.data("data"), &arguments).outcome().unwrap();
+        let nobodys = format!("authorization: Bearer wgl_{}\r\n", "A".repeat(43));
+        for headers in
+            [""; 5].into_iter().chain(["authorization: Bearer wgl_short\r\n"; 5]).chain([nobodys.as_str(); 3])
+        {
+            assert!(laboratory.ask(headers).starts_with("HTTP/1.1 401 "), "{headers}");
+        }
+        let denied: Vec<_> = gateway.guard().rules.iter().map(|rule| rule.network.to_string()).collect();
+        assert_eq!(denied, if is_denied { vec![CLIENT.to_owned()] } else { Vec::new() });
+        gateway.stop();
+    }
 }

@@ -17,6 +17,7 @@ use crate::gateway::{Gateway, PATIENCE, Starting, accel, within_network_of};
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 232, 0, 1);
 pub(crate) const CLIENT: &str = "10.232.0.2/32";
 pub(crate) const PUSH: u16 = 8081;
+const API: u16 = 8080;
 const PINS: &str = "/sys/fs/bpf/waggle";
 
 /// How long an attempt to connect waits: on a wire within one machine an answer takes far less.
@@ -155,6 +156,20 @@ impl Laboratory {
     /// Whether the client gets in.
     pub(crate) fn connects(&self) -> bool {
         within_network_of(self.client.pid(), attempt).is_ok()
+    }
+
+    /// The status line that the client gets for a request of its own to the API, with these headers.
+    pub(crate) fn ask(&self, headers: &str) -> String {
+        let request = format!("GET /v1/me HTTP/1.1\r\nhost: waggle\r\nconnection: close\r\n{headers}\r\n");
+        let ask = move || {
+            let mut stream = TcpStream::connect_timeout(&SocketAddr::from((SERVER, API)), PATIENCE)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            io::Write::write_all(&mut stream, request.as_bytes())?;
+            let mut line = String::new();
+            BufReader::new(stream).read_line(&mut line)?;
+            Ok(line)
+        };
+        within_network_of(self.client.pid(), ask).unwrap()
     }
 
     /// Waits until the client gets in.
