@@ -1,7 +1,8 @@
 //! A laboratory on one machine: two hosts (network namespaces) and a wire between them that delays and
 //! loses packets as it is told.
 //!
-//! The namespaces have no names, so that nothing is left of them when the process ends, however it ends.
+//! The namespaces have no names: nothing is left of them when the bench and what it has started in them have
+//! ended, and a gateway ends with the bench however that ends.
 
 mod flood;
 mod namespace;
