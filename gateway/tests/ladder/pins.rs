@@ -1,6 +1,7 @@
 //! What stays when a gateway ends, for how long, and how it is taken away.
 
 use std::io::Read as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -113,6 +114,9 @@ fn what_a_gateway_left_whose_data_is_gone_is_in_nobodys_way() {
     let laboratory = Laboratory::make();
     laboratory.gateway("first").kill();
     let program = laboratory.program().unwrap();
+    // There before the first goes, so that it is not given that one's inode.
+    let second = laboratory.data("second");
+    std::fs::DirBuilder::new().mode(0o700).create(second).unwrap();
     std::fs::remove_dir_all(laboratory.data("first")).unwrap();
     let second = laboratory.gateway("second");
     assert_eq!(second.guard().interfaces[0].attached, XdpAttachment::Native);
