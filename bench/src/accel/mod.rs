@@ -1,5 +1,6 @@
 //! What acceleration brings, on the wires of the laboratory.
 
+mod arrivals;
 mod flood;
 mod loss;
 mod redirect;

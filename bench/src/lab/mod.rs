@@ -9,7 +9,7 @@ mod namespace;
 mod relay;
 mod tun;
 
-pub use flood::{Flood, Kind};
+pub use flood::{Flood, Kind, STRANGERS};
 pub use namespace::Namespace;
 pub use relay::{FlowCount, Loss, Relay, Wire};
 
@@ -95,6 +95,16 @@ impl Pair {
             namespace::ip("link set wire up")
         })?;
         Ok(Self { server, client })
+    }
+}
+
+impl Pair {
+    /// Lets the server answer [`STRANGERS`], who are behind the client's wire.
+    ///
+    /// # Errors
+    /// Where `ip` (iproute2) does not do it.
+    pub fn know_strangers(&self) -> Result<()> {
+        self.server.within(|| namespace::ip(&format!("route add {STRANGERS} via {CLIENT} dev wire")))
     }
 }
 
