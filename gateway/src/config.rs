@@ -337,10 +337,8 @@ pub const KEYS: &[Key] = &[
     key(
         "accel.guard.failures",
         "0 to 1000000",
-        "Tokens that nobody has, shown by one address to the API or push within a minute, after which it is denied; 0 \
-         is never. No token, one without a token's form, and one that has expired or was revoked are not counted. Nor \
-         are peers in `push_trusted_proxies`; a proxy that is not there is denied for its clients: name it there, allow \
-         it, or leave this at 0. With `push_origins` at `*` any page makes its readers' browsers try: leave this at 0.",
+        "Tokens that nobody has, shown by one address over HTTP or push within a minute, after which it is denied; 0 \
+         is never. Not counted: loopback, and peers in `push_trusted_proxies`. See docs/ACCELERATION.md.",
     ),
     key("accel.guard.failures_deny_s", "1 to 31536000", "For how many seconds it is."),
     key(
