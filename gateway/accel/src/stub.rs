@@ -88,12 +88,12 @@ impl Accel {
         Err(ProfileError::Kernel(Unavailable::NotLinux.to_string()))
     }
 
-    /// Refuses.
+    /// Changes nothing, for nothing is set.
     ///
     /// # Errors
-    /// Always.
+    /// None.
     pub fn reconfigure(&self, _settings: &LegSettings) -> Result<Vec<Leg>, ProfileError> {
-        Err(ProfileError::Kernel(Unavailable::NotLinux.to_string()))
+        Ok(Vec::new())
     }
 
     /// Off.
@@ -164,6 +164,7 @@ mod tests {
         assert!(accel.cgroup().is_err());
         accel.apply_to(&std::io::stdin(), Leg::Agent);
         assert!(accel.set_profiles(&LegSettings::default()).is_err() && accel.reset_profiles(None).is_err());
+        assert_eq!(accel.reconfigure(&LegSettings::default()), Ok(Vec::new()));
         apply_profile(std::io::stdin().as_fd(), &Leg::Mesh.profile());
         assert_eq!(accel.lowest_rung(), Rung::Off);
         assert!(accel.legs().unmeasured.is_some() && path_quality(std::io::stdin().as_fd()).is_none());

@@ -122,3 +122,23 @@ fn guesses_are_denied_but_not_a_trusted_proxys() {
         gateway.stop();
     }
 }
+
+/// A client that knocks while the gateway starts gets the profile, too: a connection keeps what it begins with.
+#[test]
+fn the_first_connection_to_the_api_has_the_profile() {
+    if skipped("the_first_connection_to_the_api_has_the_profile") {
+        return;
+    }
+    let laboratory = Laboratory::make();
+    let siege = laboratory.besiege();
+    siege.wait(1);
+    // The client tries the port that is the API's here.
+    let addresses = ["--api", "0.0.0.0:8081", "--push", "0.0.0.0:8080"];
+    let gateway = laboratory.start_with("data", "rate_per_second = 0\n", &addresses).outcome().unwrap();
+    siege.wait(5);
+    let (successes, tries) = siege.end();
+    let status = gateway.status();
+    assert!(successes > 0 && tries > successes, "{successes} of {tries}");
+    assert!(status.legs[0].connections >= u64::from(successes), "{successes}: {status}");
+    gateway.stop();
+}
