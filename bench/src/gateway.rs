@@ -90,6 +90,7 @@ pub struct Start {
 #[derive(Debug)]
 pub struct Gateway {
     child: Child,
+    _last_will: LastWill,
     data: Arc<TempDir>,
     ready: ReadyLine,
     path: PushPath,
@@ -199,9 +200,15 @@ impl Gateway {
         command.process_group(0);
         let mut child =
             command.spawn().with_context(|| format!("cannot start {}", start.binary.display()))?;
+        let last_will = LastWill::make(child.id()).inspect_err(|_| {
+            // Nobody would end it otherwise.
+            child.kill().ok();
+            child.wait().ok();
+        })?;
         let output = child.stdout.take();
         // From here on the guard stops it.
-        Ok((Self { child, data, ready: ReadyLine::default(), path: start.path }, output))
+        let ready = ReadyLine::default();
+        Ok((Self { child, _last_will: last_will, data, ready, path: start.path }, output))
     }
 
     fn wait_ready(&mut self, output: Option<ChildStdout>) -> Result<()> {
@@ -341,6 +348,32 @@ impl Drop for Gateway {
             self.child.kill().ok();
             self.child.wait().ok();
         }
+    }
+}
+
+/// A shell that ends a process when the bench is no more: it waits for the end of a pipe that the bench alone
+/// holds, and the kernel closes that even where the bench was killed. Dropping it revokes it.
+#[derive(Debug)]
+struct LastWill(Child);
+
+impl LastWill {
+    /// The process has the time of [`STOP`] to end in order.
+    fn make(pid: u32) -> Result<Self> {
+        let stop = STOP.as_secs();
+        let script = format!("cat > /dev/null; kill -TERM {pid}; sleep {stop}; kill -KILL {pid}");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        // Whatever ends the bench's group does not end this.
+        command.process_group(0);
+        Ok(Self(command.spawn().context("cannot run sh")?))
+    }
+}
+
+impl Drop for LastWill {
+    fn drop(&mut self) {
+        // Before the pipe is closed: the shell is to do nothing more. Its `cat` ends with the pipe.
+        self.0.kill().ok();
+        self.0.wait().ok();
     }
 }
 

@@ -87,7 +87,11 @@ fn is_counter(name: &str) -> bool {
     ["_total", "_sum", "_count"].iter().any(|end| name.ends_with(end))
 }
 
-fn get(target: &Target) -> Result<String> {
+/// The text of a target's metrics.
+///
+/// # Errors
+/// Where it does not answer.
+pub fn get(target: &Target) -> Result<String> {
     let mut stream = Stream::connect(&target.api)?;
     stream.block(PATIENCE)?;
     let (host, token) = (&target.host, target.token(0));

@@ -229,3 +229,5 @@ pub const TAKEOVER_POLL_MS: u64 = 10;
 pub const STORAGE_ANSWER_MS_MAX: u64 = 2_000;
 /// Milliseconds until a change by `waggle admin` takes effect in a running gateway.
 pub const DIRECTORY_REFRESH_MS: u64 = 1_000;
+/// Revoked tokens that a gateway knows from unknown ones, the newest.
+pub const REVOKED_TOKENS_MAX: usize = 65_536;

@@ -1,12 +1,12 @@
 //! The only place that sees all parts: what starts after what, and what stops before what.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use waggle_core::limits::{
@@ -15,19 +15,23 @@ use waggle_core::limits::{
 };
 
 use crate::accel::{Accel, AccelConfig, AccelError, Guard, Leg, Pins, Redirect};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::directory::{self, Directory};
 use crate::http::{Api, ControlServer, Phase, PushAdopter, Readiness, RequestIdSource, Server};
 use crate::ledger::Ledger;
 use crate::observe::Metrics;
-use crate::push::{AcceptHook, PushConfig, PushEngine, PushError, PushHub, PushLimits, UnauthorizedHook};
+use crate::push::{
+    AcceptHook, PeerRules, PushConfig, PushEngine, PushError, PushHub, PushLimits, UnauthorizedHook,
+};
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::tls::{Tls, TlsError};
 
+mod guard_stats;
 mod leg_stats;
 mod push_view;
 mod redirect_stats;
+mod reload;
 mod stats;
 
 use push_view::PushView;
@@ -35,6 +39,8 @@ pub use stats::all_metrics;
 
 /// Milliseconds between two looks at whether redirected clients have read all.
 const REDIRECT_LOOK_MS: u64 = 10;
+/// Connections to the API that the kernel keeps until they are accepted.
+const API_BACKLOG: u32 = 1_024;
 
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -207,11 +213,15 @@ impl App {
         self.ledger.refresh_tenants().await
     }
 
-    /// Takes a new certificate now, where there is one.
-    pub fn reload(&self) {
-        match &self.tls {
-            Some(tls) => reload_certificate(tls),
-            None => tracing::info!("nothing to reload: there is no certificate"),
+    /// Takes what may change while it runs of a configuration that was read again, and a new certificate now,
+    /// where there is one.
+    pub fn reload(&self, fresh: &Result<Config, ConfigError>) {
+        if let Some(tls) = &self.tls {
+            reload_certificate(tls);
+        }
+        match fresh {
+            Ok(fresh) => reload::configuration(&self.accel, &self.config, fresh),
+            Err(error) => tracing::error!(%error, "the configuration is not taken; the old one stays"),
         }
     }
 
@@ -284,14 +294,17 @@ impl Base {
         redirect_stats::add_to(&metrics, &redirect);
         let readiness = Arc::new(Readiness::default());
         let api_at = |source| StartError::Listen { what: "api", place: config.api.to_string(), source };
-        let listener = TcpListener::bind(config.api).await.map_err(api_at)?;
-        let ports =
-            [listener.local_addr().map_err(api_at)?.port(), push.tcp_addr().map_or(0, |at| at.port())];
+        let socket = bind(config.api).map_err(api_at)?;
+        let port = socket.local_addr().map_err(api_at)?.port();
+        // Before anybody can connect: a connection keeps the profile that it begins with.
+        accel.set_port(Leg::Agent, port)?;
+        let ports: Vec<_> = [port].into_iter().chain(push.tcp_addr().map(|at| at.port())).collect();
         let guard =
             Arc::new(Guard::start(&config.accel.guard.guard(Arc::clone(&pins)), &ports, config.accel.mode)?);
-        accel.set_port(Leg::Agent, ports[0])?;
+        guard_stats::add_to(&metrics, &guard);
+        let listener = socket.listen(API_BACKLOG).map_err(api_at)?;
         let accepting = Arc::clone(&accel);
-        let failing = Arc::clone(&guard);
+        let (failing, rules) = (Arc::clone(&guard), config.peer_rules());
         // It was empty: nobody else sets it.
         let _ = late.set(Arc::clone(&guard));
         let api = Arc::new(Api {
@@ -305,7 +318,7 @@ impl Base {
             streams: Arc::new(Semaphore::new(HTTP_STREAMS_MAX)),
             request_ids: RequestIdSource::new().map_err(StartError::Random)?,
             accepted: Box::new(move |socket| accepting.apply_to(&socket, Leg::Agent)),
-            unauthorized: Box::new(move |peer| failing.failed(peer)),
+            unauthorized: Box::new(move |peer| failed(&failing, &rules, peer)),
         });
         let server = Server::start(listener, api, tls.clone()).map_err(api_at)?;
         let control = start_control(&dir, &accel, &guard, &redirect)?;
@@ -346,6 +359,15 @@ pub async fn open_store(dir: &DataDir) -> Result<Arc<dyn Store>, StartError> {
     }
 }
 
+/// A socket that has its address, and does not listen yet.
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Connections that a gateway has left behind do not hold it.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
 /// What this gateway leaves to its successor; its data directory is there and locked.
 fn open_pins(config: &Config) -> Pins {
     config.accel.pin_dir.as_ref().map_or_else(Pins::default, |dir| Pins::open(dir, &config.data_dir))
@@ -354,7 +376,8 @@ fn open_pins(config: &Config) -> Pins {
 fn start_accel(config: &Config, pins: &Arc<Pins>) -> Result<Accel, AccelError> {
     Accel::start(AccelConfig {
         mode: config.accel.mode,
-        push_ports: vec![config.push.port()],
+        // Those that are known already; port 0 is any.
+        push_ports: vec![config.push.port(), config.api.port()],
         mesh_ports: config.accel.mesh_ports.clone(),
         cgroup: config.accel.cgroup.clone(),
         legs: config.accel.legs.clone(),
@@ -404,10 +427,10 @@ fn start_push(
     let accel = Arc::clone(accel);
     let redirect = Arc::clone(redirect);
     let on_accept: AcceptHook = Arc::new(move |socket| accel.apply_to(&socket, Leg::Agent));
-    let guard = Arc::clone(guard);
+    let (guard, rules) = (Arc::clone(guard), config.peer_rules());
     let on_unauthorized: UnauthorizedHook = Arc::new(move |peer| {
         if let Some(guard) = guard.get() {
-            guard.failed(peer);
+            failed(guard, &rules, peer);
         }
     });
     let push = PushConfig {
@@ -428,6 +451,13 @@ fn start_push(
         ..PushConfig::new(&config.node_name())
     };
     PushEngine::start(push, hub, Arc::new(ledger.clone()), Arc::new(directory.clone()))
+}
+
+/// Tells the guard of a peer that has shown a token that nobody has. A trusted proxy shows its clients' tokens.
+fn failed(guard: &Guard, rules: &PeerRules, peer: IpAddr) {
+    if !rules.is_trusted(Some(peer)) {
+        guard.failed(peer);
+    }
 }
 
 fn open_tls(config: &Config) -> Result<Option<Tls>, TlsError> {
@@ -462,7 +492,6 @@ fn reload_certificate(tls: &Tls) {
 
 fn adopter(push: &PushEngine) -> PushAdopter {
     let hub = push.hub().clone();
-    // The engine's hook sees this socket, too: it is a push connection from here on.
     Arc::new(move |handover| hub.adopt(handover))
 }
 

@@ -306,14 +306,15 @@ pub const KEYS: &[Key] = &[
         "accel.pin_dir",
         "path",
         "A folder of a bpf file system, such as `/sys/fs/bpf/waggle`, in which programs, maps and rules of the guard \
-         stay from one gateway to the next; nothing stays where not set. See docs/ACCELERATION.md.",
+         stay from one gateway on `data_dir` to the next, for which that has to stay, too; nothing stays where not set. \
+         See docs/ACCELERATION.md.",
     ),
     key(
         "accel.legs",
         "tables agent, mesh, local",
         "TCP settings of a leg, where they are not the default ones, and the `networks` whose clients are of \
          it: `[accel.legs.agent]` with `rto_min_us = 40000` and `networks = [\"10.0.0.0/8\"]`; 0 leaves the \
-         kernel's own. See docs/ACCELERATION.md.",
+         kernel's own. Taken anew at SIGHUP, for connections to come. See docs/ACCELERATION.md.",
     ),
     key(
         "accel.guard.interfaces",
@@ -336,8 +337,8 @@ pub const KEYS: &[Key] = &[
     key(
         "accel.guard.failures",
         "0 to 1000000",
-        "Failed authentications over HTTP within a minute after which their address is denied; 0 is never. \
-         Where clients come through a proxy, that is the proxy's address: allow it, or leave this at 0.",
+        "Tokens that nobody has, shown by one address over HTTP or push within a minute, after which it is denied; 0 \
+         is never. Not counted: loopback, and peers in `push_trusted_proxies`. See docs/ACCELERATION.md.",
     ),
     key("accel.guard.failures_deny_s", "1 to 31536000", "For how many seconds it is."),
     key(

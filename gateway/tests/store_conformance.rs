@@ -222,7 +222,8 @@ async fn the_directory_counts_its_changes(store: &dyn Store) {
     assert_eq!(rows.tokens.as_slice(), std::slice::from_ref(&token));
     store.revoke_token(tenant.id, token.id).await.unwrap();
     assert!(store.directory_revision().await.unwrap() > rows.revision);
-    assert!(store.directory().await.unwrap().tokens.is_empty());
+    let rows = store.directory().await.unwrap();
+    assert!(rows.tokens.is_empty() && rows.revoked == [token.hash]);
     assert!(matches!(store.revoke_token(tenant.id, token.id).await, Err(StoreError::Missing { .. })));
     let taken = store.create_queue(tenant.id, "support").await.unwrap_err().to_string();
     assert_eq!(taken, r#"a queue named "support" exists already"#);

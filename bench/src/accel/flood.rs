@@ -1,40 +1,59 @@
-//! Push while another host floods the gateway: without the guard and with it.
+//! Push while another host floods the gateway: without the guard and with it, in turn.
 
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
+use super::arrivals::Arrived;
 use crate::facts::Facts;
 use crate::gateway::{Gateway, PushPath, Start, find_binary};
-use crate::lab::{CLIENT, Flood, Kind, Pair, SERVER};
+use crate::lab::{CLIENT, Flood, Kind, Pair, SERVER, STRANGERS};
 use crate::pace::{Arrivals, Rate};
-use crate::result::Figures;
+use crate::result::{Figures, Run, medians};
 use crate::scenario::{self, Bench, Settings};
 use crate::stop;
 use crate::stream::Address;
 
 /// Hosts that a flood comes from.
 const SOURCES: u8 = 16;
+/// Before what counts; the flood is on from the beginning of it.
+const WARM_UP_S: f64 = 2.0;
 
 /// What is measured.
 #[derive(Debug, clap::Args)]
 pub struct FloodArguments {
-    /// Packets or connections per second; 0 is as many as one thread makes.
-    #[arg(long, value_delimiter = ',', default_value = "10000,50000,0")]
-    rates: Vec<u64>,
+    /// SYN segments per second, from 16 sources, and each from another one.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "10000,80000",
+        value_parser = clap::value_parser!(u64).range(1..=1_000_000)
+    )]
+    syns: Vec<u64>,
+    /// Connections per second.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "5000,20000",
+        value_parser = clap::value_parser!(u64).range(1..=1_000_000)
+    )]
+    connections: Vec<u64>,
     /// Push sessions, each with a ticket of its own.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=5_000))]
     sessions: u32,
     /// Commands per second.
-    #[arg(long, default_value_t = 200.0)]
-    rate: f64,
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rate: u32,
     /// Seconds of each run that count.
-    #[arg(long, default_value_t = 8.0)]
-    duration: f64,
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=60))]
+    duration: u32,
+    /// Runs of each flood without the guard and with it, in turn; figures are medians.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+    rounds: u32,
     /// Of arrivals.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -53,22 +72,26 @@ pub struct FloodArguments {
 struct Document {
     schema: u32,
     sessions: u32,
-    rate: f64,
-    duration_s: f64,
+    rate: u32,
+    duration_s: u32,
+    rounds: u32,
     facts: Facts,
     rows: Vec<Row>,
 }
 
+/// One flood in one arm.
 #[derive(Debug, Serialize)]
 struct Row {
     flood: String,
     guard: bool,
-    sent_per_second: f64,
+    /// Of all rounds.
     errors: u64,
+    /// Medians.
     figures: Figures,
+    rounds: Vec<Figures>,
 }
 
-/// Runs each flood without and with the guard.
+/// Runs each flood without and with the guard, in turn.
 ///
 /// # Errors
 /// Where the laboratory or the gateway cannot be made.
@@ -76,19 +99,24 @@ pub fn run(arguments: &FloodArguments) -> Result<()> {
     stop::listen()?;
     let binary = find_binary(arguments.gateway.clone())?;
     let mut document = Document {
-        schema: 1,
+        schema: 2,
         sessions: arguments.sessions,
         rate: arguments.rate,
         duration_s: arguments.duration,
+        rounds: arguments.rounds,
         facts: Facts::collect(None),
         rows: Vec::new(),
     };
-    let floods = [Kind::Syn, Kind::Connections].into_iter();
-    let floods = floods.flat_map(|kind| arguments.rates.iter().map(move |rate| Some((kind, *rate))));
+    let of = |kind, rates: &[u64]| rates.iter().map(|rate| Some((kind, *rate))).collect::<Vec<_>>();
+    let floods = [
+        vec![None],
+        of(Kind::Syn, &arguments.syns),
+        of(Kind::SynFromStrangers, &arguments.syns),
+        of(Kind::Connections, &arguments.connections),
+    ];
     println!("{HEAD}");
-    for flood in std::iter::once(None).chain(floods) {
-        for guard in [false, true] {
-            let row = one(arguments, &binary, flood, guard)?;
+    for flood in floods.concat() {
+        for row in both_arms(arguments, &binary, flood)? {
             print!("{}", shown(&row));
             document.rows.push(row);
         }
@@ -99,9 +127,29 @@ pub fn run(arguments: &FloodArguments) -> Result<()> {
     }
 }
 
-fn one(arguments: &FloodArguments, binary: &Path, flood: Option<(Kind, u64)>, guard: bool) -> Result<Row> {
+fn both_arms(arguments: &FloodArguments, binary: &Path, flood: Option<(Kind, u64)>) -> Result<[Row; 2]> {
+    let (mut off, mut on) = (Vec::new(), Vec::new());
+    for round in 0..arguments.rounds {
+        // Whichever goes first may find the machine in another state.
+        let first = round % 2 == 1;
+        for guard in [first, !first] {
+            let run = one(arguments, binary, flood, guard)?;
+            if guard { &mut on } else { &mut off }.push(run);
+        }
+    }
+    Ok([(false, off), (true, on)].map(|(guard, runs)| Row {
+        flood: name(flood),
+        guard,
+        errors: runs.iter().flat_map(|run| run.errors.values()).sum(),
+        figures: medians(&runs),
+        rounds: runs.into_iter().map(|run| run.figures).collect(),
+    }))
+}
+
+fn one(arguments: &FloodArguments, binary: &Path, flood: Option<(Kind, u64)>, guard: bool) -> Result<Run> {
     let sources: Vec<_> = (1..=SOURCES).map(|last| Ipv4Addr::new(10, 233, 1, last)).collect();
     let pair = Pair::new(&sources)?;
+    pair.know_strangers()?;
     let config = tempfile::Builder::new().prefix("waggle-bench-").suffix(".toml").tempfile()?;
     let guarded = format!("[accel.guard]\ninterfaces = [\"wire\"]\nallow = [\"{CLIENT}/32\"]\n");
     std::fs::write(config.path(), if guard { &guarded } else { "" })?;
@@ -118,14 +166,13 @@ fn one(arguments: &FloodArguments, binary: &Path, flood: Option<(Kind, u64)>, gu
         bail!("the gateway does not listen over IPv4");
     };
     let settings = Settings {
-        rate: Rate::PerSecond(arguments.rate),
+        rate: Rate::PerSecond(arguments.rate.into()),
         arrivals: Arrivals::Poisson,
         connections: 16,
         tickets: arguments.sessions as usize,
         sessions: arguments.sessions as usize,
-        // The flood is on from the beginning of the load on.
-        warm_up_s: 2.0,
-        duration_s: arguments.duration,
+        warm_up_s: WARM_UP_S,
+        duration_s: arguments.duration.into(),
         repeat: 1,
         seed: arguments.seed,
         path: PushPath::Tcp,
@@ -133,43 +180,50 @@ fn one(arguments: &FloodArguments, binary: &Path, flood: Option<(Kind, u64)>, gu
         gateway_arguments: start.arguments.clone(),
     };
     let queues = gateway.queues();
+    let before = Arrived::read(&pair, &target)?;
     let began = Instant::now();
-    let flooding = flood.map(|(kind, rate)| start_flood(&pair, kind, &sources, to, rate)).transpose()?;
+    let flooding =
+        flood.map(|(kind, rate)| Flood::start(&pair.client, kind, &sources, to, rate)).transpose()?;
+    let measured = target.clone();
     let runs = pair.client.within(move || {
-        let mut bench = Bench { own: None, settings, targets: vec![target], queues, count_fsync: false };
+        let mut bench = Bench { own: None, settings, targets: vec![measured], queues, count_fsync: false };
         scenario::find("push-one").context("there is no push-one")?.run(&mut bench)
     })?;
-    let sent_per_second =
-        flooding.as_ref().map_or(0.0, |flood| flood.sent() as f64 / began.elapsed().as_secs_f64());
+    let sent = flooding.as_ref().map_or(0, Flood::sent);
     drop(flooding);
+    let seconds = began.elapsed().as_secs_f64();
+    let arrived = Arrived::read(&pair, &target)?.since(&before);
     gateway.stop()?;
-    let run = runs.into_iter().next().context("push-one gave no run")?;
-    let name = match flood {
-        None => "none".to_owned(),
-        Some((kind, rate)) => {
-            let kind = if kind == Kind::Syn { "SYN" } else { "connections" };
-            let rate = if rate == 0 { "as many as can be".to_owned() } else { format!("{rate}/s") };
-            format!("{kind}, {rate}")
-        }
-    };
-    Ok(Row { flood: name, guard, sent_per_second, errors: run.errors.values().sum(), figures: run.figures })
+    let mut run = runs.into_iter().next().context("push-one gave no run")?;
+    for (name, count) in [("sent", sent), ("arrived", arrived.packets), ("dropped", arrived.dropped)] {
+        run.add(&format!("{name}_per_second"), Some(count as f64 / seconds));
+    }
+    Ok(run)
 }
 
-fn start_flood(pair: &Pair, kind: Kind, sources: &[Ipv4Addr], to: SocketAddrV4, rate: u64) -> Result<Flood> {
-    Flood::start(&pair.client, kind, sources, to, rate)
+fn name(flood: Option<(Kind, u64)>) -> String {
+    let Some((kind, rate)) = flood else { return "none".to_owned() };
+    let kind = match kind {
+        Kind::Syn => "SYN",
+        Kind::SynFromStrangers => "SYN, each of another source",
+        Kind::Connections => "connections",
+    };
+    format!("{kind}, {rate}/s")
 }
 
 const HEAD: &str = "\
-| flood | guard | sent/s | push p50 ms | p99 ms | p99.9 ms | max ms | gateway CPU % | errors |\n\
-|---|---|---:|---:|---:|---:|---:|---:|---:|";
+| flood | guard | sent/s | packets came/s | of them dropped/s | push p50 ms | p99 ms | p99.9 ms | max ms | gateway CPU % | errors |\n\
+|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|";
 
 fn shown(row: &Row) -> String {
     let figure = |name: &str| row.figures.get(name).copied().unwrap_or(f64::NAN);
     format!(
-        "| {} | {} | {:.0} | {:.2} | {:.1} | {:.1} | {:.1} | {:.0} | {} |\n",
+        "| {} | {} | {:.0} | {:.0} | {:.0} | {:.2} | {:.1} | {:.1} | {:.1} | {:.0} | {} |\n",
         row.flood,
         if row.guard { "on" } else { "off" },
-        row.sent_per_second,
+        figure("sent_per_second"),
+        figure("arrived_per_second"),
+        figure("dropped_per_second"),
         figure("delivery_p50_us") / 1e3,
         figure("delivery_p99_us") / 1e3,
         figure("delivery_p999_us") / 1e3,
@@ -186,12 +240,15 @@ fn save(document: &Document, name: &str, results_dir: &Path) -> Result<()> {
     let mut text = format!(
         "# Push while another host floods the gateway\n\n\
          `waggle-bench accel-flood`: {} sessions, each with a ticket of its own; {} durable commands a second; the \
-         flood comes from {SOURCES} addresses over the same wire (a veth pair), made by one thread on the same \
-         {} cores; the measuring client's address is allowed. One run of {} s each.\n\n\
+         flood comes from {SOURCES} addresses, or each packet from another one of {STRANGERS}, over the same wire (a \
+         veth pair), made by one thread on the same {} cores; the measuring client's address is allowed. Medians of {} \
+         runs of {} s, the guard off and on in turn. Sent: segments that the flooding kernel took, or connections that \
+         it began. Came: all packets that reached the gateway's host, the push load's included.\n\n\
          {}; {} × {}, {} MiB, Linux {}; commit {}{}.\n\n{HEAD}\n",
         document.sessions,
         document.rate,
         facts.cores,
+        document.rounds,
         document.duration_s,
         facts.date,
         facts.cores,

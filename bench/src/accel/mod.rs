@@ -1,5 +1,7 @@
 //! What acceleration brings, on the wires of the laboratory.
 
+mod arrivals;
+mod cost;
 mod flood;
 mod loss;
 mod redirect;

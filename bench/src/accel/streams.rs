@@ -4,21 +4,23 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::clock::{Clock, Random, nanos};
 use crate::lab::{CLIENT, Lab, SERVER};
 use crate::measure::{Latencies, latencies};
+use crate::poller::{Interest, Key, Poller};
 use crate::stop;
 
 /// Of each message.
 pub(super) const MESSAGE_BYTES: usize = 128;
 const CONNECT_MAX: Duration = Duration::from_secs(20);
+/// Connections that are opened at once: a listener keeps no more than 128 until they are accepted.
+const OPENING_MAX: usize = 60;
 /// How long what is under way may take after the last message.
 const SETTLE_MAX: Duration = Duration::from_secs(20);
 
@@ -32,6 +34,15 @@ pub(super) struct Stream {
 
 /// Connects `count` clients to a listener of the server's host.
 pub(super) fn connect(lab: &Lab, listener: &TcpListener, arm: usize, count: usize) -> Result<Vec<Stream>> {
+    let mut streams = Vec::with_capacity(count);
+    while streams.len() < count {
+        let at_once = (count - streams.len()).min(OPENING_MAX);
+        streams.extend(connect_some(lab, listener, arm, at_once)?);
+    }
+    Ok(streams)
+}
+
+fn connect_some(lab: &Lab, listener: &TcpListener, arm: usize, count: usize) -> Result<Vec<Stream>> {
     let to = SocketAddr::from((SERVER, listener.local_addr()?.port()));
     let mut clients = thread::scope(|scope| {
         let opening = (0..count).map(|_| {
@@ -64,6 +75,19 @@ pub(super) struct Received {
     pub(super) sent: u64,
 }
 
+/// What an exchange cost, in nanoseconds on a processor.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Cpu {
+    /// The sending thread's, with what its kernel does for it up to the wire.
+    pub(super) sender_ns: u64,
+    /// All of it: both hosts and the wire between them.
+    pub(super) whole_ns: u64,
+}
+
+fn cpu_ns(of: ClockId) -> u64 {
+    Duration::try_from(clock_gettime(of)).map_or(0, nanos)
+}
+
 /// Sends `messages` on each stream, one every `gap`, and takes them at the other end.
 pub(super) fn exchange(
     streams: &[Stream],
@@ -71,23 +95,29 @@ pub(super) fn exchange(
     messages: u64,
     gap: Duration,
     seed: u64,
-) -> Result<Vec<Received>> {
+) -> Result<(Vec<Received>, Cpu)> {
     let clock = Clock::start();
     let mut received: Vec<_> = (0..arms).map(|_| Received { latencies: latencies(), sent: 0 }).collect();
-    thread::scope(|scope| {
-        let sender = scope.spawn(|| send(streams, messages, gap, seed, clock));
+    let before_ns = cpu_ns(ClockId::ProcessCPUTime);
+    let sender_ns = thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            send(streams, messages, gap, seed, clock)?;
+            // The thread is new, so that this is all that it has taken.
+            anyhow::Ok(cpu_ns(ClockId::ThreadCPUTime))
+        });
         let wanted = messages * streams.len() as u64;
         let give_up = clock.now_ns() + nanos(gap) * messages + nanos(SETTLE_MAX);
         let outcome = receive(streams, &mut received, wanted, give_up, clock);
-        sender.join().map_err(|_| anyhow!("the sender panicked"))??;
-        outcome
+        let sender_ns = sender.join().map_err(|_| anyhow!("the sender panicked"))??;
+        outcome.map(|()| sender_ns)
     })?;
+    let whole_ns = cpu_ns(ClockId::ProcessCPUTime) - before_ns;
     for stream in streams {
         if let Some(arm) = received.get_mut(stream.arm) {
             arm.sent += messages;
         }
     }
-    Ok(received)
+    Ok((received, Cpu { sender_ns, whole_ns }))
 }
 
 fn send(streams: &[Stream], messages: u64, gap: Duration, seed: u64, clock: Clock) -> Result<()> {
@@ -136,19 +166,21 @@ fn receive(
     give_up_ns: u64,
     clock: Clock,
 ) -> Result<()> {
-    let mut fds: Vec<_> =
-        streams.iter().map(|stream| PollFd::from_borrowed_fd(stream.client.as_fd(), PollFlags::IN)).collect();
+    let mut poller = Poller::new()?;
+    for (at, stream) in streams.iter().enumerate() {
+        // There are fewer than descriptors.
+        poller.add(&stream.client, Key::Session(at as u32), Interest::Read)?;
+    }
+    let mut ready = Vec::new();
     let mut partial = vec![Vec::new(); streams.len()];
     let mut buffer = [0_u8; 64 * 1024];
     let mut count = 0;
     while count < wanted && clock.now_ns() < give_up_ns {
         stop::check()?;
-        // An interrupted wait is a short one.
-        let _ = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 100_000_000 }));
-        for (at, stream) in streams.iter().enumerate() {
-            if fds[at].revents().is_empty() {
-                continue;
-            }
+        poller.wait(None, &mut ready)?;
+        for one in &ready {
+            let Key::Session(at) = one.key else { continue };
+            let (at, stream) = (at as usize, &streams[at as usize]);
             loop {
                 let bytes = match (&stream.client).read(&mut buffer) {
                     Ok(0) => return Err(anyhow!("a stream ended early")),

@@ -1,6 +1,9 @@
 //! What the guard's program costs for a packet, by `BPF_PROG_TEST_RUN`.
+//!
+//! A packet that changes what the program remembers cannot be repeated: a source is new once. Such packets are run
+//! one by one, each from another source, beside one that changes nothing, for what a single run costs by itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
@@ -9,6 +12,8 @@ use waggle_accel::{Guard, GuardConfig};
 use crate::facts::Facts;
 
 const PORT: u16 = 8081;
+/// Sources that the program remembers at most.
+const REMEMBERED: u32 = waggle_accel::GUARD_SOURCES_MAX;
 const SYN: u8 = 2;
 const ACK: u8 = 16;
 
@@ -21,6 +26,9 @@ pub struct VerdictArguments {
     /// Measurements of each packet, in turn; figures are medians.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
+    /// Packets that are run one by one, in each round; figures are medians of all.
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(100..=10_000))]
+    sources: u32,
     /// Denied networks in the trie, besides the one that is tried.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(0..=8_000))]
     rules: u32,
@@ -37,6 +45,7 @@ struct Document {
     schema: u32,
     repeat: u32,
     rounds: u32,
+    sources: u32,
     rules: u32,
     facts: Facts,
     rows: Vec<Row>,
@@ -45,6 +54,8 @@ struct Document {
 #[derive(Debug, Serialize)]
 struct Row {
     packet: &'static str,
+    /// Runs of the same packet for one measurement.
+    repeat: u32,
     passes: bool,
     nanoseconds: u64,
 }
@@ -61,6 +72,27 @@ pub fn run(arguments: &VerdictArguments) -> Result<()> {
     }
     let config = GuardConfig { deny, rate_per_second: 1, burst: 1, ..GuardConfig::default() };
     let guard = Guard::detached(&config, &[PORT])?;
+    let mut rows = repeated(&guard, arguments)?;
+    rows.extend(one_by_one(&config, arguments)?);
+    let document = Document {
+        schema: 2,
+        repeat: arguments.repeat,
+        rounds: arguments.rounds,
+        sources: arguments.sources,
+        rules: arguments.rules,
+        facts: Facts::collect(None),
+        rows,
+    };
+    let text = table(&document.rows);
+    print!("{text}");
+    match &arguments.save {
+        Some(name) => save(&document, &text, name, &arguments.results_dir),
+        None => Ok(()),
+    }
+}
+
+/// Packets that change nothing.
+fn repeated(guard: &Guard, arguments: &VerdictArguments) -> Result<Vec<Row>> {
     let packets = [
         ("another port", true, packet([192, 0, 2, 1], PORT + 1, ACK)),
         ("an established connection", true, packet([192, 0, 2, 1], PORT, ACK)),
@@ -78,44 +110,87 @@ pub fn run(arguments: &VerdictArguments) -> Result<()> {
             times.push(time.as_nanos() as u64);
         }
     }
-    let rows = packets.iter().zip(&mut times).map(|((packet, passes, _), times)| {
-        times.sort_unstable();
-        Row { packet, passes: *passes, nanoseconds: times[times.len() / 2] }
-    });
-    let document = Document {
-        schema: 1,
-        repeat: arguments.repeat,
-        rounds: arguments.rounds,
-        rules: arguments.rules,
-        facts: Facts::collect(None),
-        rows: rows.collect(),
+    let rows = packets.iter().zip(times);
+    Ok(rows.map(|((packet, passes, _), times)| row(packet, arguments.repeat, *passes, times)).collect())
+}
+
+/// Packets of sources that the program has not seen, while it has room for them and when it has none.
+fn one_by_one(config: &GuardConfig, arguments: &VerdictArguments) -> Result<Vec<Row>> {
+    let (mut alone, mut roomy, mut full) = (Vec::new(), Vec::new(), Vec::new());
+    let mut next = 0_u32;
+    let mut new = |guard: &Guard| {
+        next += 1;
+        // 100.64.0.0/10 has room for 4 million.
+        let [_, high, middle, low] = (0x40_0000 + next).to_be_bytes();
+        tried(guard, &packet([100, high, middle, low], PORT, SYN))
     };
-    let mut text = "| packet | verdict | ns |\n|---|---|---:|\n".to_owned();
-    for row in &document.rows {
+    for _ in 0..arguments.rounds {
+        // Its memory is empty.
+        let guard = Guard::detached(config, &[PORT])?;
+        let known = packet([192, 0, 2, 1], PORT, ACK);
+        for _ in 0..arguments.sources {
+            alone.push(tried(&guard, &known)?);
+            roomy.push(new(&guard)?);
+        }
+        // Each processor keeps some room for itself, so a little more than it has.
+        for _ in 0..REMEMBERED + REMEMBERED / 4 {
+            new(&guard)?;
+        }
+        for _ in 0..arguments.sources {
+            full.push(new(&guard)?);
+        }
+    }
+    Ok(vec![
+        row("an established connection", 1, true, alone),
+        row("a new connection within its source's limit", 1, true, roomy),
+        row("the same, where the oldest source is forgotten for it", 1, true, full),
+    ])
+}
+
+/// The time of one run of a packet that passes.
+fn tried(guard: &Guard, packet: &[u8]) -> Result<u64> {
+    let (passes, time) = guard.try_packet(packet, 1)?;
+    ensure!(passes, "a packet within its source's limit was dropped");
+    Ok(time.as_nanos() as u64)
+}
+
+fn row(packet: &'static str, repeat: u32, passes: bool, mut times: Vec<u64>) -> Row {
+    times.sort_unstable();
+    // There are some: rounds and sources are above zero.
+    Row { packet, repeat, passes, nanoseconds: times[times.len() / 2] }
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut text = "| packet | runs at once | verdict | ns |\n|---|---:|---|---:|\n".to_owned();
+    for row in rows {
         let verdict = if row.passes { "passes" } else { "dropped" };
-        text.push_str(&format!("| {} | {verdict} | {} |\n", row.packet, row.nanoseconds));
+        text.push_str(&format!("| {} | {} | {verdict} | {} |\n", row.packet, row.repeat, row.nanoseconds));
     }
-    print!("{text}");
-    if let Some(name) = &arguments.save {
-        let dir = arguments.results_dir.join("accel");
-        std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
-        let facts = &document.facts;
-        let head = format!(
-            "# What the guard costs for a packet\n\n\
-             `waggle-bench accel-verdict`: `BPF_PROG_TEST_RUN` of {} runs, medians of {}; {} denied networks.\n\n\
-             {}; {} × {}, Linux {}; commit {}.\n\n",
-            document.repeat,
-            document.rounds,
-            document.rules + 1,
-            facts.date,
-            facts.cores,
-            facts.cpu,
-            facts.kernel,
-            facts.git_revision
-        );
-        std::fs::write(dir.join(format!("{name}.md")), head + &text)?;
-        std::fs::write(dir.join(format!("{name}.json")), serde_json::to_string(&document)? + "\n")?;
-    }
+    text
+}
+
+fn save(document: &Document, table: &str, name: &str, results_dir: &Path) -> Result<()> {
+    let dir = results_dir.join("accel");
+    std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+    let facts = &document.facts;
+    let head = format!(
+        "# What the guard costs for a packet\n\n\
+         `waggle-bench accel-verdict`: `BPF_PROG_TEST_RUN` of {} runs, medians of {}; packets of new sources one by \
+         one, medians of {}: such a run costs more by itself, as the packet that changes nothing shows; {} denied \
+         networks.\n\n\
+         {}; {} × {}, Linux {}; commit {}.\n\n",
+        document.repeat,
+        document.rounds,
+        document.sources * document.rounds,
+        document.rules + 1,
+        facts.date,
+        facts.cores,
+        facts.cpu,
+        facts.kernel,
+        facts.git_revision
+    );
+    std::fs::write(dir.join(format!("{name}.md")), head + table)?;
+    std::fs::write(dir.join(format!("{name}.json")), serde_json::to_string(document)? + "\n")?;
     Ok(())
 }
 

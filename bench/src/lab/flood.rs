@@ -14,6 +14,13 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use super::Namespace;
 use crate::clock::Random;
 
+/// Where the sources of such a flood are (RFC 6598), `STRANGERS_BITS` of them; the server has to have a route to
+/// them, or it answers none.
+pub const STRANGERS: &str = "100.64.0.0/10";
+const STRANGERS_BITS: u32 = 22;
+/// Odd, so that multiples of it name each of them once before any of them twice.
+const STRANGERS_STEP: u32 = 2_654_435_761;
+
 /// Connections of a flood that are open or opening at once.
 const OPEN_MAX: usize = 512;
 /// A flood ends by itself after this, whatever happens to the bench.
@@ -24,6 +31,8 @@ const LAST_MAX: Duration = Duration::from_secs(120);
 pub enum Kind {
     /// Bare SYN segments, whose senders never answer.
     Syn,
+    /// The same, each from another source of [`STRANGERS`].
+    SynFromStrangers,
     /// Connections that are made and dropped.
     Connections,
 }
@@ -37,7 +46,7 @@ pub struct Flood {
 }
 
 impl Flood {
-    /// Starts one from these addresses of `host`; `per_second` 0 is as many as one thread makes.
+    /// Starts one from these addresses of `host`.
     ///
     /// # Errors
     /// Where the process may not.
@@ -49,17 +58,23 @@ impl Flood {
         per_second: u64,
     ) -> Result<Self> {
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let mut pace =
-            Pace { per_second, began: Instant::now(), stop: Arc::clone(&stop), sent: Arc::clone(&sent) };
+        let began = Instant::now();
+        let mut pace = Pace { per_second, began, tried: 0, stop: Arc::clone(&stop), sent: Arc::clone(&sent) };
         let sources = sources.to_vec();
         let thread = host.within(|| {
             let raw = match kind {
-                Kind::Syn => Some(raw().context("cannot make a raw socket")?),
+                Kind::Syn | Kind::SynFromStrangers => Some(raw().context("cannot make a raw socket")?),
                 Kind::Connections => None,
             };
             // A thread is in the namespace of the one that starts it.
             let flood = move || match raw {
-                Some(raw) => syns(&raw, &sources, to, &mut pace),
+                Some(raw) if kind == Kind::Syn => {
+                    syns(&raw, |random| sources[random.below(sources.len())], to, &mut pace);
+                }
+                Some(raw) => {
+                    let mut number = 0;
+                    syns(&raw, |_| stranger(&mut number), to, &mut pace);
+                }
                 None => connections(&sources, to, &mut pace),
             };
             Ok(thread::Builder::new().name("flood".to_owned()).spawn(flood)?)
@@ -67,7 +82,7 @@ impl Flood {
         Ok(Self { stop, sent, thread: Some(thread) })
     }
 
-    /// Packets or connections so far.
+    /// Packets that the kernel took, or connections that it began, so far.
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
@@ -87,6 +102,7 @@ impl Drop for Flood {
 struct Pace {
     per_second: u64,
     began: Instant,
+    tried: u64,
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
 }
@@ -94,11 +110,12 @@ struct Pace {
 impl Pace {
     /// Waits for the next; false at the end.
     fn next(&mut self) -> bool {
-        let sent = self.sent.fetch_add(1, Ordering::Relaxed);
+        let tried = self.tried;
+        self.tried += 1;
         if self.stop.load(Ordering::Relaxed) || self.began.elapsed() > LAST_MAX {
             return false;
         }
-        if let Some(due) = sent.saturating_mul(1_000_000_000).checked_div(self.per_second) {
+        if let Some(due) = tried.saturating_mul(1_000_000_000).checked_div(self.per_second) {
             let due = Duration::from_nanos(due);
             // Short of a tenth of a millisecond, sleeping takes longer than it should.
             if let Some(early) = due.checked_sub(self.began.elapsed()).filter(|early| early.as_micros() > 100)
@@ -108,6 +125,16 @@ impl Pace {
         }
         true
     }
+
+    fn sent(&self) {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn stranger(number: &mut u32) -> Ipv4Addr {
+    *number = number.wrapping_add(STRANGERS_STEP);
+    let [_, high, middle, low] = (*number % (1 << STRANGERS_BITS)).to_be_bytes();
+    Ipv4Addr::new(100, 64 + high, middle, low)
 }
 
 fn raw() -> std::io::Result<Socket> {
@@ -116,18 +143,19 @@ fn raw() -> std::io::Result<Socket> {
     Ok(socket)
 }
 
-fn syns(raw: &Socket, sources: &[Ipv4Addr], to: SocketAddrV4, pace: &mut Pace) {
+fn syns(raw: &Socket, mut source: impl FnMut(&mut Random) -> Ipv4Addr, to: SocketAddrV4, pace: &mut Pace) {
     let mut random = Random::new(7);
     let address = SockAddr::from(SocketAddr::from(to));
     let mut drained = [MaybeUninit::uninit(); 2_048];
     // What is answered comes here as well; it is thrown away.
     let _ = raw.set_nonblocking(true);
     while pace.next() {
-        let source = sources[random.below(sources.len())];
-        let segment = syn(source, to, &mut random);
-        // What the wire does not take is not sent.
-        let _ = raw.send_to(&segment, &address);
-        if pace.sent.load(Ordering::Relaxed).is_multiple_of(64) {
+        let from = source(&mut random);
+        let segment = syn(from, to, &mut random);
+        if raw.send_to(&segment, &address).is_ok() {
+            pace.sent();
+        }
+        if pace.tried.is_multiple_of(64) {
             while raw.recv(&mut drained).is_ok() {}
         }
     }
@@ -165,15 +193,33 @@ fn connections(sources: &[Ipv4Addr], to: SocketAddrV4, pace: &mut Pace) {
             socket.set_nonblocking(true)?;
             socket.set_linger(Some(Duration::ZERO))?;
             socket.bind(&SocketAddr::from(source).into())?;
-            // It is under way, which is an error of its own.
-            let _ = socket.connect(&SocketAddr::from(to).into());
-            Ok(socket)
+            match socket.connect(&SocketAddr::from(to).into()) {
+                // It is under way, which is an error of its own.
+                Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+                _ => Ok(socket),
+            }
         });
         if let Ok(socket) = opened {
+            pace.sent();
             if open.len() == OPEN_MAX {
                 open.pop_front();
             }
             open.push_back(socket);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_are_all_different() {
+        let mut number = 0;
+        let mut seen: Vec<_> = (0..1 << STRANGERS_BITS).map(|_| stranger(&mut number)).collect();
+        assert!(seen.iter().all(|one| one.octets()[0] == 100 && (64..128).contains(&one.octets()[1])));
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 1 << STRANGERS_BITS);
     }
 }

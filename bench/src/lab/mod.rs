@@ -1,14 +1,15 @@
 //! A laboratory on one machine: two hosts (network namespaces) and a wire between them that delays and
 //! loses packets as it is told.
 //!
-//! The namespaces have no names, so that nothing is left of them when the process ends, however it ends.
+//! The namespaces have no names: nothing is left of them when the bench and what it has started in them have
+//! ended, and a gateway ends with the bench however that ends.
 
 mod flood;
 mod namespace;
 mod relay;
 mod tun;
 
-pub use flood::{Flood, Kind};
+pub use flood::{Flood, Kind, STRANGERS};
 pub use namespace::Namespace;
 pub use relay::{FlowCount, Loss, Relay, Wire};
 
@@ -94,6 +95,16 @@ impl Pair {
             namespace::ip("link set wire up")
         })?;
         Ok(Self { server, client })
+    }
+}
+
+impl Pair {
+    /// Lets the server answer [`STRANGERS`], who are behind the client's wire.
+    ///
+    /// # Errors
+    /// Where `ip` (iproute2) does not do it.
+    pub fn know_strangers(&self) -> Result<()> {
+        self.server.within(|| namespace::ip(&format!("route add {STRANGERS} via {CLIENT} dev wire")))
     }
 }
 

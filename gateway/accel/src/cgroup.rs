@@ -2,6 +2,7 @@
 //!
 //! A `sock_ops` program sees the sockets of one cgroup, so the gateway lives in a cgroup of its own.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -10,7 +11,7 @@ use std::process;
 
 use tracing::warn;
 
-use super::mounts::{MOUNTS, parse};
+use super::mounts::{MOUNTS, mounts_of, parse};
 
 const OWN: &str = "/proc/self/cgroup";
 const MEMBERS: &str = "cgroup.procs";
@@ -20,6 +21,9 @@ const NOT_IN_ROOT: &str = "cgroup.type";
 const CHILD_PREFIX: &str = "waggle-";
 /// Followed by the identity of the gateway's data: of a folder that is kept from one gateway to the next.
 const KEPT_PREFIX: &str = "waggle-kept-";
+
+/// Cgroups in which leftovers are looked for.
+const FOLDERS_MAX: usize = 100_000;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CgroupError {
@@ -183,6 +187,25 @@ pub(super) fn remove_leftovers(parent: &Path) -> Vec<PathBuf> {
     removed
 }
 
+/// The same for every folder below `dir`, or of the whole machine's cgroups; breadth first, and not without
+/// end.
+pub(super) fn remove_all_leftovers(dir: Option<&Path>) -> Vec<PathBuf> {
+    let mount = || mounts_of("cgroup2").into_iter().next().map(|mount| mount.dir);
+    let mut waiting: VecDeque<_> = dir.map(Path::to_owned).or_else(mount).into_iter().collect();
+    let mut removed = Vec::new();
+    for _ in 0..FOLDERS_MAX {
+        let Some(parent) = waiting.pop_front() else { return removed };
+        removed.extend(remove_leftovers(&parent));
+        let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+        let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        waiting.extend(folders.map(|entry| entry.path()).take(FOLDERS_MAX.saturating_sub(waiting.len())));
+    }
+    if !waiting.is_empty() {
+        warn!(looked_at = FOLDERS_MAX, "there are more cgroups than are looked at");
+    }
+    removed
+}
+
 /// Removes a folder that [`prepare_kept`] has made; gone is as good.
 pub(super) fn remove_kept(dir: &Path) -> io::Result<()> {
     let is_ours = dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with(KEPT_PREFIX));
@@ -252,6 +275,22 @@ mod tests {
         for (memberships, expected) in vectors {
             assert_eq!(own_path(memberships), expected.map(PathBuf::from));
         }
+    }
+
+    #[test]
+    fn leftovers_are_found_at_any_depth_and_by_the_dead_alone() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        // No process has this number: it is above what any kernel gives out.
+        let (dead, living) = ("waggle-4194305".to_owned(), format!("waggle-{}", process::id()));
+        let at = |parts: &[&str]| parts.iter().fold(dir.path().to_owned(), |path, part| path.join(part));
+        let (shallow, deep) = (at(&[&dead]), at(&["a.slice", "b.service", &dead]));
+        let spared = [at(&["a.slice", &living]), at(&["waggle-kept-1-2"]), at(&["c", "waggle-x"])];
+        for folder in [&shallow, &deep].into_iter().chain(&spared) {
+            fs::create_dir_all(folder).expect("temporary directory");
+        }
+        let removed = remove_all_leftovers(Some(dir.path()));
+        assert_eq!(removed, [shallow, deep]);
+        assert!(removed.iter().all(|folder| !folder.exists()) && spared.iter().all(|folder| folder.exists()));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::chain;
-use super::pin::{CGROUP, DATA_DIR, PinFolder};
+use super::pin::{self, CGROUP, DATA_DIR, PinError, PinFolder};
 
 /// What was taken away, and what was not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,19 +50,43 @@ pub enum Living {
     Detached,
 }
 
-/// Takes away links, pins and cgroups of all gateways that have pinned something below `pin_dir`.
+/// Takes away links, pins and cgroups of all gateways that have pinned something below `pin_dir`, and cgroups
+/// of those that were killed and had pinned nothing, below `cgroup` or wherever cgroups are.
 #[must_use]
-pub fn detach(pin_dir: &Path, living: Living) -> DetachReport {
+pub fn detach(pin_dir: &Path, cgroup: Option<&Path>, living: Living) -> DetachReport {
     let mut report = DetachReport::default();
-    if super::pin::is_bpf_file_system(pin_dir) {
-        for folder in PinFolder::all(pin_dir) {
-            detach_one(&folder, living, &mut report);
+    match pin::check_place(pin_dir) {
+        Ok(()) => {
+            for folder in PinFolder::all(pin_dir) {
+                detach_one(&folder, living, &mut report);
+            }
+            // It stays where something is left in it.
+            let _ = std::fs::remove_dir(pin_dir);
         }
-        // It stays where something is left in it.
-        let _ = std::fs::remove_dir(pin_dir);
+        // Nothing can be there.
+        Err(PinError::NotMounted(_)) => {}
+        Err(error) => report.left.push(Left { path: pin_dir.to_owned(), reason: chain(&error) }),
     }
-    report.cgroups = leftover_cgroups();
+    report.cgroups = leftover_cgroups(cgroup);
     report
+}
+
+/// Takes away what gateways have left below `pin_dir` whose data is gone, so that no successor comes for it:
+/// it would be in the way for ever. Folder `own` is spared.
+pub(crate) fn forget_orphans(pin_dir: &Path, own: &PinFolder) {
+    for folder in PinFolder::all(pin_dir) {
+        if folder.dir() == own.dir() || !folder.is_orphan() {
+            continue;
+        }
+        let mut report = DetachReport::default();
+        detach_one(&folder, Living::Spared, &mut report);
+        for one in report.detached {
+            tracing::info!(
+                data_dir = one.data_dir,
+                "what a gateway had pinned whose data is gone is taken off"
+            );
+        }
+    }
 }
 
 fn detach_one(folder: &PinFolder, living: Living, report: &mut DetachReport) {
@@ -119,12 +143,12 @@ fn remove_cgroup(_cgroup: &Path) -> std::io::Result<()> {
 }
 
 #[cfg(target_os = "linux")]
-fn leftover_cgroups() -> Vec<PathBuf> {
-    super::cgroup::own_dir().map(|own| super::cgroup::remove_leftovers(&own)).unwrap_or_default()
+fn leftover_cgroups(below: Option<&Path>) -> Vec<PathBuf> {
+    super::cgroup::remove_all_leftovers(below)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn leftover_cgroups() -> Vec<PathBuf> {
+fn leftover_cgroups(_below: Option<&Path>) -> Vec<PathBuf> {
     Vec::new()
 }
 
@@ -160,7 +184,7 @@ mod tests {
     fn where_nothing_is_pinned_there_is_nothing_to_detach() {
         let dir = tempfile::tempdir().expect("temporary directory");
         std::fs::create_dir(dir.path().join("not-ours")).expect("temporary directory");
-        let report = detach(dir.path(), Living::Detached);
+        let report = detach(dir.path(), Some(dir.path()), Living::Detached);
         assert!(report.detached.is_empty() && report.left.is_empty(), "{report}");
         assert!(dir.path().join("not-ours").exists(), "it is no bpf file system");
         assert_eq!(DetachReport::default().to_string(), "there was nothing to detach\n");

@@ -190,6 +190,21 @@ impl Accel {
         self.take(&mut plan, table)
     }
 
+    /// Takes other configured profiles and networks than those of the start, for connections to come. A leg
+    /// whose configuration is as it was keeps what it has been changed to since. Gives the legs that change.
+    ///
+    /// # Errors
+    /// As [`Accel::set_profiles`]; then nothing is changed.
+    pub fn reconfigure(&self, settings: &LegSettings) -> Result<Vec<Leg>, ProfileError> {
+        let base = Table::default().with(settings)?;
+        let mut plan = self.plan.write();
+        let changed: Vec<_> = Leg::ALL.into_iter().filter(|leg| !plan.base.has_same(*leg, &base)).collect();
+        let legs = changed.iter().fold(plan.now.clone(), |table, leg| table.reset(Some(*leg), &base));
+        self.take(&mut plan, legs.with(&LegSettings::default())?)?;
+        plan.base = base;
+        Ok(changed)
+    }
+
     fn take(&self, plan: &mut Plan, table: Table) -> Result<(), ProfileError> {
         if let Some(ebpf) = &self.ebpf {
             let mut attached = ebpf.lock();
@@ -204,7 +219,8 @@ impl Accel {
         Ok(())
     }
 
-    /// The lowest rung that a feature stands on that a profile asks for.
+    /// The lowest rung that a feature stands on that a profile asks for. What the kernel has in no way is left
+    /// out: that it is off is not for want of anything that somebody could give.
     #[must_use]
     pub fn lowest_rung(&self) -> Rung {
         let plan = self.plan.read();
@@ -212,7 +228,7 @@ impl Accel {
             let profile = plan.now.profiles[state.leg as usize];
             state.features.iter().filter(move |feature| profile.wanted(feature.feature).is_some())
         });
-        wanted.map(|feature| feature.choice.lock().rung).min().unwrap_or(Rung::Off)
+        lowest(wanted.map(|feature| (feature.feature, feature.choice.lock().rung)), sockopt::is_unknown)
     }
 
     /// What the program measured on the legs.
@@ -310,6 +326,15 @@ impl Accel {
         });
         legs.collect::<Vec<_>>().join("; ")
     }
+}
+
+/// The lowest of these rungs, but for features that are off and that the kernel has in no way: no socket option,
+/// nor one that eBPF alone may set.
+fn lowest(rungs: impl Iterator<Item = (Feature, Rung)>, is_unknown: impl Fn(Feature) -> bool) -> Rung {
+    let is_nowhere =
+        |feature: Feature| feature.bpf_option() == feature.socket_option() && is_unknown(feature);
+    let counted = rungs.filter(|(feature, rung)| *rung != Rung::Off || !is_nowhere(*feature));
+    counted.map(|(_, rung)| rung).min().unwrap_or(Rung::Off)
 }
 
 fn leg_status(state: &LegState, plan: &Plan, mut attached: Option<&mut Attached>) -> LegStatus {
@@ -483,5 +508,46 @@ fn explained(feature: Feature, error: &io::Error) -> String {
         "this kernel has no such socket option (Linux 6.15 has)".to_owned()
     } else {
         error.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_configuration_leaves_live_changes_of_other_legs() {
+        let settings = |json| serde_json::from_value::<LegSettings>(json).expect("settings");
+        let accel = Accel::start(AccelConfig { mode: Mode::Off, ..AccelConfig::default() }).expect("off");
+        let now = || accel.plan.read().now.clone();
+        let live = settings(serde_json::json!({"mesh": {"user_timeout_ms": 20_000}}));
+        accel.set_profiles(&live).expect("taken");
+        let agent = serde_json::json!({"agent": {"rto_min_us": 40_000, "networks": ["10.0.0.0/8"]}});
+        assert_eq!(accel.reconfigure(&settings(agent.clone())), Ok(vec![Leg::Agent]));
+        let both = Table::default().with(&settings(agent.clone())).expect("settings");
+        assert_eq!(now(), both.with(&live).expect("settings"));
+        assert_eq!(accel.reconfigure(&settings(agent.clone())), Ok(Vec::new()));
+        let error = accel.reconfigure(&settings(serde_json::json!({"agent": {"rto_min_us": 1}})));
+        assert!(error.is_err() && now() == both.with(&live).expect("settings"));
+        // What is reset goes back to the newer configuration; networks move from leg to leg.
+        accel.reset_profiles(None).expect("as configured");
+        assert_eq!(now(), both);
+        let moved = settings(serde_json::json!({"mesh": {"networks": ["10.0.0.0/8"]}}));
+        assert_eq!(accel.reconfigure(&moved), Ok(vec![Leg::Agent, Leg::Mesh]));
+        assert_eq!(now(), Table::default().with(&moved).expect("settings"));
+    }
+
+    #[test]
+    fn what_the_kernel_has_in_no_way_does_not_lower_the_rung() {
+        // As on Linux before 6.15.
+        let is_unknown = |feature| matches!(feature, Feature::RtoMin | Feature::DelackMax | Feature::RtoMax);
+        let of = |rungs: &[(Feature, Rung)]| lowest(rungs.iter().copied(), is_unknown);
+        let (ebpf, off) = (Rung::Ebpf, Rung::Off);
+        assert_eq!(of(&[(Feature::Nodelay, ebpf), (Feature::RtoMin, ebpf), (Feature::RtoMax, off)]), ebpf);
+        assert_eq!(of(&[(Feature::Nodelay, Rung::Setsockopt), (Feature::RtoMax, off)]), Rung::Setsockopt);
+        // eBPF would set it.
+        assert_eq!(of(&[(Feature::Nodelay, Rung::Setsockopt), (Feature::RtoMin, off)]), off);
+        assert_eq!(of(&[(Feature::Nodelay, off), (Feature::RtoMax, off)]), off);
+        assert_eq!(of(&[]), off);
     }
 }

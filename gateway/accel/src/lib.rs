@@ -86,6 +86,7 @@ pub use sockopt::{PathQuality, apply_profile, path_quality};
 pub use status::{FeatureStatus, LegStatus, ReadBack, Rung, SocketValues, Status};
 #[cfg(not(target_os = "linux"))]
 pub use stub::{Accel, PathQuality, apply_profile, path_quality, read_back};
+pub use waggle_ebpf::guard::{SOURCES_MAX as GUARD_SOURCES_MAX, Verdict as GuardVerdict};
 pub use waggle_ebpf::{Leg, Profile};
 
 /// How much acceleration is wanted.

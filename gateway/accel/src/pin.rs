@@ -23,6 +23,8 @@ pub const PIN_DIR_DEFAULT: &str = "/sys/fs/bpf/waggle";
 pub(crate) const DATA_DIR: &str = "data_dir";
 /// The note that names the cgroup that was made for the gateway.
 pub(crate) const CGROUP: &str = "cgroup";
+/// The note of the network namespace in which the guard's links are; the guard writes it.
+const NAMESPACE: &str = "guard_namespace";
 
 /// A gateway's right to its folder.
 #[derive(Debug)]
@@ -53,7 +55,10 @@ impl Pins {
         let state = match PinFolder::make(dir, data_dir)
             .and_then(|folder| folder.lock().map(|lock| (folder, lock)))
         {
-            Ok((folder, lock)) => State::Held { folder, _lock: lock },
+            Ok((folder, lock)) => {
+                super::detach::forget_orphans(dir, &folder);
+                State::Held { folder, _lock: lock }
+            }
             Err(error) => {
                 let reason = super::error::chain(&error);
                 tracing::warn!(reason, "nothing is pinned");
@@ -91,6 +96,12 @@ impl Pins {
 pub(crate) enum PinError {
     #[error("no bpf file system is mounted at or above {}", .0.display())]
     NotMounted(PathBuf),
+    #[error(
+        "{} is the whole bpf file system, which others use as well; name a folder below it, such as {}",
+        .0.display(),
+        .0.join("waggle").display()
+    )]
+    Shared(PathBuf),
     #[error("{} is no folder that this user alone may write to", .0.display())]
     Foreign(PathBuf),
     #[error("{} is used by the running gateway on {data_dir}", dir.display())]
@@ -112,9 +123,7 @@ pub(crate) struct PinFolder(PathBuf);
 
 impl PinFolder {
     fn make(dir: &Path, data_dir: &Path) -> Result<Self, PinError> {
-        if !is_bpf_file_system(dir) {
-            return Err(PinError::NotMounted(dir.to_owned()));
-        }
+        check_place(dir)?;
         let whole = fs::canonicalize(data_dir).map_err(PinError::io("find", data_dir))?;
         let identity = fs::metadata(&whole).map_err(PinError::io("read", &whole))?;
         make_folder(dir)?;
@@ -125,12 +134,29 @@ impl PinFolder {
         Ok(folder)
     }
 
-    /// Those of all gateways below `dir`, by name.
+    /// Those of all gateways below `dir`, by name. What has no name of ours, or does not say whose it is, is
+    /// somebody else's.
     pub(crate) fn all(dir: &Path) -> Vec<Self> {
         let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-        let mut folders: Vec<_> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
-        folders.sort();
-        folders.into_iter().map(Self).collect()
+        // Not by a symbolic link: it may lead to somebody else's.
+        let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let named = folders.filter(|entry| entry.file_name().to_str().is_some_and(is_identity));
+        let mut folders: Vec<_> = named.map(|entry| Self(entry.path())).collect();
+        folders.retain(|folder| folder.note(DATA_DIR).is_some());
+        folders.sort_by(|one, other| one.0.cmp(&other.0));
+        folders
+    }
+
+    /// Whether its data directory is gone for good, as that of a container without a volume is: nobody will
+    /// come for it. Of a gateway in another network namespace, nothing is in anybody's way here, and its data
+    /// may be where this one cannot see.
+    pub(crate) fn is_orphan(&self) -> bool {
+        let own = network_namespace();
+        let is_elsewhere = self.note(NAMESPACE).is_some_and(|noted| Some(noted) != own);
+        let is_gone = |data_dir: String| {
+            fs::symlink_metadata(data_dir).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        !is_elsewhere && self.note(DATA_DIR).is_some_and(is_gone)
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -198,18 +224,43 @@ impl PinFolder {
     }
 }
 
+/// Device and inode of a data directory, as [`PinFolder::make`] writes them.
+fn is_identity(name: &str) -> bool {
+    let is_number = |text: &str| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'))
+    };
+    name.split_once('-').is_some_and(|(device, inode)| is_number(device) && is_number(inode))
+}
+
+/// The inode of this process's.
+fn network_namespace() -> Option<String> {
+    fs::metadata("/proc/self/ns/net").ok().map(|found| found.ino().to_string())
+}
+
+/// Whether gateways may have their folders in `dir`.
+pub(crate) fn check_place(dir: &Path) -> Result<(), PinError> {
+    let whole = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
+    match bpf_file_system(&whole) {
+        None => Err(PinError::NotMounted(dir.to_owned())),
+        Some(mount) if mount == whole => Err(PinError::Shared(dir.to_owned())),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Where the bpf file system is mounted that holds `dir`.
 #[cfg(target_os = "linux")]
-pub(crate) fn is_bpf_file_system(dir: &Path) -> bool {
+fn bpf_file_system(dir: &Path) -> Option<PathBuf> {
     // The longest mount that holds it decides.
     let mounts = super::mounts::mounts().unwrap_or_default();
-    let holding = mounts.iter().filter(|mount| dir.starts_with(&mount.dir));
+    let holding = mounts.into_iter().filter(|mount| dir.starts_with(&mount.dir));
     // Of equal ones the later hides the earlier.
-    holding.max_by_key(|mount| mount.dir.as_os_str().len()).is_some_and(|mount| mount.kind == "bpf")
+    let mount = holding.max_by_key(|mount| mount.dir.as_os_str().len());
+    mount.filter(|mount| mount.kind == "bpf").map(|mount| mount.dir)
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn is_bpf_file_system(_dir: &Path) -> bool {
-    false
+fn bpf_file_system(_dir: &Path) -> Option<PathBuf> {
+    None
 }
 
 /// Anybody may make folders in a bpf file system, and whoever may write to one takes off what is pinned there.
@@ -268,6 +319,34 @@ mod tests {
             let error = make_folder(&foreign).expect_err("others may write there").to_string();
             assert!(error.ends_with("is no folder that this user alone may write to"), "{error}");
         }
+    }
+
+    #[test]
+    fn folders_of_others_are_not_ours() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        for name in ["10-2f", "10-30", "11-1", "tc", "cilium-1", "1-", "-1", "1-2-3", "AB-1"] {
+            fs::create_dir(dir.path().join(name)).expect("temporary directory");
+        }
+        for name in ["10-2f", "tc", "cilium-1", "1-2-3"] {
+            symlink("/var/lib/waggle", dir.path().join(name).join(DATA_DIR)).expect("a folder");
+        }
+        symlink(dir.path().join("10-2f"), dir.path().join("12-1")).expect("temporary directory");
+        fs::write(dir.path().join("13-1"), "").expect("temporary directory");
+        let ours: Vec<_> = PinFolder::all(dir.path()).iter().map(PinFolder::id).collect();
+        assert_eq!(ours, ["10-2f"]);
+    }
+
+    #[test]
+    fn a_folder_is_an_orphan_when_its_data_is_gone_and_nobody_elsewhere_has_it() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let folder = PinFolder(dir.path().to_owned());
+        assert!(!folder.is_orphan(), "it does not say whose it is");
+        folder.set_note(DATA_DIR, &dir.path().to_string_lossy()).expect("a folder");
+        assert!(!folder.is_orphan(), "its data is there");
+        folder.set_note(DATA_DIR, &dir.path().join("gone").to_string_lossy()).expect("a folder");
+        assert!(folder.is_orphan());
+        folder.set_note(NAMESPACE, "1").expect("a folder");
+        assert!(!folder.is_orphan(), "it is of another network");
     }
 
     #[test]

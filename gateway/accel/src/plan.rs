@@ -211,6 +211,12 @@ impl Table {
         table
     }
 
+    /// Whether a leg is the same in both.
+    pub(super) fn has_same(&self, leg: Leg, other: &Self) -> bool {
+        self.profiles[leg as usize] == other.profiles[leg as usize]
+            && self.networks_of(leg) == other.networks_of(leg)
+    }
+
     fn checked(self) -> Result<Self, ProfileError> {
         let mesh = &self.profiles[Leg::Mesh as usize];
         if let (Some(rto_min_us), Some(delack_max_us)) =

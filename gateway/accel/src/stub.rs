@@ -88,6 +88,14 @@ impl Accel {
         Err(ProfileError::Kernel(Unavailable::NotLinux.to_string()))
     }
 
+    /// Changes nothing, for nothing is set.
+    ///
+    /// # Errors
+    /// None.
+    pub fn reconfigure(&self, _settings: &LegSettings) -> Result<Vec<Leg>, ProfileError> {
+        Ok(Vec::new())
+    }
+
     /// Off.
     #[must_use]
     pub fn lowest_rung(&self) -> Rung {
@@ -156,6 +164,7 @@ mod tests {
         assert!(accel.cgroup().is_err());
         accel.apply_to(&std::io::stdin(), Leg::Agent);
         assert!(accel.set_profiles(&LegSettings::default()).is_err() && accel.reset_profiles(None).is_err());
+        assert_eq!(accel.reconfigure(&LegSettings::default()), Ok(Vec::new()));
         apply_profile(std::io::stdin().as_fd(), &Leg::Mesh.profile());
         assert_eq!(accel.lowest_rung(), Rung::Off);
         assert!(accel.legs().unmeasured.is_some() && path_quality(std::io::stdin().as_fd()).is_none());

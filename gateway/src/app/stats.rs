@@ -175,6 +175,7 @@ pub fn all_metrics() -> Vec<&'static Metric> {
     all.extend([&LEDGER_COMMIT_US, &LEDGER_IN_FLIGHT, &LEDGER_BATCH, &TASKS, &TLS_NOT_AFTER, &TLS_FAILURES]);
     all.extend(super::leg_stats::metrics());
     all.extend(super::redirect_stats::metrics());
+    all.extend(super::guard_stats::metrics());
     all
 }
 

@@ -18,6 +18,9 @@ pub(super) struct DetachArgs {
     /// Where gateways have pinned; goes before the file's accel.pin_dir.
     #[arg(long, value_name = "PATH")]
     pin_dir: Option<PathBuf>,
+    /// Look for cgroups of killed gateways below this one only, instead of everywhere.
+    #[arg(long, value_name = "PATH")]
+    cgroup: Option<PathBuf>,
     /// Take it from running gateways, too. They go on without.
     #[arg(long)]
     force: bool,
@@ -34,7 +37,7 @@ pub(super) fn run(args: DetachArgs) -> anyhow::Result<()> {
     let config = Config::load(args.config.as_deref(), &serde_json::json!({}))?.accel;
     let pin_dir = args.pin_dir.or(config.pin_dir).unwrap_or_else(|| PathBuf::from(PIN_DIR_DEFAULT));
     let living = if args.force { Living::Detached } else { Living::Spared };
-    let report = detach(&pin_dir, living);
+    let report = detach(&pin_dir, args.cgroup.as_deref(), living);
     print_accel(&report, args.output.output)?;
     match report.left.len() {
         0 => Ok(()),

@@ -18,7 +18,7 @@ use super::exit::Exit;
 use super::output::{Output, print, print_json};
 use crate::accel::Mode;
 use crate::app::App;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::observe::{LogFormat, start_logging};
 
 /// Arguments of `waggle serve`. What is not given comes from variables, the file or the defaults:
@@ -128,13 +128,32 @@ fn put<T: serde::Serialize>(flags: &mut Map<String, Value>, key: &str, given: &O
 
 /// Runs a gateway until a signal ends it.
 pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
-    let config = Config::load(args.config.as_deref(), &args.flags())?;
+    let sources = Sources { file: args.config.clone(), flags: args.flags() };
+    let config = sources.load()?;
     start_logging(config.log.format, &config.log.level)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(config, args.takeover, args.demo, args.output.output))
+    runtime.block_on(serve(config, &sources, args.takeover, args.demo, args.output.output))
 }
 
-async fn serve(config: Config, takeover: bool, with_demo: bool, output: Output) -> anyhow::Result<()> {
+/// Where the configuration is from, besides variables.
+struct Sources {
+    file: Option<PathBuf>,
+    flags: Value,
+}
+
+impl Sources {
+    fn load(&self) -> Result<Config, ConfigError> {
+        Config::load(self.file.as_deref(), &self.flags)
+    }
+}
+
+async fn serve(
+    config: Config,
+    sources: &Sources,
+    takeover: bool,
+    with_demo: bool,
+    output: Output,
+) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let within = if takeover { Duration::from_millis(TAKEOVER_MS_MAX) } else { Duration::ZERO };
     // Who waits may be told to end.
@@ -152,7 +171,7 @@ async fn serve(config: Config, takeover: bool, with_demo: bool, output: Output) 
     }
     let first = loop {
         match signals.next().await {
-            SIGHUP => app.reload(),
+            SIGHUP => app.reload(&sources.load()),
             end => break end,
         }
     };
@@ -177,7 +196,7 @@ fn ready_line(app: &App, demo: Option<&Demo>) -> Value {
         "push_unix": config.push_unix,
         "tls": config.tls.certificate.is_some(),
         "data_dir": config.data_dir,
-        "accel": app.accel().status().lowest_rung(),
+        "accel": app.accel().lowest_rung(),
     });
     if let (Some(demo), Value::Object(line)) = (demo, &mut line) {
         line.insert("demo".to_owned(), json!(demo));

@@ -52,12 +52,26 @@ impl Principal {
 /// Why a token is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
-    /// No such token, or it is revoked, or it is none at all.
+    /// It is none at all.
+    #[error("that is no token; expected wgl_…")]
+    Malformed,
+    /// No such token.
     #[error("the token is unknown or revoked")]
     Unknown,
+    /// It was one.
+    #[error("the token is unknown or revoked")]
+    Revoked,
     /// Its time is over.
     #[error("the token has expired")]
     Expired,
+}
+
+impl AuthError {
+    /// Whether somebody tries to guess a token: what was one, or has no token's form, is a mistake.
+    #[must_use]
+    pub fn is_guess(self) -> bool {
+        self == Self::Unknown
+    }
 }
 
 /// The directory of one gateway: a snapshot that is swapped whole when something changes. Clones share it.
@@ -114,10 +128,13 @@ impl Directory {
     /// Where it is not valid at `now`.
     pub fn authenticate(&self, token: &str, now: Timestamp) -> Result<Principal, AuthError> {
         if !token::is_token_shaped(token) {
-            return Err(AuthError::Unknown);
+            return Err(AuthError::Malformed);
         }
         let snapshot = self.inner.snapshot.load();
-        let principal = snapshot.by_hash(&token::hash(token)).ok_or(AuthError::Unknown)?;
+        let hash = token::hash(token);
+        let principal = snapshot.by_hash(&hash).ok_or_else(|| {
+            if snapshot.is_revoked(&hash) { AuthError::Revoked } else { AuthError::Unknown }
+        })?;
         if principal.is_over(now) {
             return Err(AuthError::Expired);
         }
@@ -183,6 +200,7 @@ mod tests {
             queues: vec![QueueRow { tenant, id: QueueId(1), name: "support".to_owned() }],
             agents: vec![AgentRow { tenant, id: agent, name: "ana".to_owned() }],
             tokens: token.map(row).into_iter().collect(),
+            revoked: Vec::new(),
         }
     }
 
@@ -197,22 +215,25 @@ mod tests {
         assert!(!directory.still_valid(&principal, Timestamp(100)));
 
         let mut revision = directory.revision();
-        directory.replace(rows(2, None, None));
+        directory.replace(DirectoryRows { revoked: vec![token.hash()], ..rows(2, None, None) });
         assert!(revision.has_changed().unwrap());
         assert_eq!(*revision.borrow_and_update(), 2);
         assert!(!directory.still_valid(&principal, Timestamp(99)));
-        assert_eq!(directory.authenticate(token.reveal(), Timestamp(99)), Err(AuthError::Unknown));
+        assert_eq!(directory.authenticate(token.reveal(), Timestamp(99)), Err(AuthError::Revoked));
+        assert!(!AuthError::Revoked.is_guess() && !AuthError::Expired.is_guess());
     }
 
     #[test]
-    fn what_is_no_token_is_unknown() {
+    fn what_is_no_token_is_no_guess() {
         let token = Token::make().unwrap();
         let directory = Directory::new(rows(1, Some(&token), None));
         let other = Token::make().unwrap();
         let long = format!("{}x", token.reveal());
-        for text in ["", "wgl_", "Bearer", &long, other.reveal()] {
-            assert_eq!(directory.authenticate(text, Timestamp(0)), Err(AuthError::Unknown), "{text}");
+        for text in ["", "wgl_", "Bearer", &long] {
+            assert_eq!(directory.authenticate(text, Timestamp(0)), Err(AuthError::Malformed), "{text}");
         }
+        assert_eq!(directory.authenticate(other.reveal(), Timestamp(0)), Err(AuthError::Unknown));
+        assert!(AuthError::Unknown.is_guess() && !AuthError::Malformed.is_guess());
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(super) struct Snapshot {
     /// By SHA-256 of the token's text: uniform already, so that a simple hasher does.
     by_hash: FxHashMap<[u8; 32], Principal>,
     by_token: FxHashMap<u64, Principal>,
+    revoked: FxHashSet<[u8; 32]>,
     tenants: FxHashMap<TenantId, Tenant>,
 }
 
@@ -29,7 +30,8 @@ pub(super) struct Tenant {
 impl Snapshot {
     /// Arranges rows; those of a tenant that is not there are left out.
     pub(super) fn new(rows: DirectoryRows) -> Self {
-        let mut snapshot = Self { revision: rows.revision, ..Self::default() };
+        let revoked = rows.revoked.into_iter().collect();
+        let mut snapshot = Self { revision: rows.revision, revoked, ..Self::default() };
         for row in rows.tenants {
             snapshot.tenants.insert(row.id, Tenant::new(row));
         }
@@ -68,6 +70,10 @@ impl Snapshot {
 
     pub(super) fn by_hash(&self, hash: &[u8; 32]) -> Option<&Principal> {
         self.by_hash.get(hash)
+    }
+
+    pub(super) fn is_revoked(&self, hash: &[u8; 32]) -> bool {
+        self.revoked.contains(hash)
     }
 
     pub(super) fn by_token(&self, token: u64) -> Option<&Principal> {

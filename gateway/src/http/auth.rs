@@ -2,11 +2,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
 use waggle_core::time::Timestamp;
 
-use crate::directory::{Directory, Principal};
+use crate::directory::{AuthError, Directory, Principal};
 use crate::problem::Problem;
 
 /// The principal behind `Authorization: Bearer wgl_…`.
@@ -24,6 +24,13 @@ pub(super) fn token(headers: &HeaderMap) -> Result<&str, Problem> {
     value.to_str().ok().and_then(bearer).ok_or_else(|| {
         Problem::new("unauthorized", "the Authorization header is not of the form `Bearer wgl_…`")
     })
+}
+
+/// Whether an Authorization header is somebody's guess at a token. A request without one may be any web page's,
+/// which a browser sends for it.
+pub(super) fn is_guess(directory: &Directory, value: &HeaderValue) -> bool {
+    let token = value.to_str().ok().and_then(bearer);
+    token.is_some_and(|token| directory.authenticate(token, now()).is_err_and(AuthError::is_guess))
 }
 
 /// Wall-clock time; 0 on a machine whose clock is before 1970.

@@ -104,7 +104,8 @@ pub struct Api {
     pub request_ids: RequestIdSource,
     /// Given each connection that is taken.
     pub accepted: Box<dyn Fn(BorrowedFd<'_>) + Send + Sync>,
-    /// Told of each peer whose authentication failed.
+    /// Told of each peer that has shown a token that nobody has. It is the TCP connection's, a proxy's where
+    /// there is one.
     pub unauthorized: Box<dyn Fn(IpAddr) + Send + Sync>,
 }
 
@@ -132,6 +133,7 @@ impl Api {
         let started = Instant::now();
         let id = self.request_ids.0.next();
         let head = request.method() == Method::HEAD;
+        let shown = request.headers().get(http::header::AUTHORIZATION).cloned();
         let (class, outcome) = self.dispatch(request, remote).await;
         let mut response = match outcome {
             Ok(response) => response,
@@ -147,7 +149,9 @@ impl Api {
         if head {
             response = answer::without_body(response);
         }
-        if response.status() == http::StatusCode::UNAUTHORIZED {
+        if response.status() == http::StatusCode::UNAUTHORIZED
+            && shown.is_some_and(|shown| auth::is_guess(&self.directory, &shown))
+        {
             (self.unauthorized)(remote.ip());
         }
         self.metrics.answered(class, response.status().as_u16(), started.elapsed());

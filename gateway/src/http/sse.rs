@@ -84,6 +84,7 @@ pub(super) fn stream(api: &Api, parts: &Parts, remote: SocketAddr) -> Result<Res
         stream: HandoverStream::Local(engines),
         leftover,
         remote: address,
+        peer: remote.ip(),
         via: Via::Sse,
     });
     let mut response =

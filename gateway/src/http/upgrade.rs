@@ -34,6 +34,7 @@ pub(super) fn push(api: &Arc<Api>, parts: &mut Parts, remote: SocketAddr) -> Res
         return Err(Problem::new("stopping", "the gateway takes no new push connections").into());
     }
     let accept = check(&parts.headers)?;
+    let peer = remote.ip();
     let remote = SocketAddr::new(admit(api, &parts.headers, remote)?, remote.port());
     let Some(on_upgrade) = parts.extensions.remove::<OnUpgrade>() else {
         return Err(upgrade_required("the connection cannot be upgraded"));
@@ -41,7 +42,7 @@ pub(super) fn push(api: &Arc<Api>, parts: &mut Parts, remote: SocketAddr) -> Res
     let adopt = Arc::clone(&api.adopt);
     tokio::spawn(async move {
         match on_upgrade.await {
-            Ok(upgraded) => hand_over(upgraded, remote, &adopt),
+            Ok(upgraded) => hand_over(upgraded, remote, peer, &adopt),
             Err(error) => tracing::debug!(%error, %remote, "a handshake broke off"),
         }
     });
@@ -63,7 +64,7 @@ pub(super) fn admit(api: &Api, headers: &HeaderMap, remote: SocketAddr) -> Resul
     Ok(address)
 }
 
-fn hand_over(upgraded: Upgraded, remote: SocketAddr, adopt: &PushAdopter) {
+fn hand_over(upgraded: Upgraded, remote: SocketAddr, peer: IpAddr, adopt: &PushAdopter) {
     let (stream, leftover) = match taken_apart(upgraded) {
         Ok(parts) => parts,
         Err(error) => {
@@ -71,7 +72,7 @@ fn hand_over(upgraded: Upgraded, remote: SocketAddr, adopt: &PushAdopter) {
             return;
         }
     };
-    adopt(Handover { stream, leftover, remote: remote.ip(), via: Via::Api });
+    adopt(Handover { stream, leftover, remote: remote.ip(), peer, via: Via::Api });
 }
 
 /// The socket below an upgraded connection, and what was read behind its handshake.

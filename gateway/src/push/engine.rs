@@ -45,9 +45,9 @@ pub struct PushConfig {
     pub rules: PeerRules,
     /// What the TCP address is served with, where it is not plain.
     pub tls: Option<Tls>,
-    /// Called with each new socket on a shard's thread; must not block.
+    /// Called with each socket that a shard accepts, on its thread; must not block.
     pub on_accept: Option<AcceptHook>,
-    /// Told of each peer whose token is not taken.
+    /// Told of each TCP peer that has shown a token that nobody has.
     pub on_unauthorized: Option<UnauthorizedHook>,
     /// Asked about each connection to the TCP address.
     pub redirect: Option<RedirectHook>,

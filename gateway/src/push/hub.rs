@@ -79,6 +79,8 @@ pub struct Handover {
     pub leftover: Bytes,
     /// Its client's address.
     pub remote: IpAddr,
+    /// The address of the TCP connection's other end, a proxy's where there is one.
+    pub peer: IpAddr,
     /// The way that it came.
     pub via: Via,
 }

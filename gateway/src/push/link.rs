@@ -118,6 +118,11 @@ impl Link {
         self.peer.address
     }
 
+    /// The address of the TCP connection's other end: what the network shows.
+    pub(super) fn tcp_peer(&self) -> Option<IpAddr> {
+        self.peer.tcp
+    }
+
     /// The client's address, where it is known.
     pub(super) fn client_address(&self) -> Option<IpAddr> {
         self.place.borrow().as_ref().and_then(Place::address)

@@ -26,13 +26,13 @@ const BACKLOG: i32 = 4_096;
 /// Pause after an accept that failed for want of file descriptors or memory.
 const ACCEPT_RETRY_MS: u64 = 50;
 
-/// Called with each accepted socket, before anything is sent on it.
+/// Called with each socket that the engine accepts, before anything is sent on it.
 pub type AcceptHook = Arc<dyn Fn(BorrowedFd<'_>) + Send + Sync>;
 
 /// Tells which way an accepted TCP connection's messages go, where the kernel may redirect them.
 pub type RedirectHook = Arc<dyn Fn(BorrowedFd<'_>) -> Option<RedirectWay> + Send + Sync>;
 
-/// Told of the address of a peer whose token is not taken.
+/// Told of the address of a TCP peer that has shown a token that nobody has.
 pub type UnauthorizedHook = Arc<dyn Fn(IpAddr) + Send + Sync>;
 
 /// One shard's listening sockets.
@@ -122,7 +122,7 @@ pub(super) async fn accept_tcp(shard: Rc<Shard>, listener: TcpListener, hook: Op
 }
 
 fn take_tcp(shard: &Rc<Shard>, stream: TcpStream, remote: SocketAddr, hook: Option<&AcceptHook>) {
-    let peer = Peer { via: Via::Tcp, address: Some(remote.ip()) };
+    let peer = Peer { via: Via::Tcp, address: Some(remote.ip()), tcp: Some(remote.ip()) };
     let origin = Origin::Accepted(Underway::begin(shard));
     match shard.secure(stream) {
         Ok(socket) => serve(shard, socket, peer, origin, hook),
@@ -161,16 +161,17 @@ pub(super) async fn accept_unix(shard: Rc<Shard>, listener: UnixListener, hook: 
 fn take_unix(shard: &Rc<Shard>, stream: UnixStream, hook: Option<&AcceptHook>) {
     match Socket::local(stream) {
         Ok(socket) => {
-            let peer = Peer { via: Via::Unix, address: None };
+            let peer = Peer { via: Via::Unix, address: None, tcp: None };
             serve(shard, socket, peer, Origin::Accepted(Underway::begin(shard)), hook);
         }
         Err(error) => tracing::warn!(%error, "a push connection could not be watched"),
     }
 }
 
-/// Takes over a connection whose handshake has been done elsewhere.
-pub(super) fn adopt(shard: &Rc<Shard>, handover: Handover, hook: Option<&AcceptHook>) -> io::Result<()> {
-    let Handover { stream, leftover, remote, via } = handover;
+/// Takes over a connection whose handshake has been done elsewhere; whoever accepted it has done what the hook
+/// does.
+pub(super) fn adopt(shard: &Rc<Shard>, handover: Handover) -> io::Result<()> {
+    let Handover { stream, leftover, remote, peer, via } = handover;
     let socket = match stream {
         HandoverStream::Tcp(stream) => Socket::Tcp(from_std(stream)?),
         HandoverStream::Tls(stream, connection) => Socket::tls(from_std(stream)?, *connection),
@@ -179,8 +180,8 @@ pub(super) fn adopt(shard: &Rc<Shard>, handover: Handover, hook: Option<&AcceptH
             Socket::local(stream)?
         }
     };
-    let peer = Peer { via, address: Some(remote) };
-    serve(shard, socket, peer, Origin::Upgraded(leftover), hook.filter(|_| via != Via::Sse));
+    let peer = Peer { via, address: Some(remote), tcp: Some(peer) };
+    serve(shard, socket, peer, Origin::Upgraded(leftover), None);
     Ok(())
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Peer {
     pub(super) via: Via,
     /// The client's, where it is known.
     pub(super) address: Option<IpAddr>,
+    /// That of the TCP connection's other end, which may be a proxy's.
+    pub(super) tcp: Option<IpAddr>,
 }
 
 /// A proxy whose word about its clients' addresses is taken.
@@ -54,12 +56,18 @@ pub struct PeerRules {
 }
 
 impl PeerRules {
+    /// Whether the word of the peer about its clients' addresses is taken; `None` is the Unix socket.
+    #[must_use]
+    pub fn is_trusted(&self, peer: Option<IpAddr>) -> bool {
+        self.trusted_proxies.iter().any(|proxy| proxy.is(peer))
+    }
+
     /// The client's address: the last entry of `X-Forwarded-For` where the peer is a trusted proxy that
     /// gives one, or else the peer's own. `None` is the Unix socket.
     #[must_use]
     pub fn address(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
         const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-        if !self.trusted_proxies.iter().any(|proxy| proxy.is(peer)) {
+        if !self.is_trusted(peer) {
             return peer;
         }
         let last = headers.get_all(FORWARDED_FOR).iter().next_back();

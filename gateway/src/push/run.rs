@@ -48,7 +48,7 @@ pub(super) async fn run(
             () = inbox.lost.happened.notified() => shard.lose(inbox.lost.take()),
             Some(order) = inbox.orders.recv() => match order {
                 Order::Adopt(handover) => {
-                    if let Err(error) = listen::adopt(&shard, handover, hook.as_ref()) {
+                    if let Err(error) = listen::adopt(&shard, handover) {
                         tracing::warn!(%error, "an upgraded connection could not be taken over");
                     }
                 }

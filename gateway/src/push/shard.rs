@@ -460,7 +460,8 @@ impl Shard {
         let principal = match self.access.authenticate(&token.decode(), self.clock.wall_now()) {
             Ok(principal) => principal,
             Err(error) => {
-                if let (Some(hook), Some(peer)) = (&self.on_unauthorized, slot.link.peer_address()) {
+                let peer = slot.link.tcp_peer().filter(|_| error.is_guess());
+                if let (Some(hook), Some(peer)) = (&self.on_unauthorized, peer) {
                     hook(peer);
                 }
                 return slot.session.close(CloseCode::Unauthorized, error.to_string());

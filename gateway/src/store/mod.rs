@@ -110,6 +110,8 @@ pub struct DirectoryRows {
     pub agents: Vec<AgentRow>,
     /// Tokens that are not revoked.
     pub tokens: Vec<TokenRow>,
+    /// Hashes of the newest revoked ones, at most [`REVOKED_TOKENS_MAX`](waggle_core::limits::REVOKED_TOKENS_MAX).
+    pub revoked: Vec<[u8; 32]>,
 }
 
 /// A tenant.

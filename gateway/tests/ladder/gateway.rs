@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,33 @@ pub(crate) struct Gateway {
     child: Child,
     pub(crate) ready: Value,
     data_dir: PathBuf,
-    log: Option<JoinHandle<String>>,
+    log: Log,
+}
+
+/// What a process has said so far.
+#[derive(Default)]
+struct Log {
+    text: Arc<Mutex<String>>,
+    reading: Option<JoinHandle<()>>,
+}
+
+impl Log {
+    fn read(from: impl io::Read + Send + 'static) -> Self {
+        let text = Arc::<Mutex<String>>::default();
+        let put = Arc::clone(&text);
+        let reading = thread::spawn(move || {
+            for line in BufReader::new(from).lines().map_while(Result::ok) {
+                put.lock().unwrap().extend([line.as_str(), "\n"]);
+            }
+        });
+        Self { text, reading: Some(reading) }
+    }
+
+    /// All of it, once the process has ended.
+    fn whole(self) -> String {
+        self.reading.into_iter().for_each(|reading| reading.join().unwrap());
+        std::mem::take(&mut self.text.lock().unwrap())
+    }
 }
 
 /// One that has ended instead.
@@ -39,7 +66,7 @@ pub(crate) struct Refused {
 pub(crate) struct Starting {
     child: Child,
     data_dir: PathBuf,
-    log: JoinHandle<String>,
+    log: Log,
 }
 
 impl Starting {
@@ -57,7 +84,7 @@ impl Starting {
             .spawn()
             .unwrap();
         let stderr = child.stderr.take().unwrap();
-        let log = thread::spawn(move || io::read_to_string(stderr).unwrap_or_default());
+        let log = Log::read(stderr);
         Self { child, data_dir: data_dir.to_owned(), log }
     }
 
@@ -67,10 +94,10 @@ impl Starting {
         BufReader::new(self.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         if let Ok(ready) = serde_json::from_str(&line) {
             let Self { child, data_dir, log } = self;
-            return Ok(Gateway { child, ready, data_dir, log: Some(log) });
+            return Ok(Gateway { child, ready, data_dir, log });
         }
         let code = self.child.wait().unwrap().code();
-        Err(Refused { code, log: self.log.join().unwrap() })
+        Err(Refused { code, log: self.log.whole() })
     }
 }
 
@@ -125,7 +152,21 @@ impl Gateway {
             assert!(start.elapsed() < PATIENCE, "the gateway does not end");
             thread::yield_now();
         }
-        self.log.take().unwrap().join().unwrap()
+        std::mem::take(&mut self.log).whole()
+    }
+
+    /// Waits until it has said this, so many times.
+    pub(crate) fn wait_log(&self, said: &str, times: usize) {
+        let start = Instant::now();
+        while self.log.text.lock().unwrap().matches(said).count() < times {
+            assert!(start.elapsed() < PATIENCE, "no {said:?} in:\n{}", self.log.text.lock().unwrap());
+            thread::yield_now();
+        }
+    }
+
+    /// Asks for a reload.
+    pub(crate) fn hang_up(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::HUP).unwrap();
     }
 
     pub(crate) fn stop(self) -> String {

@@ -17,6 +17,7 @@ use crate::gateway::{Gateway, PATIENCE, Starting, accel, within_network_of};
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 232, 0, 1);
 pub(crate) const CLIENT: &str = "10.232.0.2/32";
 pub(crate) const PUSH: u16 = 8081;
+const API: u16 = 8080;
 const PINS: &str = "/sys/fs/bpf/waggle";
 
 /// How long an attempt to connect waits: on a wire within one machine an answer takes far less.
@@ -105,11 +106,16 @@ impl Laboratory {
 
     /// The same without pins and addresses, and with more lines of configuration about the guard.
     pub(crate) fn start_with(&self, data: &str, lines: &str, arguments: &[&str]) -> Starting {
-        let config = self.data(&format!("{data}.toml"));
-        let text = format!("[accel.guard]\ninterfaces = [\"wire\"]\n{lines}");
-        std::fs::write(&config, text).unwrap();
+        let config = self.configure(data, lines);
         let arguments = [&["--config", config.to_str().unwrap()], arguments].concat();
         Starting::run(self.command(), &self.data(data), &arguments)
+    }
+
+    /// Writes the configuration of the gateway on `data`; gives its file.
+    pub(crate) fn configure(&self, data: &str, lines: &str) -> PathBuf {
+        let config = self.data(&format!("{data}.toml"));
+        std::fs::write(&config, format!("[accel.guard]\ninterfaces = [\"wire\"]\n{lines}")).unwrap();
+        config
     }
 
     pub(crate) fn gateway(&self, data: &str) -> Gateway {
@@ -118,7 +124,9 @@ impl Laboratory {
 
     /// `waggle accel detach`: its exit code and its report.
     pub(crate) fn detach(&self, more: &[&str]) -> (Option<i32>, Value) {
-        let arguments = [&["detach", "--output", "json"], more].concat();
+        let cgroup = self.cgroup.dir().to_str().unwrap();
+        // Those of tests beside this one are not looked for.
+        let arguments = [&["detach", "--output", "json", "--cgroup", cgroup], more].concat();
         let output = accel(self.command(), &arguments);
         (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
     }
@@ -148,6 +156,20 @@ impl Laboratory {
     /// Whether the client gets in.
     pub(crate) fn connects(&self) -> bool {
         within_network_of(self.client.pid(), attempt).is_ok()
+    }
+
+    /// The status line that the client gets for a request of its own to the API, with these headers.
+    pub(crate) fn ask(&self, headers: &str) -> String {
+        let request = format!("GET /v1/me HTTP/1.1\r\nhost: waggle\r\nconnection: close\r\n{headers}\r\n");
+        let ask = move || {
+            let mut stream = TcpStream::connect_timeout(&SocketAddr::from((SERVER, API)), PATIENCE)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            io::Write::write_all(&mut stream, request.as_bytes())?;
+            let mut line = String::new();
+            BufReader::new(stream).read_line(&mut line)?;
+            Ok(line)
+        };
+        within_network_of(self.client.pid(), ask).unwrap()
     }
 
     /// Waits until the client gets in.
@@ -186,7 +208,7 @@ impl Laboratory {
 impl Drop for Laboratory {
     fn drop(&mut self) {
         // Where a test has failed, gateways may have left links on the cgroup that is removed next.
-        accel(self.command(), &["detach", "--force"]);
+        self.detach(&["--force"]);
     }
 }
 

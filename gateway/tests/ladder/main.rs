@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod cgroup;
+mod control;
 mod environments;
 mod faults;
 mod gateway;
@@ -22,12 +23,17 @@ use rustix::thread::{CapabilitySet, capabilities};
 /// True where a test cannot run here, which is said and counted.
 pub(crate) fn skipped(test: &str) -> bool {
     let Some(reason) = lacking() else { return false };
+    skip(test, &reason);
+    true
+}
+
+/// Says that a test cannot run here, and counts it.
+pub(crate) fn skip(test: &str, reason: &str) {
     println!("SKIPPED: {test}: {reason}");
     if let Some(log) = std::env::var_os("WAGGLE_SKIP_LOG") {
         let mut log = std::fs::OpenOptions::new().append(true).create(true).open(log).unwrap();
         writeln!(log, "{test}: {reason}").unwrap();
     }
-    true
 }
 
 fn lacking() -> Option<String> {

@@ -1,6 +1,7 @@
 //! What stays when a gateway ends, for how long, and how it is taken away.
 
 use std::io::Read as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -69,6 +70,61 @@ fn detach_spares_the_living_and_leaves_nothing_of_the_dead() {
     assert_eq!(laboratory.cgroup.children(), [""; 0]);
     let nothing = json!({"detached": [], "cgroups": [], "left": []});
     assert_eq!(laboratory.detach(&[]), (Some(0), nothing));
+}
+
+#[test]
+fn detach_leaves_what_is_somebody_elses() {
+    if skipped("detach_leaves_what_is_somebody_elses") {
+        return;
+    }
+    let laboratory = Laboratory::make();
+    laboratory.gateway("data").kill();
+    let [map, link] = ["sock_ops_map_RULES", "guard_link_"];
+    let folder = laboratory.folder();
+    // Beside ours: a folder of another name with objects of the same names, and one of our form without a note.
+    laboratory.sh("cd /sys/fs/bpf/waggle; mkdir other 1-2; ln -s elsewhere other/sock_ops_link");
+    laboratory.sh(&format!("ls {folder}/{map} {folder}/{link}*"));
+    let (code, report) = laboratory.detach(&["--pin-dir", "/sys/fs/bpf"]);
+    let reason = report["left"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("name a folder below it, such as /sys/fs/bpf/waggle"), "{reason}");
+    assert!(code == Some(3) && laboratory.program().is_some(), "{report}");
+    let (code, report) = laboratory.detach(&[]);
+    assert_eq!((code, report["detached"].as_array().unwrap().len()), (Some(0), 1), "{report}");
+    assert_eq!(
+        laboratory.sh("cd /sys/fs/bpf/waggle; find . | sort"),
+        ".\n./1-2\n./other\n./other/sock_ops_link\n"
+    );
+
+    let addresses = ["--api", "0.0.0.0:8080", "--push", "0.0.0.0:8081", "--accel-pin-dir", "/sys/fs/bpf"];
+    let gateway = laboratory.start_with("data", "", &addresses).outcome().unwrap();
+    let pinning = gateway.guard().pinning;
+    assert!(pinning.starts_with("off: /sys/fs/bpf is the whole bpf file system"), "{pinning}");
+    let (cgroup, data) = (gateway.status().cgroup.unwrap(), json!([]));
+    gateway.kill();
+    let left = json!({"detached": data, "cgroups": [cgroup], "left": []});
+    assert_eq!(laboratory.detach(&[]), (Some(0), left));
+}
+
+/// As in a container without a volume for its data: each start has other data.
+#[test]
+fn what_a_gateway_left_whose_data_is_gone_is_in_nobodys_way() {
+    if skipped("what_a_gateway_left_whose_data_is_gone_is_in_nobodys_way") {
+        return;
+    }
+    let laboratory = Laboratory::make();
+    laboratory.gateway("first").kill();
+    let program = laboratory.program().unwrap();
+    // There before the first goes, so that it is not given that one's inode.
+    let second = laboratory.data("second");
+    std::fs::DirBuilder::new().mode(0o700).create(second).unwrap();
+    std::fs::remove_dir_all(laboratory.data("first")).unwrap();
+    let second = laboratory.gateway("second");
+    assert_eq!(second.guard().interfaces[0].attached, XdpAttachment::Native);
+    assert!(laboratory.program().is_some_and(|now| now != program));
+    // One folder: that of the second.
+    assert!(second.serves() && laboratory.folder().lines().count() == 1);
+    assert_eq!(laboratory.cgroup.children().len(), 1);
+    second.stop();
 }
 
 #[test]

@@ -143,12 +143,14 @@ impl Log for MemoryLog {
 /// Tokens "agent-1" to "agent-9", and what tests add.
 pub(crate) struct Tokens {
     principals: Mutex<BTreeMap<String, Principal>>,
+    refused: Mutex<BTreeMap<String, AuthError>>,
     revision: watch::Sender<u64>,
 }
 
 impl Tokens {
     fn new() -> Arc<Self> {
-        let tokens = Self { principals: Mutex::default(), revision: watch::channel(0).0 };
+        let tokens =
+            Self { principals: Mutex::default(), refused: Mutex::default(), revision: watch::channel(0).0 };
         for agent in 1..=9 {
             tokens.add(&format!("agent-{agent}"), agent, None);
         }
@@ -167,6 +169,11 @@ impl Tokens {
         principals.insert(token.to_owned(), principal);
     }
 
+    /// Refuses a token for this reason; unknown ones need none.
+    pub(crate) fn refuse(&self, token: &str, why: AuthError) {
+        self.refused.lock().insert(token.to_owned(), why);
+    }
+
     pub(crate) fn revoke(&self, token: &str) {
         self.principals.lock().remove(token);
         self.revision.send_modify(|revision| *revision += 1);
@@ -175,7 +182,8 @@ impl Tokens {
 
 impl Access for Tokens {
     fn authenticate(&self, token: &str, _: Timestamp) -> Result<Principal, AuthError> {
-        self.principals.lock().get(token).copied().ok_or(AuthError::Unknown)
+        let why = self.refused.lock().get(token).copied().unwrap_or(AuthError::Unknown);
+        self.principals.lock().get(token).copied().ok_or(why)
     }
 
     fn still_valid(&self, principal: &Principal, _: Timestamp) -> bool {

@@ -1,6 +1,6 @@
 //! Where connections come from, and how they end.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use serde_json::json;
 use waggle_core::time::Timestamp;
+use waggle_gateway::directory::AuthError;
 use waggle_gateway::push::{Handover, HandoverStream, PushConfig, PushEngine, PushError, PushHub, Via};
 
 use crate::harness::{Client, Frame, Gateway, PATIENCE};
@@ -60,6 +61,54 @@ fn the_hook_sees_every_socket() {
     assert_eq!((clients.len(), seen.load(Ordering::SeqCst)), (5, 5));
 }
 
+/// The API, which has accepted it, has done what the hook does.
+#[test]
+fn the_hook_does_not_see_what_the_api_has_accepted() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&seen);
+    let gateway = Gateway::start(1, |config| {
+        config.on_accept = Some(Arc::new(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+        }));
+    });
+    let mut client = upgraded(&gateway, [192, 0, 2, 1].into());
+    client.say(r#"{"type":"hello","token":"agent-1","views":[]}"#);
+    client.expect("welcome");
+    assert_eq!(seen.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn the_tcp_peer_of_a_guess_is_told_and_nobody_elses() {
+    let (tell, told) = std::sync::mpsc::sync_channel(8);
+    let gateway = Gateway::start(1, |config| {
+        config.rules.trusted_proxies = vec!["127.0.0.1".to_owned().try_into().unwrap()];
+        config.on_unauthorized = Some(Arc::new(move |peer| tell.send(peer).unwrap()));
+    });
+    gateway.tokens.refuse("ended", AuthError::Expired);
+    gateway.tokens.refuse("revoked", AuthError::Revoked);
+    gateway.tokens.refuse("no token", AuthError::Malformed);
+    let (own, proxy): (IpAddr, IpAddr) = ([127, 0, 0, 1].into(), [192, 0, 2, 1].into());
+    for (token, is_guess) in [("ended", false), ("revoked", false), ("no token", false), ("unknown", true)] {
+        for (mut client, peer) in [(gateway.connect(), own), (upgraded(&gateway, proxy), proxy)] {
+            client.say(&format!(r#"{{"type":"hello","token":"{token}","views":[]}}"#));
+            client.expect_close(4200, "");
+            assert_eq!(told.try_recv().ok(), is_guess.then_some(peer), "{token}");
+        }
+    }
+}
+
+/// A connection as the API hands it over, from another client behind `peer`.
+fn upgraded(gateway: &Gateway, peer: IpAddr) -> Client<TcpStream> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let stream = HandoverStream::Tcp(listener.accept().unwrap().0);
+    let handover =
+        Handover { stream, leftover: Bytes::new(), remote: [203, 0, 113, 9].into(), peer, via: Via::Api };
+    gateway.engine.hub().adopt(handover);
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    Client::new(client)
+}
+
 #[test]
 fn a_client_may_close_first() {
     let gateway = Gateway::start(1, |_| {});
@@ -105,6 +154,7 @@ fn an_upgraded_connection_is_taken_over_with_what_was_read() {
         stream: HandoverStream::Tcp(served),
         leftover: Bytes::copy_from_slice(early),
         remote: remote.ip(),
+        peer: remote.ip(),
         via: Via::Api,
     });
     let mut client = Client::new(stream);

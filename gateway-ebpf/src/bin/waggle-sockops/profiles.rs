@@ -99,7 +99,8 @@ fn established(ctx: &SockOpsContext, op: u32) {
     let (Some(account), Some(profile)) = (Account::from_number(number), PROFILES.get(number)) else {
         return;
     };
-    // Entries are replaced whole by user space; the copy is made at once.
+    // User space copies a new profile over the old one: a connection that is made at that moment may get some
+    // settings of each. All of them are ones that somebody asked for.
     let profile = *profile;
     count(Counter::Connections(account), 1);
     debug!(ctx, "established: account {} port {} side {}", number, port, side as u8);
@@ -152,6 +153,10 @@ fn round_trip(ctx: &SockOpsContext) {
 
 #[inline(always)]
 fn retransmit(ctx: &SockOpsContext) {
+    // What this machine did not take was not sent, and is tried again.
+    if field!(ctx, __bindgen_anon_1.args[2]) != 0 {
+        return;
+    }
     if let Some(connection) = connection(ctx) {
         let segments = field!(ctx, __bindgen_anon_1.args[1]).max(1);
         // SAFETY: as in `round_trip`.

@@ -12,9 +12,8 @@ use crate::Unavailable;
 use crate::capability;
 use crate::ebpf::load_error;
 use crate::error::chain;
-use crate::mounts::mounts_of;
 use crate::object_file::{Object, ObjectFile};
-use crate::pin::PIN_DIR_DEFAULT;
+use crate::pin::{PIN_DIR_DEFAULT, PinError, check_place};
 
 /// Whether objects can outlive their process here.
 pub(super) fn feature(config: &CheckConfig) -> FeatureCheck {
@@ -33,10 +32,10 @@ pub(super) fn feature(config: &CheckConfig) -> FeatureCheck {
 }
 
 fn trial(dir: &Path) -> Result<(), (String, &'static str)> {
-    if !mounts_of("bpf").iter().any(|mount| dir.starts_with(&mount.dir)) {
-        let reason = format!("no bpf file system is mounted at or above {}", dir.display());
-        return Err((reason, advice::BPF_FILE_SYSTEM));
-    }
+    check_place(dir).map_err(|error| match error {
+        PinError::Shared(_) => (chain(&error), "set accel.pin_dir to a folder below it"),
+        _ => (chain(&error), advice::BPF_FILE_SYSTEM),
+    })?;
     let refused = |error: Unavailable| (chain(&error), advice::after(&error));
     capability::check().map_err(refused)?;
     let object = ObjectFile::open(Object::Guard, None).map_err(refused)?;

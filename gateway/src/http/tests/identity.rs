@@ -1,5 +1,8 @@
 //! Tokens and tenants.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use http::Request;
 use http_body_util::Full;
 use serde_json::json;
@@ -48,6 +51,44 @@ async fn without_a_good_token_nothing_is_told() {
         world.post_as(&world.expired, "/v1/tickets", &[], create().to_string()).await.code(),
         "unauthorized"
     );
+}
+
+/// Any page makes a browser send requests without a token, and an agent whose token has ended tries on: neither
+/// may have an office denied.
+#[tokio::test]
+async fn only_a_token_that_nobody_has_is_told_of() {
+    let mut world = World::new().await;
+    let told = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&told);
+    Arc::get_mut(&mut world.api).unwrap().unauthorized = Box::new(move |peer| {
+        assert!(peer.is_loopback());
+        count.fetch_add(1, Ordering::SeqCst);
+    });
+    let rows = world.api.store.directory().await.unwrap();
+    world.api.store.revoke_token(rows.tokens[1].tenant, rows.tokens[1].id).await.unwrap();
+    world.api.directory.refresh(world.api.store.as_ref()).await.unwrap();
+    let unknown = crate::directory::Token::make().unwrap().reveal().to_owned();
+    let bearer = |token: &str| Some(format!("Bearer {token}"));
+    for (header, is_told) in [
+        (None, false),
+        (Some("Bearer".to_owned()), false),
+        (Some(format!("Basic {unknown}")), false),
+        (bearer("wgl_wrong"), false),
+        (bearer(&world.expired), false),
+        (bearer(&world.ben), false),
+        (bearer(&world.ana), false),
+        (bearer(&unknown), true),
+    ] {
+        let mut request = Request::get("/v1/me");
+        if let Some(header) = &header {
+            request = request.header("authorization", header);
+        }
+        let before = told.load(Ordering::SeqCst);
+        let answer = world.send(request.body(Full::default()).unwrap()).await;
+        let is_good = header == bearer(&world.ana);
+        assert_eq!(answer.status, if is_good { 200 } else { 401 }, "{header:?}");
+        assert_eq!(told.load(Ordering::SeqCst) - before, usize::from(is_told), "{header:?}");
+    }
 }
 
 #[tokio::test]

@@ -147,19 +147,21 @@ async fn a_push_connection_is_handed_over_with_what_came_early() {
     let (_world, api, mut arrivals) = with_adopter().await;
     let server = start(api).await;
     let mut stream = TcpStream::connect(server.addr()).await.unwrap();
-    stream.write_all(format!("{}early", handshake(WHOLE)).as_bytes()).await.unwrap();
+    let forwarded = format!("{WHOLE}X-Forwarded-For: 203.0.113.9\r\n");
+    stream.write_all(format!("{}early", handshake(&forwarded)).as_bytes()).await.unwrap();
     let (head, _) = answer(&mut stream).await;
     assert!(head.starts_with("http/1.1 101"), "{head}");
     // The example of RFC 6455, section 1.3.
     assert!(head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{head}");
     assert!(head.contains("sec-websocket-protocol: waggle.v1.json"), "{head}");
-    let Handover { stream: HandoverStream::Tcp(adopted), leftover, remote, via } =
+    let Handover { stream: HandoverStream::Tcp(adopted), leftover, remote, peer, via } =
         arrivals.recv().await.unwrap()
     else {
         panic!("no TCP")
     };
-    assert_eq!((leftover.as_ref(), remote), (&b"early"[..], stream.local_addr().unwrap().ip()));
-    assert_eq!(via, Via::Api);
+    assert_eq!((leftover.as_ref(), remote), (&b"early"[..], [203, 0, 113, 9].into()));
+    // What the network shows is the proxy.
+    assert_eq!((via, peer), (Via::Api, stream.local_addr().unwrap().ip()));
     let mut adopted = TcpStream::from_std(adopted).unwrap();
     adopted.write_all(b"hello").await.unwrap();
     let mut hello = [0; 5];

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqlitePool;
 use waggle_core::id::{AgentId, Epoch, QueueId, TenantId};
+use waggle_core::limits::REVOKED_TOKENS_MAX;
 use waggle_core::time::Timestamp;
 
 use super::read::collect;
@@ -37,6 +38,11 @@ pub(super) async fn read(pool: &SqlitePool) -> Result<DirectoryRows, StoreError>
     )
     .fetch_all(&mut *reading)
     .await;
+    let revoked =
+        sqlx::query("SELECT hash FROM token WHERE revoked_at IS NOT NULL ORDER BY id DESC LIMIT ?1")
+            .bind(REVOKED_TOKENS_MAX as i64)
+            .fetch_all(&mut *reading)
+            .await;
     Ok(DirectoryRows {
         revision: revision.cast_unsigned(),
         tenants: collect(tenants, |columns| {
@@ -66,6 +72,7 @@ pub(super) async fn read(pool: &SqlitePool) -> Result<DirectoryRows, StoreError>
                 expires_at: columns.optional("time")?.map(Timestamp),
             })
         })?,
+        revoked: collect(revoked, |columns| columns.hash())?,
     })
 }
 
