@@ -307,13 +307,12 @@ fn segment(packet: &impl Packet, inner: &Inner) -> Segment {
     Segment { kind, ..bad }
 }
 
-/// Under which address new connections are counted: IPv4's own, and of IPv6 the network of 64 bits, which
-/// one host may have whole.
+/// Under which address new connections are counted: IPv4's own, also behind NAT64, and of IPv6 the network
+/// of 64 bits, which one host may have whole.
 #[must_use]
 #[inline(always)]
 pub const fn counted_as(mut source: [u8; 16]) -> [u8; 16] {
-    let is_ipv4 = source[10] == 0xff && source[11] == 0xff && source[0] == 0 && source[9] == 0;
-    if !is_ipv4 {
+    if !is_counted_whole(&source) {
         let mut at = 8;
         while at < 16 {
             source[at] = 0;
@@ -321,6 +320,17 @@ pub const fn counted_as(mut source: [u8; 16]) -> [u8; 16] {
         }
     }
     source
+}
+
+/// Whether all bits of an address count: of IPv4-mapped ones, and of IPv4 hosts behind NAT64 (64:ff9b::/96),
+/// who share their 64 bits with everybody else.
+#[must_use]
+#[inline(always)]
+pub const fn is_counted_whole(source: &[u8; 16]) -> bool {
+    const MAPPED: u128 = 0xffff;
+    const NAT64: u128 = 0x0064_ff9b << 64;
+    let prefix = u128::from_be_bytes(*source) >> 32;
+    prefix == MAPPED || prefix == NAT64
 }
 
 /// Takes one from a source's allowance, or says no. The state is the time at which all that was taken
@@ -503,6 +513,18 @@ mod tests {
         let ipv4 = std::net::Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped().octets();
         assert_eq!(counted_as(ipv4), ipv4);
         assert_eq!(counted_as([7; 16]), [7, 7, 7, 7, 7, 7, 7, 7, 0, 0, 0, 0, 0, 0, 0, 0]);
+        for (text, is_whole) in [
+            ("64:ff9b::192.0.2.7", true),
+            ("64:ff9b:1::192.0.2.7", false),
+            ("64:ff9b::1:192.0.2.7", false),
+            ("::ffff:192.0.2.7", true),
+            ("::fffe:192.0.2.7", false),
+            ("1::ffff:192.0.2.7", false),
+            ("0:0:0:1::ffff:192.0.2.7", false),
+        ] {
+            let source = text.parse::<std::net::Ipv6Addr>().expect(text).octets();
+            assert_eq!(counted_as(source) == source, is_whole, "{text}");
+        }
     }
 
     proptest! {

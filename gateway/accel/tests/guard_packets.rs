@@ -274,6 +274,11 @@ fn openings_are_limited_by_their_source_under_tags_and_any_chain() {
         }
     }
     assert_eq!(openings.len(), 3 + CHAINS.len() - 2, "a later fragment and ESP are none");
+    // IPv4 hosts behind NAT64.
+    for number in 1..3 {
+        let source = [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, 192, 0, 2, number];
+        openings.push(ipv6_from(source, &[], &segment(2, PORT)));
+    }
     for packet in &openings {
         let before = counts(&guard);
         guard.try_packet(packet, TRIES).unwrap();
