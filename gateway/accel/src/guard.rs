@@ -116,6 +116,8 @@ pub struct Guard {
     /// To the keeper, who ends with it.
     failed: Option<SyncSender<IpAddr>>,
     failed_uncounted: AtomicU64,
+    /// 0 where failures are not counted.
+    failures_max: u32,
     keeper: Option<JoinHandle<()>>,
 }
 
@@ -200,7 +202,13 @@ impl Guard {
             .spawn(move || keep(&kept, &failing))
             .inspect_err(|error| warn!(%error, "rules of the guard do not expire"))
             .ok();
-        Self { state, failed: Some(failed), failed_uncounted: AtomicU64::new(0), keeper }
+        Self {
+            state,
+            failed: Some(failed),
+            failed_uncounted: AtomicU64::new(0),
+            failures_max: config.failures,
+            keeper,
+        }
     }
 
     /// Lets a successor have the interfaces. What is pinned stays as it is; all else is taken off.
@@ -259,7 +267,7 @@ impl Guard {
     /// Never waits: where very many fail at once, some are not counted.
     pub fn failed(&self, address: IpAddr) {
         // A proxy on this machine speaks for many.
-        if address.to_canonical().is_loopback() {
+        if self.failures_max == 0 || address.to_canonical().is_loopback() {
             return;
         }
         if self.failed.as_ref().is_some_and(|failed| failed.try_send(address).is_err()) {

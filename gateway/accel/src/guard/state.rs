@@ -192,8 +192,9 @@ mod tests {
     use waggle_ebpf::guard::NETWORKS_MAX;
 
     use super::super::rules::Entry;
-    use super::super::{Guard, GuardConfig};
+    use super::super::{FAILED_MAX, Guard, GuardConfig};
     use super::*;
+    use crate::Mode;
     use crate::network::Network;
 
     fn guard(test: &str) -> Option<Guard> {
@@ -250,6 +251,18 @@ mod tests {
         assert_eq!(listed.len(), 1 + UNDO_MAX as usize + 1, "the automatic ones stay");
         assert!(listed.contains(&"192.0.2.0/24".to_owned()), "{listed:?}");
         assert!(!listed.iter().any(|network| network.starts_with("198.51.100.")), "{listed:?}");
+    }
+
+    #[test]
+    fn whoever_tells_of_failures_never_waits_and_what_is_not_counted_is_told() {
+        let guard = Guard::start(&GuardConfig { failures: 2, ..GuardConfig::default() }, &[], Mode::Off)
+            .expect("no contradiction");
+        let busy = guard.state.lock();
+        // The keeper may have taken one, and waits with it.
+        (0..FAILED_MAX + 2).for_each(|_| guard.failed(IpAddr::from([192, 0, 2, 1])));
+        drop(busy);
+        let uncounted = guard.status().failed_uncounted;
+        assert!((1..=2).contains(&uncounted), "{uncounted}");
     }
 
     #[test]
