@@ -1,8 +1,9 @@
 //! What the guard does with a packet: pure functions over its bytes, shared by the XDP program and by
 //! host tests.
 //!
-//! The guard is for new connections to our ports. What it cannot read, and what is not for our ports,
-//! passes: it is the kernel's, or somebody else's.
+//! The guard is for new connections to our ports. What is not for our ports passes: it is the kernel's, or
+//! somebody else's. What may be for our ports, though its headers do not say so within reach, goes by its
+//! source's rules and limit, lest a longer chain of headers be a way around them.
 
 /// Map from a TCP port in host byte order to 1: what the guard guards.
 pub const MAP_PORTS: &str = "GUARD_PORTS";
@@ -90,13 +91,13 @@ const _: () = assert!(size_of::<Limits>() == 16 && align_of::<Limits>() == 8);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Verdict {
-    /// Passed: not TCP, not for our ports, or not readable.
+    /// Passed: not TCP, or not for our ports.
     Other = 0,
     /// Passed: its source is allowed.
     Allowed = 1,
     /// Passed: of a connection that there is, or an answer.
     Established = 2,
-    /// Passed: a new connection within its source's limit.
+    /// Passed: a new connection within its source's limit, or what may be one.
     Opened = 3,
     /// Dropped: its source is denied.
     Denied = 4,
@@ -149,7 +150,7 @@ pub const REACH: usize = 255;
 pub struct Segment {
     /// Where it comes from; IPv4 as IPv4-mapped IPv6.
     pub source: [u8; 16],
-    /// Where it goes to, in host byte order.
+    /// Where it goes to, in host byte order; 0 where it is [`Kind::Unreadable`].
     pub port: u16,
     /// What it is.
     pub kind: Kind,
@@ -164,6 +165,8 @@ pub enum Kind {
     Established,
     /// None that TCP sends: lengths that do not fit, or flags that exclude each other.
     Bad,
+    /// Any of them, and for any port: its TCP header is not within reach.
+    Unreadable,
 }
 
 const ETHERNET: usize = 14;
@@ -174,8 +177,17 @@ const TYPE_IPV4: u16 = 0x0800;
 const TYPE_IPV6: u16 = 0x86dd;
 const PROTOCOL_TCP: u8 = 6;
 const IPV6_HEADER: usize = 40;
-/// Headers between IPv6's and TCP's that are skipped; with more of them a packet passes.
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
+const DESTINATION: u8 = 60;
+/// Headers between IPv6's and TCP's that are skipped; with more of them a packet is unreadable.
 const EXTENSIONS_MAX: usize = 4;
+/// Bytes of a TCP header up to its flags.
+const TCP_FLAGS: usize = 12;
+/// Where a header is that is not looked for.
+const NOWHERE: usize = REACH + 1;
 
 const FIN: u8 = 1;
 const SYN: u8 = 2;
@@ -203,8 +215,8 @@ pub fn parse(packet: &impl Packet) -> Option<Segment> {
         tags += 1;
     }
     match kind {
-        TYPE_IPV4 => segment(packet, &ipv4(packet, at)?),
-        TYPE_IPV6 => segment(packet, &ipv6(packet, at)?),
+        TYPE_IPV4 => Some(segment(packet, &ipv4(packet, at)?)),
+        TYPE_IPV6 => Some(segment(packet, &ipv6(packet, at)?)),
         _ => None,
     }
 }
@@ -233,33 +245,49 @@ fn ipv6(packet: &impl Packet, at: usize) -> Option<Inner> {
     let [high, low, mut next]: [u8; 3] = packet.load(at + 4)?;
     let source: [u8; 16] = packet.load(at + 8)?;
     let end = at + IPV6_HEADER + u16::from_be_bytes([high, low]) as usize;
+    let nowhere = Inner { source, at: NOWHERE, end };
     let mut inner = at + IPV6_HEADER;
     let mut skipped = 0;
-    while skipped < EXTENSIONS_MAX && next != PROTOCOL_TCP {
-        let header: [u8; 4] = packet.load(inner)?;
+    while skipped < EXTENSIONS_MAX && is_extension(next) {
+        let Some(header) = packet.load::<4>(inner) else {
+            return Some(nowhere);
+        };
         inner += match next {
-            // Hop-by-hop options, routing, destination options.
-            0 | 43 | 60 => (header[1] as usize + 1) * 8,
-            // Fragment: only the first holds a TCP header.
-            44 if u16::from_be_bytes([header[2], header[3]]) & 0xfff8 == 0 => 8,
-            // Authentication.
-            51 => (header[1] as usize + 2) * 4,
-            _ => return None,
+            // Only the first fragment holds a TCP header.
+            FRAGMENT if u16::from_be_bytes([header[2], header[3]]) & 0xfff8 != 0 => return None,
+            FRAGMENT => 8,
+            AUTHENTICATION => (header[1] as usize + 2) * 4,
+            _ => (header[1] as usize + 1) * 8,
         };
         next = header[0];
         skipped += 1;
     }
-    if next == PROTOCOL_TCP { Some(Inner { source, at: inner, end }) } else { None }
+    match next {
+        PROTOCOL_TCP => Some(Inner { at: inner, ..nowhere }),
+        _ if is_extension(next) => Some(nowhere),
+        _ => None,
+    }
 }
 
 #[inline(always)]
-fn segment(packet: &impl Packet, inner: &Inner) -> Option<Segment> {
-    // Before this, nobody knows for which port it is.
-    let ports: [u8; 4] = packet.load(inner.at)?;
+const fn is_extension(next: u8) -> bool {
+    matches!(next, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION)
+}
+
+#[inline(always)]
+fn segment(packet: &impl Packet, inner: &Inner) -> Segment {
+    let unreadable = Segment { source: inner.source, port: 0, kind: Kind::Unreadable };
+    if inner.at + TCP_FLAGS > REACH {
+        return unreadable;
+    }
+    // Cut before this, it is of no use by itself, but an old kernel may put it together with a fragment.
+    let Some(ports) = packet.load::<4>(inner.at) else {
+        return unreadable;
+    };
     let port = u16::from_be_bytes([ports[2], ports[3]]);
-    let bad = Segment { source: inner.source, port, kind: Kind::Bad };
-    let Some(tail) = packet.load::<2>(inner.at + 12) else {
-        return Some(bad);
+    let bad = Segment { port, kind: Kind::Bad, ..unreadable };
+    let Some(tail) = packet.load::<2>(inner.at + TCP_FLAGS) else {
+        return bad;
     };
     let header = ((tail[0] >> 4) as usize) * 4;
     let is_whole = header >= 20 && inner.at + header <= inner.end && inner.end <= packet.length();
@@ -273,19 +301,18 @@ fn segment(packet: &impl Packet, inner: &Inner) -> Option<Segment> {
     };
     let has_source_port = ports[0] != 0 || ports[1] != 0;
     if !(is_whole && is_possible && has_source_port) {
-        return Some(bad);
+        return bad;
     }
     let kind = if flags & (SYN | ACK) == SYN { Kind::Opening } else { Kind::Established };
-    Some(Segment { kind, ..bad })
+    Segment { kind, ..bad }
 }
 
-/// Under which address new connections are counted: IPv4's own, and of IPv6 the network of 64 bits, which
-/// one host may have whole.
+/// Under which address new connections are counted: IPv4's own, also behind NAT64, and of IPv6 the network
+/// of 64 bits, which one host may have whole.
 #[must_use]
 #[inline(always)]
 pub const fn counted_as(mut source: [u8; 16]) -> [u8; 16] {
-    let is_ipv4 = source[10] == 0xff && source[11] == 0xff && source[0] == 0 && source[9] == 0;
-    if !is_ipv4 {
+    if !is_counted_whole(&source) {
         let mut at = 8;
         while at < 16 {
             source[at] = 0;
@@ -293,6 +320,17 @@ pub const fn counted_as(mut source: [u8; 16]) -> [u8; 16] {
         }
     }
     source
+}
+
+/// Whether all bits of an address count: of IPv4-mapped ones, and of IPv4 hosts behind NAT64 (64:ff9b::/96),
+/// who share their 64 bits with everybody else.
+#[must_use]
+#[inline(always)]
+pub const fn is_counted_whole(source: &[u8; 16]) -> bool {
+    const MAPPED: u128 = 0xffff;
+    const NAT64: u128 = 0x0064_ff9b << 64;
+    let prefix = u128::from_be_bytes(*source) >> 32;
+    prefix == MAPPED || prefix == NAT64
 }
 
 /// Takes one from a source's allowance, or says no. The state is the time at which all that was taken
@@ -389,13 +427,22 @@ mod tests {
         let long = [vec![0, 1], vec![0; 14]].concat();
         let fragment = vec![0; 8];
         let later = vec![0, 0, 0, 8, 0, 0, 0, 0];
+        let of_length = |eights: u8| [vec![0, eights - 1], vec![0; usize::from(eights) * 8 - 2]].concat();
         for (extensions, wanted) in [
             (vec![], Some(Kind::Opening)),
             (vec![(0, options.clone())], Some(Kind::Opening)),
             (vec![(60, long), (43, options.clone()), (51, options.clone())], Some(Kind::Opening)),
             (vec![(44, fragment)], Some(Kind::Opening)),
             (vec![(44, later)], None),
-            (vec![(0, options.clone()); 5], None),
+            (vec![(0, options.clone()); 4], Some(Kind::Opening)),
+            (vec![(0, options.clone()); 5], Some(Kind::Unreadable)),
+            (vec![(0, options.clone()); 9], Some(Kind::Unreadable)),
+            // 54 bytes before them: TCP's flags are the last that are within reach, or just not.
+            (vec![(60, of_length(23))], Some(Kind::Opening)),
+            (vec![(60, of_length(24))], Some(Kind::Unreadable)),
+            (vec![(60, of_length(26))], Some(Kind::Unreadable)),
+            (vec![(0, of_length(20)), (60, of_length(20)), (43, options.clone())], Some(Kind::Unreadable)),
+            (vec![(44, vec![0; 8]), (60, of_length(250))], Some(Kind::Unreadable)),
             (vec![(50, options)], None),
         ] {
             assert_eq!(kind(&over_ipv6(&extensions, &tcp(SYN))), wanted, "{extensions:?}");
@@ -412,7 +459,10 @@ mod tests {
         (arp[12], arp[13]) = (8, 6);
         let discovery = over_ipv6(&[], &[135, 0, 0, 0]);
         let discovery = [&discovery[..20], &[58], &discovery[21..]].concat();
-        for packet in [&udp[..], &fragment, &arp, &discovery, &[], &[0; 13]] {
+        let mut late_udp =
+            over_ipv6(&[(0, vec![0; 8]), (43, vec![0; 8]), (60, vec![0; 8]), (60, vec![0; 8])], &[]);
+        late_udp[54 + 24] = 17;
+        for packet in [&udp[..], &fragment, &arp, &discovery, &late_udp, &[], &[0; 13]] {
             assert_eq!(kind(packet), None);
         }
     }
@@ -448,9 +498,13 @@ mod tests {
             }
             assert_eq!(kind(&packet), Some(Kind::Bad), "{at}");
         }
-        // Cut off: unknown before the port can be read, bad after that.
         for length in 0..good.len() {
-            assert_eq!(kind(&good[..length]), (length >= 38).then_some(Kind::Bad), "{length}");
+            let wanted = match length {
+                0..34 => None,
+                34..38 => Some(Kind::Unreadable),
+                _ => Some(Kind::Bad),
+            };
+            assert_eq!(kind(&good[..length]), wanted, "{length}");
         }
     }
 
@@ -459,6 +513,18 @@ mod tests {
         let ipv4 = std::net::Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped().octets();
         assert_eq!(counted_as(ipv4), ipv4);
         assert_eq!(counted_as([7; 16]), [7, 7, 7, 7, 7, 7, 7, 7, 0, 0, 0, 0, 0, 0, 0, 0]);
+        for (text, is_whole) in [
+            ("64:ff9b::192.0.2.7", true),
+            ("64:ff9b:1::192.0.2.7", false),
+            ("64:ff9b::1:192.0.2.7", false),
+            ("::ffff:192.0.2.7", true),
+            ("::fffe:192.0.2.7", false),
+            ("1::ffff:192.0.2.7", false),
+            ("0:0:0:1::ffff:192.0.2.7", false),
+        ] {
+            let source = text.parse::<std::net::Ipv6Addr>().expect(text).octets();
+            assert_eq!(counted_as(source) == source, is_whole, "{text}");
+        }
     }
 
     proptest! {

@@ -4,6 +4,8 @@
 //! it. A change can be made on probation: where nobody confirms it in time, what was before comes back, so
 //! that an operator who has locked himself out is let in again.
 
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "nobody is denied"))]
+mod failures;
 #[cfg(target_os = "linux")]
 mod interface;
 #[cfg(target_os = "linux")]
@@ -14,11 +16,13 @@ mod kernel;
 mod report;
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "there is no gateway before"))]
 mod rules;
+mod state;
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "there is no gateway before"))]
 mod undo;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -26,7 +30,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 use tracing::{info, warn};
-use waggle_ebpf::guard::{Limits, UNDO_MAX};
+use waggle_ebpf::guard::Limits;
 
 pub use report::{GuardInterface, GuardRule, GuardStatus, XdpAttachment};
 pub use rules::{GuardAction, GuardChange, GuardError};
@@ -34,13 +38,16 @@ pub use rules::{GuardAction, GuardChange, GuardError};
 use super::network::Network;
 use super::pin::Pins;
 use super::{AccelError, Mode};
+use failures::Failures;
 use kernel::Kernel;
-use rules::{Rules, Said};
+use rules::Rules;
+use state::{Probation, State};
+use undo::Step;
 
 /// How soon what has expired is taken out, and probation ends.
 const TICK: Duration = Duration::from_millis(250);
-/// How long after its end the kernel ends a probation, where the gateway has not.
-const GRACE: Duration = Duration::from_secs(2);
+/// Failed authentications that wait to be counted; beyond, they are not.
+const FAILED_MAX: usize = 1_024;
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// Settings of the guard.
@@ -56,7 +63,8 @@ pub struct GuardConfig {
     pub allow: Vec<Network>,
     /// Networks that nothing is taken from.
     pub deny: Vec<Network>,
-    /// Failed authentications of an address within a minute after which it is denied; 0 is never.
+    /// Failed authentications of an address within a minute after which it is denied, and of an IPv6 network of
+    /// 48 bits after eight times as many; 0 is never.
     pub failures: u32,
     /// For how many seconds.
     pub failures_deny_s: u32,
@@ -88,13 +96,15 @@ struct Wanted<'a> {
     rules: &'a Rules,
 }
 
+/// How to take back what waits for a confirmation, and when in nanoseconds since boot.
+type Unconfirmed = (Vec<Step>, u64);
+
 /// A program that has started.
 struct Started {
     kernel: Kernel,
     /// The configuration's, and those of the gateway before that hold on.
     rules: Rules,
-    /// What comes back, and when in nanoseconds since boot.
-    probation: Option<(Rules, u64)>,
+    probation: Option<Unconfirmed>,
     /// What is pinned, for people.
     pinning: String,
 }
@@ -103,28 +113,12 @@ struct Started {
 #[derive(Debug)]
 pub struct Guard {
     state: Arc<Mutex<State>>,
+    /// To the keeper, who ends with it.
+    failed: Option<SyncSender<IpAddr>>,
+    failed_uncounted: AtomicU64,
+    /// 0 where failures are not counted.
     failures_max: u32,
-    failures_deny_s: u32,
-    stop: Option<SyncSender<()>>,
     keeper: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug)]
-struct State {
-    kernel: Result<Kernel, String>,
-    pinning: String,
-    ports: Vec<u16>,
-    config: (u32, u32),
-    rules: Rules,
-    probation: Option<Probation>,
-    failures: rules::Failures,
-}
-
-#[derive(Debug)]
-struct Probation {
-    /// What comes back.
-    before: Rules,
-    ends: Instant,
 }
 
 impl Guard {
@@ -147,9 +141,16 @@ impl Guard {
             return Ok(Self::with(config, ports, Err(reason.to_owned()), rules));
         }
         let wanted = Wanted { interfaces: &config.interfaces, ports, limits: limits(config), rules: &rules };
+        let before = folder.as_ref().map(kernel::links).unwrap_or_default();
+        let given_up = |error| {
+            if let Some(folder) = &folder {
+                kernel::take_off_new(folder, &before);
+            }
+            Err(error)
+        };
         let started = match Kernel::start(&wanted, folder.as_ref()) {
             Ok(started) => started,
-            Err(error) if mode == Mode::Require => return Err(AccelError::Required(error)),
+            Err(error) if mode == Mode::Require => return given_up(AccelError::Required(error)),
             Err(error) => {
                 let mut reason = super::error::chain(&error);
                 if folder.as_ref().is_some_and(kernel::goes_on) {
@@ -160,12 +161,10 @@ impl Guard {
                 return Ok(Self::with(config, ports, Err(reason), rules));
             }
         };
-        for interface in started.kernel.interfaces() {
-            let (name, how) = (&interface.name, interface.attached.name());
-            info!(interface = name, attached = how, reason = interface.reason, "guard");
-            if interface.attached == XdpAttachment::Off && mode == Mode::Require {
-                let reason = interface.reason.clone();
-                return Err(AccelError::NoGuard { interface: name.clone(), reason });
+        for GuardInterface { name, attached, reason } in started.kernel.interfaces() {
+            info!(interface = name, attached = attached.name(), reason, "guard");
+            if attached == XdpAttachment::Off && mode == Mode::Require {
+                return given_up(AccelError::NoGuard { interface: name, reason });
             }
         }
         Ok(Self::with(config, ports, Ok(started), rules))
@@ -192,17 +191,24 @@ impl Guard {
             config: (config.rate_per_second, config.burst),
             rules,
             probation,
-            failures: rules::Failures::default(),
+            failures: Failures::default(),
+            failures_max: config.failures,
+            failures_deny_s: config.failures_deny_s,
         }));
         let kept = Arc::clone(&state);
-        let (stop, stopped) = sync_channel(1);
+        let (failed, failing) = sync_channel(FAILED_MAX);
         let keeper = thread::Builder::new()
             .name("guard".to_owned())
-            .spawn(move || keep(&kept, &stopped))
+            .spawn(move || keep(&kept, &failing))
             .inspect_err(|error| warn!(%error, "rules of the guard do not expire"))
             .ok();
-        let (failures_max, failures_deny_s) = (config.failures, config.failures_deny_s);
-        Self { state, failures_max, failures_deny_s, stop: Some(stop), keeper }
+        Self {
+            state,
+            failed: Some(failed),
+            failed_uncounted: AtomicU64::new(0),
+            failures_max: config.failures,
+            keeper,
+        }
     }
 
     /// Lets a successor have the interfaces. What is pinned stays as it is; all else is taken off.
@@ -239,53 +245,33 @@ impl Guard {
         }
     }
 
-    /// Changes a rule; with probation, until it ends unconfirmed.
+    /// Changes a rule; with probation, until it ends unconfirmed. A change that comes while others are on
+    /// probation ends with them at the latest.
     ///
     /// # Errors
-    /// Where the change contradicts another rule, there is no room, or there is no guard; then nothing is
-    /// changed.
+    /// Where the change contradicts another rule, there is no room, there is no guard or it is on no interface,
+    /// or others are on probation and it would not be; then nothing is changed.
     pub fn change(&self, change: &GuardChange) -> Result<(), GuardError> {
-        let mut state = self.state.lock();
-        if let Err(reason) = &state.kernel {
-            return Err(GuardError::NoGuard { reason: reason.clone() });
-        }
-        let rules = state.rules.with(change, boot_ns(), Said::Operator)?;
-        let within = change.confirm_within_s.map(|seconds| Duration::from_secs(seconds.into()));
-        state.take_on_probation(rules, within)
+        self.state.lock().change(change)
     }
 
     /// Ends the probation of all changes: they stay.
     ///
     /// # Errors
-    /// Where nothing is on probation.
+    /// Where nothing is on probation, or the kernel does not take it; then the probation goes on.
     pub fn confirm(&self) -> Result<(), GuardError> {
-        let mut state = self.state.lock();
-        state.probation.take().ok_or(GuardError::NothingToConfirm)?;
-        state.hold_for_ever()
+        self.state.lock().confirm()
     }
 
-    /// An authentication from `address` has failed. With too many of them it is denied for a while.
+    /// An authentication from `address` has failed. With too many of them it is denied for a while, soon.
+    /// Never waits: where very many fail at once, some are not counted.
     pub fn failed(&self, address: IpAddr) {
         // A proxy on this machine speaks for many.
         if self.failures_max == 0 || address.to_canonical().is_loopback() {
             return;
         }
-        let mut state = self.state.lock();
-        if state.kernel.is_err() || !state.failures.count(address, self.failures_max) {
-            return;
-        }
-        let change = GuardChange {
-            action: GuardAction::Deny,
-            network: rules::host(address),
-            for_s: Some(self.failures_deny_s),
-            confirm_within_s: None,
-        };
-        let denied = state.rules.with(&change, boot_ns(), Said::Failures).and_then(|rules| state.take(rules));
-        match denied {
-            Ok(()) => {
-                warn!(%address, seconds = self.failures_deny_s, "denied: its authentications keep failing")
-            }
-            Err(error) => info!(%address, %error, "its authentications keep failing"),
+        if self.failed.as_ref().is_some_and(|failed| failed.try_send(address).is_err()) {
+            self.failed_uncounted.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -295,7 +281,7 @@ impl Guard {
         let state = self.state.lock();
         let now = boot_ns();
         let (interfaces, verdicts, unguarded) = match &state.kernel {
-            Ok(kernel) => (kernel.interfaces().to_vec(), kernel.verdicts(), None),
+            Ok(kernel) => (kernel.interfaces(), kernel.verdicts(), None),
             Err(reason) => (Vec::new(), Vec::new(), Some(reason.clone())),
         };
         GuardStatus {
@@ -307,76 +293,15 @@ impl Guard {
             burst: state.config.1,
             verdicts,
             rules: state.rules.list(now),
-            probation_s: state
-                .probation
-                .as_ref()
-                .map(|probation| probation.ends.saturating_duration_since(Instant::now()).as_secs()),
+            probation_s: state.probation.as_ref().map(Probation::left_s),
+            failed_uncounted: self.failed_uncounted.load(Ordering::Relaxed),
         }
-    }
-}
-
-impl State {
-    /// Puts `rules` in force; where the kernel does not take them, those before stay.
-    fn take(&mut self, rules: Rules) -> Result<(), GuardError> {
-        let Ok(kernel) = &mut self.kernel else { return Ok(()) };
-        if let Err(error) = kernel.write(&self.rules, &rules) {
-            // What was written is taken back; the maps have held that before.
-            let _ = kernel.write(&rules, &self.rules);
-            return Err(GuardError::Kernel(super::error::chain(&error)));
-        }
-        self.rules = rules;
-        Ok(())
-    }
-
-    /// The same; where it ends unconfirmed after so long, or an earlier change does, what was before the first
-    /// of them comes back. The kernel's part is told first, so that it does where this gateway does not live.
-    fn take_on_probation(&mut self, rules: Rules, within: Option<Duration>) -> Result<(), GuardError> {
-        let (before, ends) = match (&self.probation, within) {
-            (None, None) => return self.take(rules),
-            (None, Some(within)) => (self.rules.clone(), Instant::now() + within),
-            (Some(probation), within) => {
-                (probation.before.clone(), within.map_or(probation.ends, |within| Instant::now() + within))
-            }
-        };
-        if undo::steps(&before, &rules).len() > UNDO_MAX as usize {
-            return Err(GuardError::Unconfirmed);
-        }
-        let steps = undo::steps_since(&before, &self.rules, &rules);
-        let left = ends.saturating_duration_since(Instant::now()) + GRACE;
-        let ends_ns = boot_ns().saturating_add(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX));
-        let held = match &mut self.kernel {
-            Ok(kernel) => kernel.hold_until(ends_ns, &steps),
-            Err(_) => Ok(()),
-        };
-        held.map_err(|error| GuardError::Kernel(super::error::chain(&error)))
-            .and_then(|()| self.take(rules))
-            .inspect_err(|_| {
-                if self.probation.is_none() {
-                    // The refusal is told; a term that stays ends nothing that was changed.
-                    let _ = self.hold_for_ever();
-                }
-            })?;
-        self.probation = Some(Probation { before, ends });
-        Ok(())
-    }
-
-    fn hold_for_ever(&mut self) -> Result<(), GuardError> {
-        let Ok(kernel) = &mut self.kernel else { return Ok(()) };
-        kernel.hold_for_ever().map_err(|error| GuardError::Kernel(super::error::chain(&error)))
-    }
-}
-
-impl Probation {
-    /// One that a gateway before began.
-    fn again((before, ends_ns): (Rules, u64)) -> Self {
-        let left = Duration::from_nanos(ends_ns.saturating_sub(boot_ns())).saturating_sub(GRACE);
-        Self { before, ends: Instant::now() + left }
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        drop(self.failed.take());
         if let Some(keeper) = self.keeper.take() {
             // It has no result; a panic in it has been reported already.
             let _ = keeper.join();
@@ -384,20 +309,19 @@ impl Drop for Guard {
     }
 }
 
-/// Ends probations and takes out what has expired, until the guard is gone.
-fn keep(state: &Mutex<State>, stopped: &Receiver<()>) {
-    while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-        let mut state = state.lock();
-        if let Some(probation) = state.probation.take_if(|probation| probation.ends <= Instant::now()) {
-            match state.take(probation.before).and_then(|()| state.hold_for_ever()) {
-                Ok(()) => warn!("nobody has confirmed the guard's new rules: those before are back"),
-                Err(error) => warn!(%error, "the guard's rules before the change do not come back"),
-            }
+/// Denies whose authentications keep failing, ends probations and takes out what has expired, until the guard
+/// is gone.
+fn keep(state: &Mutex<State>, failed: &Receiver<IpAddr>) {
+    let mut tick = Instant::now() + TICK;
+    loop {
+        match failed.recv_timeout(tick.saturating_duration_since(Instant::now())) {
+            Ok(address) => state.lock().failed(address),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
         }
-        if let Some(rules) = state.rules.without_expired(boot_ns())
-            && let Err(error) = state.take(rules)
-        {
-            warn!(%error, "rules that have expired stay in the kernel, which no longer goes by them");
+        if Instant::now() >= tick {
+            state.lock().tick();
+            tick = Instant::now() + TICK;
         }
     }
 }

@@ -45,6 +45,10 @@ impl Network {
     /// Every address of both families.
     pub const ALL: Self = Self { address: [0; 16], bits: 0 };
 
+    /// Every IPv4 address.
+    pub const EVERY_IPV4: Self =
+        Self { address: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0], bits: MAPPED_BITS };
+
     /// The address's bytes; IPv4 as IPv4-mapped IPv6.
     #[must_use]
     pub fn address(&self) -> [u8; 16] {

@@ -8,7 +8,7 @@
 use std::io::Write as _;
 
 use waggle_accel::{Guard, GuardAction, GuardChange, GuardConfig, Network};
-use waggle_ebpf::guard::{Kind, Packet, REACH, parse};
+use waggle_ebpf::guard::{Kind, Packet, REACH, Verdict, parse};
 
 const PORT: u16 = 8081;
 /// Of the kernel's own: a packet for a test run has at least an Ethernet header.
@@ -53,6 +53,20 @@ fn unlimited() -> GuardConfig {
     GuardConfig { rate_per_second: 0, ..GuardConfig::default() }
 }
 
+fn network(text: &str) -> Network {
+    text.parse().unwrap()
+}
+
+/// Rules about some of the corpus's sources, and what lies next to them.
+fn with_rules() -> GuardConfig {
+    let networks = |texts: &[&str]| texts.iter().map(|text| network(text)).collect();
+    GuardConfig {
+        allow: networks(&["192.0.2.6", "2001:db8:0:1::/64"]),
+        deny: networks(&["192.0.2.0/29", "2001:db8:0:0::/62"]),
+        ..unlimited()
+    }
+}
+
 fn segment(flags: u8, port: u16) -> Vec<u8> {
     let mut header = vec![0; 24];
     header[..2].copy_from_slice(&50_000_u16.to_be_bytes());
@@ -74,13 +88,17 @@ fn ipv4(source: [u8; 4], inner: &[u8]) -> Vec<u8> {
 
 /// `extensions`: the kind of each header, and its bytes.
 fn ipv6(extensions: &[(u8, &[u8])], inner: &[u8]) -> Vec<u8> {
+    ipv6_from([0x20, 1, 0xd, 0xb8, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9], extensions, inner)
+}
+
+fn ipv6_from(source: [u8; 16], extensions: &[(u8, &[u8])], inner: &[u8]) -> Vec<u8> {
     let mut packet = vec![2; 12];
     let length: usize = extensions.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() + inner.len();
     packet.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
     packet.extend((length as u16).to_be_bytes());
     packet.push(extensions.first().map_or(6, |(kind, _)| *kind));
     packet.push(64);
-    packet.extend([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]);
+    packet.extend(source);
     packet.extend([0xfd; 16]);
     for (at, (_, bytes)) in extensions.iter().enumerate() {
         packet.push(extensions.get(at + 1).map_or(6, |(kind, _)| *kind));
@@ -97,59 +115,121 @@ fn tagged(mut packet: Vec<u8>, tags: usize) -> Vec<u8> {
     packet
 }
 
+/// Chains of headers between IPv6's and TCP's: readable ones, and such as are too many or reach too far.
+const CHAINS: &[&[(u8, &[u8])]] = &[
+    &[],
+    &[(0, OPTIONS)],
+    &[(0, OPTIONS), (60, LONG), (43, OPTIONS), (51, OPTIONS)],
+    &[(0, OPTIONS), (60, OPTIONS), (43, OPTIONS), (60, OPTIONS), (60, OPTIONS)],
+    &[(60, OPTIONS), (60, OPTIONS), (60, OPTIONS), (60, OPTIONS), (60, OPTIONS), (60, OPTIONS)],
+    &[(60, LONGER), (60, LONGER)],
+    &[(60, LONGER), (60, LONGER), (43, LONG)],
+    &[(44, OPTIONS)],
+    &[(44, LATER)],
+    &[(44, OPTIONS), (60, LONGER), (60, LONGER), (60, LONGER), (60, OPTIONS)],
+    &[(50, OPTIONS)],
+];
+const OPTIONS: &[u8] = &[0; 8];
+const LONG: &[u8] = &[0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+/// Two of them, and TCP's flags are the last that are within reach.
+const LONGER: &[u8] = &{
+    let mut longer = [0; 88];
+    longer[1] = 10;
+    longer
+};
+const LATER: &[u8] = &[0, 0, 0, 8, 0, 0, 0, 0];
+
 fn corpus() -> Vec<Vec<u8>> {
-    let options: &[u8] = &[0; 8];
-    let long: &[u8] = &[0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    let later: &[u8] = &[0, 0, 0, 8, 0, 0, 0, 0];
     let mut packets = Vec::new();
     for flags in [2, 16, 18, 17, 4, 0, 3, 6, 41, 1] {
-        packets.push(ipv4([192, 0, 2, 7], &segment(flags, PORT)));
+        for host in [5, 6, 7, 8] {
+            packets.push(ipv4([192, 0, 2, host], &segment(flags, PORT)));
+        }
         packets.push(ipv4([192, 0, 2, 7], &segment(flags, PORT + 1)));
     }
-    for tags in 1..4 {
-        packets.push(tagged(ipv4([192, 0, 2, 7], &segment(3, PORT)), tags));
-        packets.push(tagged(ipv6(&[], &segment(3, PORT)), tags));
+    for (tags, flags) in (1..4).flat_map(|tags| [2, 3, 16].map(|flags| (tags, flags))) {
+        packets.push(tagged(ipv4([192, 0, 2, 8], &segment(flags, PORT)), tags));
+        packets.push(tagged(ipv6(&[], &segment(flags, PORT)), tags));
+        packets.push(tagged(ipv6(&[(60, LONG), (44, OPTIONS)], &segment(flags, PORT)), tags));
     }
-    for extensions in [
-        &[][..],
-        &[(0, options)],
-        &[(0, options), (60, long), (43, options), (51, options)],
-        &[(0, options), (60, options), (43, options), (60, options), (60, options)],
-        &[(44, options)],
-        &[(44, later)],
-        &[(50, options)],
-    ] {
-        packets.push(ipv6(extensions, &segment(3, PORT)));
-        packets.push(ipv6(extensions, &segment(2, PORT)));
+    for (chain, flags) in CHAINS.iter().flat_map(|chain| [2, 3, 16].map(|flags| (chain, flags))) {
+        packets.push(ipv6(chain, &segment(flags, PORT)));
+        for network in 0..5 {
+            let source = [0x20, 1, 0xd, 0xb8, 0, 0, 0, network, 0, 0, 0, 0, 0, 0, 0, 9];
+            packets.push(ipv6_from(source, chain, &segment(flags, PORT)));
+        }
     }
     packets
 }
 
-fn wanted(packet: &[u8]) -> bool {
-    !parse(&Bytes(packet)).is_some_and(|segment| segment.port == PORT && segment.kind == Kind::Bad)
+/// By the host's parser, and the rules in their plainest form.
+fn wanted(config: &GuardConfig, packet: &[u8]) -> Verdict {
+    let segment = parse(&Bytes(packet));
+    let Some(segment) = segment.filter(|found| found.kind == Kind::Unreadable || found.port == PORT) else {
+        return Verdict::Other;
+    };
+    let is_in = |networks: &[Network]| networks.iter().any(|network| network.contains(segment.source.into()));
+    match segment.kind {
+        _ if is_in(&config.allow) => Verdict::Allowed,
+        _ if is_in(&config.deny) => Verdict::Denied,
+        Kind::Bad => Verdict::Bad,
+        Kind::Established => Verdict::Established,
+        Kind::Opening | Kind::Unreadable => Verdict::Opened,
+    }
 }
 
-fn agrees(guard: &Guard, packet: &[u8]) -> bool {
+fn counts(guard: &Guard) -> Vec<u64> {
+    guard.status().verdicts.iter().map(|(_, count)| *count).collect()
+}
+
+/// What the loaded program's own counters say of one packet.
+fn verdict(guard: &Guard, packet: &[u8]) -> Verdict {
+    let before = counts(guard);
     let (passes, _) = guard.try_packet(packet, 1).unwrap();
-    assert_eq!(passes, wanted(packet), "{packet:02x?}");
-    passes
+    let after = counts(guard);
+    let counted: Vec<_> = Verdict::ALL
+        .into_iter()
+        .filter(|verdict| after[*verdict as usize] != before[*verdict as usize])
+        .collect();
+    assert!(counted.len() == 1 && passes == counted[0].passes(), "{counted:?} {packet:02x?}");
+    counted[0]
+}
+
+/// How many of each verdict there were.
+#[derive(Default)]
+struct Seen([u32; Verdict::ALL.len()]);
+
+impl Seen {
+    fn compare(&mut self, guard: &Guard, config: &GuardConfig, packet: &[u8]) {
+        let found = verdict(guard, packet);
+        assert_eq!(found, wanted(config, packet), "{packet:02x?}");
+        self.0[found as usize] += 1;
+    }
+
+    /// All but `Limited`, which needs limits.
+    fn shows_something(&self) {
+        assert!(self.0[..Verdict::Limited as usize].iter().all(|seen| *seen > 10), "{:?}", self.0);
+    }
 }
 
 #[test]
 fn every_packet_cut_at_every_length_has_the_hosts_answer() {
-    let Some(guard) = guard(&unlimited()) else { return };
-    let mut dropped = 0;
+    let config = with_rules();
+    let Some(guard) = guard(&config) else { return };
+    let mut seen = Seen::default();
     for packet in corpus() {
         for length in SHORTEST..=packet.len() {
-            dropped += u32::from(!agrees(&guard, &packet[..length]));
+            seen.compare(&guard, &config, &packet[..length]);
         }
     }
-    assert!(dropped > 100, "only {dropped} were dropped: the corpus shows nothing");
+    seen.shows_something();
 }
 
 #[test]
 fn packets_with_random_changes_have_the_hosts_answer() {
-    let Some(guard) = guard(&unlimited()) else { return };
+    let config = with_rules();
+    let Some(guard) = guard(&config) else { return };
+    let mut seen = Seen::default();
     let packets = corpus();
     let mut state = 1_u64;
     let mut random = move |below: usize| {
@@ -169,8 +249,48 @@ fn packets_with_random_changes_have_the_hosts_answer() {
         if random(4) == 0 {
             packet.truncate(SHORTEST + random(packet.len() - SHORTEST));
         }
-        agrees(&guard, &packet);
+        seen.compare(&guard, &config, &packet);
     }
+    seen.shows_something();
+}
+
+/// Under whatever headers a source hides its SYN: rules and limit are the same. That many at once are tried
+/// within one run in the kernel, so that no time passes between them.
+#[test]
+fn openings_are_limited_by_their_source_under_tags_and_any_chain() {
+    const BURST: u32 = 3;
+    const TRIES: u32 = 20;
+    let config = GuardConfig { rate_per_second: 1, burst: BURST, ..GuardConfig::default() };
+    let Some(guard) = guard(&config) else { return };
+    let mut openings: Vec<Vec<u8>> = Vec::new();
+    for number in 1..4 {
+        openings.push(tagged(ipv4([192, 0, 2, number], &segment(2, PORT)), usize::from(number) - 1));
+    }
+    for (number, chain) in CHAINS.iter().enumerate() {
+        let source = [0x20, 1, 0xd, 0xb8, 0, 1, 0, number as u8, 0, 0, 0, 0, 0, 0, 0, 9];
+        let packet = ipv6_from(source, chain, &segment(2, PORT));
+        if wanted(&config, &packet) == Verdict::Opened {
+            openings.push(packet);
+        }
+    }
+    assert_eq!(openings.len(), 3 + CHAINS.len() - 2, "a later fragment and ESP are none");
+    // IPv4 hosts behind NAT64.
+    for number in 1..3 {
+        let source = [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, 192, 0, 2, number];
+        openings.push(ipv6_from(source, &[], &segment(2, PORT)));
+    }
+    for packet in &openings {
+        let before = counts(&guard);
+        guard.try_packet(packet, TRIES).unwrap();
+        let after = counts(&guard);
+        let more = |verdict: Verdict| after[verdict as usize] - before[verdict as usize];
+        let counted = (more(Verdict::Opened), more(Verdict::Limited));
+        assert_eq!(counted, (u64::from(BURST), u64::from(TRIES - BURST)), "{packet:02x?}");
+    }
+    // One host may have all addresses of its 64 bits, another has others.
+    let from = |bytes: [u8; 16]| verdict(&guard, &ipv6_from(bytes, &[], &segment(2, PORT)));
+    assert_eq!(from([0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 7, 7, 7, 7, 7, 7, 7, 7]), Verdict::Limited);
+    assert_eq!(from([0x20, 1, 0xd, 0xb8, 0, 1, 0, 99, 7, 7, 7, 7, 7, 7, 7, 7]), Verdict::Opened);
 }
 
 #[test]

@@ -28,8 +28,8 @@ use crate::problem::Problem;
 
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 8;
-/// The longest answer that is read.
-const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// The longest answer that is read: the guard's, with as many rules as it may have.
+const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The longest question that is read.
 const QUESTION_BYTES_MAX: usize = 64 * 1024;
 const ASK_WITHIN: Duration = Duration::from_secs(5);
@@ -232,7 +232,7 @@ async fn ask(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accel::{AccelConfig, GuardConfig, Mode, RedirectConfig};
+    use crate::accel::{AccelConfig, GuardAction, GuardConfig, GuardRule, Mode, RedirectConfig};
 
     #[tokio::test]
     async fn tells_the_state_of_acceleration_to_its_own_user_and_is_told_profiles() {
@@ -283,5 +283,19 @@ mod tests {
         assert_eq!(wanted(&reset), 50_000);
         drop(server);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_longest_list_of_rules_fits_into_an_answer() {
+        /// As many networks as the kernel's two tries hold.
+        const RULES: usize = 2 * 16_384;
+        let network = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128".parse().unwrap();
+        let guard = Guard::start(&GuardConfig::default(), &[], Mode::Off).unwrap();
+        let mut status = guard.status();
+        let said = serde_json::from_value(json!("configuration")).unwrap();
+        status.rules =
+            vec![GuardRule { action: GuardAction::Allow, network, said, left_s: Some(31_536_000) }; RULES];
+        let bytes = json!(status).to_string().len();
+        assert!(bytes + 64 * 1024 < ANSWER_BYTES_MAX, "{bytes}");
     }
 }

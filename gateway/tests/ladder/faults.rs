@@ -18,6 +18,7 @@ fn settings_that_make_no_sense_are_refused_with_what_would_be_right() {
         ("deny = [\"10.0.0.0/33\"]", "\"10.0.0.0/33\" has a length beyond 32"),
         ("deny = [\"10.1.2.3/8\"]", "expected 10.0.0.0/8"),
         ("allow = [\"somewhere\"]", "\"somewhere\" is not a network"),
+        ("deny = [\"0.0.0.0/0\"]", "0.0.0.0/0 holds every IPv4 address, and denying it would deny everybody"),
         ("burst = 0", "accel.guard.burst is 0; expected 1 to 1000000"),
         (
             "allow = [\"10.0.0.0/8\"]\ndeny = [\"10.1.0.0/16\"]",
@@ -45,6 +46,12 @@ fn an_unknown_interface_is_named_and_the_others_are_guarded() {
     let gateway = laboratory.start_with("data", "", &ADDRESSES).outcome().unwrap();
     assert_eq!(gateway.guard().interfaces[0].reason, reason);
     assert!(gateway.serves());
+    // Nothing would go by a rule.
+    let refused = gateway.refused_change("deny", CLIENT);
+    assert!(
+        refused.contains(&format!("there is no guard: it is on no interface; wire: {reason}")),
+        "{refused}"
+    );
     gateway.stop();
     let require = [&ADDRESSES[..], &["--accel", "require"]].concat();
     let Err(refused) = laboratory.start_with("data", "", &require).outcome() else {

@@ -115,6 +115,15 @@ impl Gateway {
         asked(&self.data_dir, &["guard", action, network, "--confirm-within", &confirm_within.to_string()])
     }
 
+    /// Why a change is refused.
+    pub(crate) fn refused_change(&self, action: &str, network: &str) -> String {
+        let mut command = Command::new(WAGGLE);
+        command.args(["accel", "guard", action, network, "--data-dir"]).arg(&self.data_dir);
+        let output = command.output().unwrap();
+        assert!(!output.status.success(), "{action} {network} was taken");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     fn ask<T: DeserializeOwned>(&self, what: &str) -> T {
         asked(&self.data_dir, &[what])
     }

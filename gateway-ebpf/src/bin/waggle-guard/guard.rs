@@ -99,7 +99,7 @@ fn decide(packet: &Bytes) -> Verdict {
         return Verdict::Other;
     };
     // SAFETY: the entry is only looked for.
-    if unsafe { GUARD_PORTS.get(&segment.port) }.is_none() {
+    if segment.kind != Kind::Unreadable && unsafe { GUARD_PORTS.get(&segment.port) }.is_none() {
         return Verdict::Other;
     }
     // SAFETY: a helper without arguments.
@@ -114,7 +114,7 @@ fn decide(packet: &Bytes) -> Verdict {
     match segment.kind {
         Kind::Bad => Verdict::Bad,
         Kind::Established => Verdict::Established,
-        Kind::Opening => opening(segment.source, now),
+        Kind::Opening | Kind::Unreadable => opening(segment.source, now),
     }
 }
 

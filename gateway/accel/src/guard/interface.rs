@@ -1,11 +1,13 @@
 //! The program's way onto interfaces, and what of it outlives the gateway.
-#![allow(unsafe_code, reason = "an interface's index by its name")]
+#![allow(unsafe_code, reason = "an interface's index and type by its name")]
 
 use std::ffi::CString;
 use std::fs;
-use std::os::fd::AsFd as _;
+use std::mem;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
 
 use aya::programs::links::FdLink;
 use aya::programs::{ProgramError, Xdp, XdpMode};
@@ -17,7 +19,7 @@ use crate::pin::link::{PinnedLink, Target};
 use crate::pin::{DATA_DIR, PIN_DIR_DEFAULT, PinFolder};
 
 /// Followed by the interface's index and the way of attachment.
-const LINK: &str = "guard_link_";
+pub(super) const LINK: &str = "guard_link_";
 /// The network namespace in which the indices hold.
 const NAMESPACE: &str = "guard_namespace";
 
@@ -28,24 +30,63 @@ pub(super) struct Pinned<'a> {
     pub(super) same_program: bool,
 }
 
+/// An interface that is named, and what was done there.
+#[derive(Debug)]
+pub(super) struct Place {
+    then: GuardInterface,
+    index: Option<u32>,
+    /// The file of its link, where that is pinned.
+    pin: Option<PathBuf>,
+}
+
+impl Place {
+    /// How it is now: a program may have been taken off, and an interface may have gone.
+    pub(super) fn now(&self) -> GuardInterface {
+        let is_here = || index_of(&self.then.name) == self.index;
+        let is_linked = |path: &PathBuf| {
+            let target = PinnedLink::open(path).and_then(|link| link.target());
+            target.is_ok_and(|target| Some(target) == self.index.map(Target::Interface))
+        };
+        let reason = match &self.pin {
+            _ if self.then.attached == XdpAttachment::Off => return self.then.clone(),
+            _ if !is_here() => "the interface is gone, or has another name now",
+            Some(path) if !is_linked(path) => "the program was taken off by somebody else",
+            _ => return self.then.clone(),
+        };
+        let name = self.then.name.clone();
+        GuardInterface { name, attached: XdpAttachment::Off, reason: reason.to_owned() }
+    }
+}
+
 /// Puts the program on every interface, over from an earlier gateway where that has left its link.
-pub(super) fn attach_all(
-    program: &mut Xdp,
-    names: &[String],
-    pinned: Option<Pinned<'_>>,
-) -> Vec<GuardInterface> {
-    let Some(pinned) = pinned else {
-        return names.iter().map(|name| attach(program, name, None)).collect();
-    };
-    forget_other_namespace(pinned.folder);
-    let kept: Vec<String> = names.iter().filter_map(|name| index_of(name)).map(prefix).collect();
-    for name in pinned.folder.names(LINK) {
-        if !kept.iter().any(|prefix| name.starts_with(prefix)) {
-            pinned.folder.clear(&name);
-            info!(link = name, "the guard is taken off an interface that is no longer named");
+pub(super) fn attach_all(program: &mut Xdp, names: &[String], pinned: Option<Pinned<'_>>) -> Vec<Place> {
+    let mut places: Vec<(&String, Option<u32>)> = Vec::new();
+    for name in names {
+        let index = index_of(name);
+        let is_named =
+            |(other, at): &(&String, Option<u32>)| *other == name || (index.is_some() && *at == index);
+        if !places.iter().any(is_named) {
+            places.push((name, index));
         }
     }
-    names.iter().map(|name| attach(program, name, Some(pinned))).collect()
+    if let Some(pinned) = pinned {
+        forget_other_namespace(pinned.folder);
+        let kept: Vec<String> = places.iter().filter_map(|(_, index)| index.map(prefix)).collect();
+        for name in pinned.folder.names(LINK) {
+            if !kept.iter().any(|prefix| name.starts_with(prefix)) {
+                pinned.folder.clear(&name);
+                info!(link = name, "the guard is taken off an interface that is no longer named");
+            }
+        }
+    }
+    let attached = places.into_iter().map(|(name, index)| {
+        let then = attach(program, name, index, pinned);
+        let pin = index.zip(pinned).and_then(|(index, pinned)| {
+            Some(pinned.folder.path(pinned.folder.names(&prefix(index)).first()?))
+        });
+        Place { then, index, pin }
+    });
+    attached.collect()
 }
 
 /// Whether an earlier gateway has left links here.
@@ -64,6 +105,29 @@ fn index_of(name: &str) -> Option<u32> {
     (index != 0).then_some(index)
 }
 
+/// Whether packets of interfaces of this type start as the program expects.
+fn has_ethernet(kind: libc::sa_family_t) -> bool {
+    [libc::ARPHRD_ETHER, libc::ARPHRD_LOOPBACK].contains(&kind)
+}
+
+/// The interface's type (`ARPHRD_*`); `/sys` may show those of another namespace.
+fn hardware(name: &str) -> Option<libc::sa_family_t> {
+    let socket = UnixDatagram::unbound().ok()?;
+    // SAFETY: numbers and bytes, of which all zero is a value.
+    let mut request: libc::ifreq = unsafe { mem::zeroed() };
+    if name.len() >= request.ifr_name.len() {
+        return None;
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = from.cast_signed();
+    }
+    // SAFETY: the kernel reads the name, which ends with a zero, and writes the address, both in `request`.
+    let answer = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR, &raw mut request) };
+    // SAFETY: the kernel has just written this part, or it is zero.
+    let kind = unsafe { request.ifr_ifru.ifru_hwaddr.sa_family };
+    (answer == 0).then_some(kind)
+}
+
 /// Indices of another network namespace mean other interfaces.
 fn forget_other_namespace(folder: &PinFolder) {
     let own = fs::metadata("/proc/self/ns/net").map(|found| found.ino().to_string()).unwrap_or_default();
@@ -75,15 +139,20 @@ fn forget_other_namespace(folder: &PinFolder) {
     }
 }
 
-fn attach(program: &mut Xdp, name: &str, pinned: Option<Pinned<'_>>) -> GuardInterface {
+fn attach(program: &mut Xdp, name: &str, index: Option<u32>, pinned: Option<Pinned<'_>>) -> GuardInterface {
     let interface = |(attached, reason)| GuardInterface { name: name.to_owned(), attached, reason };
     if name.is_empty() || name.contains('\0') {
         return interface((XdpAttachment::Off, "that is no interface's name".to_owned()));
     }
-    let Some(index) = index_of(name) else {
+    let Some(index) = index else {
         let reason = "there is no such interface; `ip link` lists those there are".to_owned();
         return interface((XdpAttachment::Off, reason));
     };
+    if let Some(kind) = hardware(name).filter(|kind| !has_ethernet(*kind)) {
+        let reason =
+            format!("its packets have no Ethernet header (type {kind}); name the interface below it");
+        return interface((XdpAttachment::Off, reason));
+    }
     if let Some(adopted) = pinned.and_then(|pinned| adopt(program, index, pinned)) {
         return interface((adopted, reason_for(adopted, "when an earlier gateway attached it")));
     }

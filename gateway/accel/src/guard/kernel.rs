@@ -16,11 +16,11 @@ use waggle_ebpf::guard::{
     MAP_VERDICTS, PROGRAM, Undo, UndoKey, Verdict,
 };
 
-use super::interface::{self, Pinned};
+use super::interface::{self, Pinned, Place};
 use super::report::GuardInterface;
 use super::rules::{Entry, Rules, Said};
 use super::undo::{self, Step};
-use super::{Started, Wanted, boot_ns};
+use super::{Started, Unconfirmed, Wanted, boot_ns};
 use crate::Unavailable;
 use crate::capability;
 use crate::ebpf::{load_error, take_map};
@@ -65,7 +65,7 @@ pub(super) struct Kernel {
     term: Array<MapData, u64>,
     undo: HashMap<MapData, Plain<UndoKey>, Plain<Undo>>,
     verdicts: PerCpuArray<MapData, u64>,
-    interfaces: Vec<GuardInterface>,
+    places: Vec<Place>,
     bpf: Ebpf,
 }
 
@@ -121,27 +121,33 @@ impl Kernel {
         let mut bpf = loader.load(&object.bytes).map_err(load_error)?;
         let limits = take_map(&mut bpf, MAP_LIMITS)?;
         let ports = take_map(&mut bpf, MAP_PORTS)?;
+        let sources = take_map(&mut bpf, MAP_SOURCES)?;
         let mut kernel = Self {
             allow: LpmTrie::try_from(take_map(&mut bpf, MAP_ALLOW)?).map_err(load_error)?,
             deny: LpmTrie::try_from(take_map(&mut bpf, MAP_DENY)?).map_err(load_error)?,
             term: Array::try_from(take_map(&mut bpf, MAP_TERM)?).map_err(load_error)?,
             undo: HashMap::try_from(take_map(&mut bpf, MAP_UNDO)?).map_err(load_error)?,
             verdicts: PerCpuArray::try_from(take_map(&mut bpf, MAP_VERDICTS)?).map_err(load_error)?,
-            interfaces: Vec::new(),
+            places: Vec::new(),
             bpf,
         };
         kernel.program()?.load().map_err(|error| refused(PROGRAM, error))?;
         write_ports(ports, wanted.ports).map_err(load_error)?;
         let mut limits: Array<_, Plain<Limits>> = Array::try_from(limits).map_err(load_error)?;
+        let Plain(before) = limits.get(&0, 0).map_err(load_error)?;
         limits.set(0, Plain(wanted.limits), 0).map_err(load_error)?;
+        if before != wanted.limits {
+            // By other limits they are counted anew, or a source that is held up now would stay so.
+            forget_sources(sources).map_err(load_error)?;
+        }
         let (rules, probation) = kernel.take_over(wanted.rules).map_err(load_error)?;
         let pinning = kernel.attach(wanted.interfaces, folder)?;
         Ok(Started { kernel, rules, probation, pinning })
     }
 
-    /// Puts the configuration's rules beside those that the maps hold; gives all of them, and what comes back
-    /// when, where the last gateway ended while changes waited for a confirmation.
-    fn take_over(&mut self, configured: &Rules) -> Result<(Rules, Option<(Rules, u64)>), MapError> {
+    /// Puts the configuration's rules beside those that the maps hold; gives all of them, and the steps back with
+    /// their time, where the last gateway ended while changes waited for a confirmation.
+    fn take_over(&mut self, configured: &Rules) -> Result<(Rules, Option<Unconfirmed>), MapError> {
         let now_ns = boot_ns();
         let found = Rules { allow: read(&self.allow), deny: read(&self.deny) };
         let ends_ns = self.term.get(&0, 0)?;
@@ -154,12 +160,17 @@ impl Kernel {
             }
             ends_ns => {
                 let before = configured.with_those_before(&before, now_ns);
-                (configured.with_those_before(&found, now_ns), Some((before, ends_ns)))
+                let rules = configured.with_those_before(&found, now_ns);
+                let steps = undo::steps(&before, &rules);
+                (rules, Some((steps, ends_ns)))
             }
         };
         self.write(&found, &rules)?;
         match &probation {
-            Some((before, ends_ns)) => self.hold_until(*ends_ns, &undo::steps(before, &rules))?,
+            Some((steps, ends_ns)) => {
+                self.hold_until(*ends_ns, steps)?;
+                self.forget_steps_but(steps)?;
+            }
             None => self.hold_for_ever()?,
         }
         Ok((rules, probation))
@@ -177,7 +188,7 @@ impl Kernel {
     /// Attaches, and says what is pinned.
     fn attach(&mut self, interfaces: &[String], folder: Option<&PinFolder>) -> Result<String, Unavailable> {
         let Some(folder) = folder else {
-            self.interfaces = interface::attach_all(self.program()?, interfaces, None);
+            self.places = interface::attach_all(self.program()?, interfaces, None);
             return Ok("off".to_owned());
         };
         let path = folder.path(PINNED_PROGRAM);
@@ -191,7 +202,7 @@ impl Kernel {
             program.pin(&path).map_err(load_error)?;
         }
         folder.set_note(PINNED_ABI, &ABI_VERSION.to_string()).map_err(load_error)?;
-        self.interfaces = attached;
+        self.places = attached;
         let how = match before {
             None => "new",
             Some(_) if pinned.same_program => "taken over, same program",
@@ -220,30 +231,30 @@ impl Kernel {
     pub(super) fn hold_until(&mut self, ends_ns: u64, steps: &[Step]) -> Result<(), MapError> {
         self.term.set(0, ends_ns, 0)?;
         for step in steps {
-            let key = UndoKey {
-                is_allow: u32::from(step.is_allow),
-                bits: step.network.bits().into(),
-                address: step.network.address(),
-            };
             let entry =
                 step.entry.map_or(abi::Entry { until_ns: 0, said: 0, zero: 0 }, |entry| in_map(&entry));
             let undo = Undo { entry, was: step.entry.is_some().into(), zero: 0 };
-            self.undo.insert(Plain(key), Plain(undo), 0)?;
+            self.undo.insert(Plain(undo_key(step)), Plain(undo), 0)?;
         }
         Ok(())
     }
 
-    /// Ends what [`Kernel::hold_until`] began.
+    /// Ends what [`Kernel::hold_until`] began: first its time, for steps without a time are never taken.
     pub(super) fn hold_for_ever(&mut self) -> Result<(), MapError> {
-        let keys: Vec<_> = self.undo.keys().filter_map(Result::ok).collect();
-        for key in keys {
-            self.undo.remove(&key)?;
-        }
-        self.term.set(0, 0, 0)
+        self.term.set(0, 0, 0)?;
+        self.forget_steps_but(&[])
     }
 
-    pub(super) fn interfaces(&self) -> &[GuardInterface] {
-        &self.interfaces
+    fn forget_steps_but(&mut self, kept: &[Step]) -> Result<(), MapError> {
+        let kept: Vec<_> = kept.iter().map(undo_key).collect();
+        let keys: Vec<_> = self.undo.keys().filter_map(Result::ok).collect();
+        let gone = keys.iter().filter(|Plain(key)| !kept.contains(key));
+        gone.into_iter().try_for_each(|key| gone_or(self.undo.remove(key)))
+    }
+
+    /// Where it is now.
+    pub(super) fn interfaces(&self) -> Vec<GuardInterface> {
+        self.places.iter().map(Place::now).collect()
     }
 
     /// Packets by verdict, over all CPUs.
@@ -267,7 +278,7 @@ impl Kernel {
 impl fmt::Debug for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The maps have no `Debug`, and their descriptors would tell nothing.
-        f.debug_struct("Kernel").field("interfaces", &self.interfaces).finish_non_exhaustive()
+        f.debug_struct("Kernel").field("places", &self.places).finish_non_exhaustive()
     }
 }
 
@@ -284,6 +295,19 @@ pub(super) fn take_off(folder: &PinFolder) {
     folder.clear(PINS);
 }
 
+/// Takes off what this start has pinned: all but the links that were there before, and what they need.
+pub(super) fn take_off_new(folder: &PinFolder, before: &[String]) {
+    links(folder).iter().filter(|link| !before.contains(link)).for_each(|link| folder.clear(link));
+    if !interface::are_pinned(folder) {
+        folder.clear(PINS);
+    }
+}
+
+/// Links that an earlier gateway has left.
+pub(super) fn links(folder: &PinFolder) -> Vec<String> {
+    folder.names(interface::LINK)
+}
+
 /// Whether a guard of an earlier gateway goes on without this one.
 pub(super) fn goes_on(folder: &PinFolder) -> bool {
     interface::are_pinned(folder)
@@ -297,11 +321,34 @@ fn write_ports(map: aya::maps::Map, ports: &[u16]) -> Result<(), MapError> {
     for port in ports {
         guarded.insert(port, 1, 0)?;
     }
-    before.iter().filter(|port| !ports.contains(port)).try_for_each(|port| guarded.remove(port))
+    before.iter().filter(|port| !ports.contains(port)).try_for_each(|port| gone_or(guarded.remove(port)))
+}
+
+fn forget_sources(map: aya::maps::Map) -> Result<(), MapError> {
+    let mut counted: HashMap<_, [u8; 16], u64> = HashMap::try_from(map)?;
+    let sources: Vec<_> = counted.keys().filter_map(Result::ok).collect();
+    sources.iter().try_for_each(|source| gone_or(counted.remove(source)))
+}
+
+/// What is gone already needs no removing.
+fn gone_or(removed: Result<(), MapError>) -> Result<(), MapError> {
+    match removed {
+        Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        other => other,
+    }
 }
 
 fn key(network: &Network) -> Key<[u8; 16]> {
     Key::new(u32::from(network.bits()), network.address())
+}
+
+fn undo_key(step: &Step) -> UndoKey {
+    UndoKey {
+        is_allow: u32::from(step.is_allow),
+        bits: step.network.bits().into(),
+        address: step.network.address(),
+    }
 }
 
 fn in_map(entry: &Entry) -> abi::Entry {
@@ -327,5 +374,5 @@ fn put(trie: &mut Trie, before: &Networks, after: &Networks) -> Result<(), MapEr
 
 fn remove(trie: &mut Trie, before: &Networks, after: &Networks) -> Result<(), MapError> {
     let gone = before.keys().filter(|network| !after.contains_key(network));
-    gone.into_iter().try_for_each(|network| trie.remove(&key(network)))
+    gone.into_iter().try_for_each(|network| gone_or(trie.remove(&key(network))))
 }

@@ -30,7 +30,7 @@ impl Kernel {
         match *self {}
     }
 
-    pub(super) fn interfaces(&self) -> &[GuardInterface] {
+    pub(super) fn interfaces(&self) -> Vec<GuardInterface> {
         match *self {}
     }
 
@@ -48,3 +48,9 @@ pub(super) fn take_off(_: &PinFolder) {}
 pub(super) fn goes_on(_: &PinFolder) -> bool {
     false
 }
+
+pub(super) fn links(_: &PinFolder) -> Vec<String> {
+    Vec::new()
+}
+
+pub(super) fn take_off_new(_: &PinFolder, _: &[String]) {}

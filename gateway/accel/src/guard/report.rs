@@ -76,6 +76,18 @@ pub struct GuardStatus {
     pub rules: Vec<GuardRule>,
     /// Seconds until unconfirmed changes are taken back; none where there are none.
     pub probation_s: Option<u64>,
+    /// Failed authentications that were not counted, so many came at once.
+    pub failed_uncounted: u64,
+}
+
+/// Why nothing goes by the rules, where the program is on none of the interfaces that are named.
+pub(super) fn unattached(interfaces: &[GuardInterface]) -> Option<String> {
+    let is_on = |interface: &GuardInterface| interface.attached != XdpAttachment::Off;
+    if interfaces.is_empty() || interfaces.iter().any(is_on) {
+        return None;
+    }
+    let reasons: Vec<_> = interfaces.iter().map(|off| format!("{}: {}", off.name, off.reason)).collect();
+    Some(format!("it is on no interface; {}", reasons.join("; ")))
 }
 
 impl fmt::Display for GuardStatus {
@@ -117,9 +129,42 @@ impl fmt::Display for GuardStatus {
             let left = rule.left_s.map_or_else(|| "for ever".to_owned(), |seconds| format!("{seconds} s"));
             writeln!(f, "{action:<6} {:<43} {said:<14} {left}", rule.network.to_string())?;
         }
+        if self.failed_uncounted > 0 {
+            writeln!(
+                f,
+                "\n{} failed authentications were not counted: too many at once",
+                self.failed_uncounted
+            )?;
+        }
+        let everybody =
+            |rule: &&GuardRule| rule.action == GuardAction::Allow && rule.network.holds(&Network::EVERY_IPV4);
+        if let Some(rule) = self.rules.iter().find(everybody) {
+            writeln!(f, "\nallowing {} switches the guard off for all of them", rule.network)?;
+        }
         if let Some(seconds) = self.probation_s {
             writeln!(f, "\nin {seconds} s the rules before come back, unless: waggle accel guard confirm")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guard_that_is_nowhere_says_why() {
+        let interface = |name: &str, attached, reason: &str| GuardInterface {
+            name: name.to_owned(),
+            attached,
+            reason: reason.to_owned(),
+        };
+        let off = interface("eth0", XdpAttachment::Off, "no such interface");
+        let other = interface("eth1", XdpAttachment::Off, "busy");
+        let on = interface("eth2", XdpAttachment::Generic, "not native");
+        assert_eq!(unattached(&[]), None, "nowhere by intention");
+        assert_eq!(unattached(&[off.clone(), on]), None);
+        let reason = "it is on no interface; eth0: no such interface; eth1: busy";
+        assert_eq!(unattached(&[off, other]).as_deref(), Some(reason));
     }
 }

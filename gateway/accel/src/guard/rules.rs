@@ -1,22 +1,19 @@
 //! The guard's rules, as data.
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use waggle_ebpf::guard::{NETWORKS_MAX, UNDO_MAX, counted_as};
+use waggle_ebpf::guard::{NETWORKS_MAX, UNDO_MAX};
 
 use super::SECOND_NS;
 use super::report::GuardRule;
-use crate::network::{Network, mapped};
+use crate::network::Network;
 
-/// Of the kernel's room, for operators; as much is left for addresses that are denied automatically.
+/// Of the kernel's room, for operators.
 const RULES_MAX: usize = NETWORKS_MAX as usize / 2;
-/// Addresses whose failures are remembered.
-const FAILURES_MAX: usize = 16_384;
-/// Failures are counted over so long.
-const FAILURES_WITHIN: Duration = Duration::from_secs(60);
+/// Of the kernel's room, for addresses that are denied automatically. The rest is for rules that come back
+/// before those in their place go.
+const AUTOMATIC_MAX: usize = RULES_MAX - UNDO_MAX as usize;
 
 /// What is done to a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -63,6 +60,12 @@ pub enum GuardError {
         /// By which rule it is allowed.
         allowed: Network,
     },
+    /// Denying it would deny everybody.
+    #[error("{network} holds every IPv4 address, and denying it would deny everybody; name smaller networks")]
+    Everybody {
+        /// What was to be denied.
+        network: Network,
+    },
     /// Nothing was said of it.
     #[error("nothing is said of {network}; `waggle accel guard status` lists what there is")]
     NoSuchRule {
@@ -87,6 +90,9 @@ pub enum GuardError {
     /// Too many rules are on probation.
     #[error("more than {UNDO_MAX} changes would wait for a confirmation; confirm those that do first")]
     Unconfirmed,
+    /// It would not be on probation, and others are.
+    #[error("changes wait for a confirmation; confirm them first, or wait until they are taken back")]
+    Pending,
     /// Nothing is on probation.
     #[error("no change waits for a confirmation")]
     NothingToConfirm,
@@ -155,16 +161,20 @@ impl Rules {
     }
 
     /// These rules, which are the configuration's, with those of a gateway that has ended. What was configured
-    /// then is not kept, nor what contradicts the configuration now, nor more than there is room for.
+    /// then is not kept, nor what was said live of a network that the configuration names now, or that
+    /// contradicts it, nor more than there is room for.
     pub(super) fn with_those_before(&self, found: &Self, now_ns: u64) -> Self {
         let mut rules = self.clone();
         let allowed = found.allow.iter().map(|rule| (GuardAction::Allow, rule));
         for (action, (network, entry)) in
             allowed.chain(found.deny.iter().map(|rule| (GuardAction::Deny, rule)))
         {
-            let is_kept =
-                entry.said != Said::Configuration && waggle_ebpf::guard::holds(entry.until_ns, now_ns);
-            if is_kept && let Err(error) = rules.put(action, *network, *entry) {
+            if entry.said == Said::Configuration || !waggle_ebpf::guard::holds(entry.until_ns, now_ns) {
+                continue;
+            }
+            if self.allow.contains_key(network) || self.deny.contains_key(network) {
+                tracing::warn!(%network, ?action, "the configuration names it: what was said live is not kept");
+            } else if let Err(error) = rules.put(action, *network, *entry) {
                 tracing::warn!(%error, "a rule of the gateway before is not kept");
             }
         }
@@ -182,29 +192,45 @@ impl Rules {
                     return Err(GuardError::NoSuchRule { network });
                 }
             }
-            GuardAction::Allow => {
-                self.deny.remove(&network);
-                self.allow.insert(network, entry);
-            }
+            // What is denied stays so for when allowing ends; until then allowing wins.
+            GuardAction::Allow => say(&mut self.allow, network, entry),
             GuardAction::Deny => {
+                let every_ipv4 = Network::EVERY_IPV4;
+                if network.holds(&every_ipv4) {
+                    return Err(GuardError::Everybody { network });
+                }
                 let holding = self.allow.keys().find(|allowed| allowed.holds(&network));
                 if let Some(allowed) = holding.copied() {
                     return Err(GuardError::Allowed { network, allowed });
                 }
-                // What an operator has said is not shortened by what the gateway found.
-                let kept = self.deny.get(&network).filter(|_| entry.said == Said::Failures).copied();
-                self.deny.insert(network, kept.unwrap_or(entry));
+                if entry.said == Said::Failures {
+                    self.make_room_for(&network);
+                }
+                say(&mut self.deny, network, entry);
             }
         }
         Ok(())
+    }
+
+    /// Whoever fails last is denied: of those denied automatically, the one whose time ends first goes.
+    fn make_room_for(&mut self, network: &Network) {
+        let automatic = || self.deny.iter().filter(|(_, entry)| entry.said == Said::Failures);
+        if self.deny.contains_key(network) || automatic().count() < AUTOMATIC_MAX {
+            return;
+        }
+        let first = automatic().min_by_key(|(_, entry)| entry.until_ns).map(|(network, _)| *network);
+        if let Some(first) = first {
+            self.deny.remove(&first);
+        }
     }
 
     fn bounded(self) -> Result<Self, GuardError> {
         let of = |entries: &BTreeMap<Network, Entry>, by_failures: bool| {
             entries.values().filter(|entry| (entry.said == Said::Failures) == by_failures).count()
         };
-        let counts = [of(&self.allow, false), of(&self.deny, false), of(&self.deny, true)];
-        if counts.into_iter().any(|count| count > RULES_MAX) { Err(GuardError::Full) } else { Ok(self) }
+        let said = [of(&self.allow, false), of(&self.deny, false)];
+        let is_full = said.into_iter().any(|count| count > RULES_MAX) || of(&self.deny, true) > AUTOMATIC_MAX;
+        if is_full { Err(GuardError::Full) } else { Ok(self) }
     }
 
     /// These rules without those that have expired; `None` where none has.
@@ -233,51 +259,26 @@ impl Rules {
     }
 }
 
+/// Nothing takes the place of what the configuration says, and nothing that the gateway found takes that of
+/// what an operator says.
+fn say(entries: &mut BTreeMap<Network, Entry>, network: Network, entry: Entry) {
+    let before = entries.get(&network).map(|before| before.said);
+    let is_kept = match before {
+        None | Some(Said::Failures) => false,
+        Some(Said::Operator) => entry.said == Said::Failures,
+        Some(Said::Configuration) => true,
+    };
+    if !is_kept {
+        entries.insert(network, entry);
+    }
+}
+
 fn within(what: &'static str, given: Option<u32>, least: u32, most: u32) -> Result<(), GuardError> {
     match given {
         Some(value) if !(least..=most).contains(&value) => {
             Err(GuardError::Seconds { what, value, least, most })
         }
         _ => Ok(()),
-    }
-}
-
-/// The network that counts as one host: an IPv4 address, or 64 bits of IPv6.
-pub(super) fn host(address: IpAddr) -> Network {
-    let counted = IpAddr::from(counted_as(mapped(address)));
-    let is_ipv4 = counted.to_canonical().is_ipv4();
-    Network::of(counted).shortened(if is_ipv4 { 128 } else { 64 })
-}
-
-/// Failed authentications by host.
-#[derive(Debug, Default)]
-pub(super) struct Failures(HashMap<Network, (u32, Option<Instant>)>);
-
-impl Failures {
-    /// Counts one more; true when there are now `most` within a minute.
-    pub(super) fn count(&mut self, address: IpAddr, most: u32) -> bool {
-        let now = Instant::now();
-        let is_recent = |since: &Option<Instant>| {
-            since.is_some_and(|since| now.saturating_duration_since(since) < FAILURES_WITHIN)
-        };
-        let host = host(address);
-        if self.0.len() >= FAILURES_MAX && !self.0.contains_key(&host) {
-            self.0.retain(|_, (_, since)| is_recent(since));
-            if self.0.len() >= FAILURES_MAX {
-                // So many at once: those that come again are counted anew.
-                self.0.clear();
-            }
-        }
-        let (count, since) = self.0.entry(host).or_insert((0, None));
-        if !is_recent(since) {
-            (*count, *since) = (0, Some(now));
-        }
-        *count += 1;
-        let is_enough = *count >= most;
-        if is_enough {
-            self.0.remove(&host);
-        }
-        is_enough
     }
 }
 
@@ -302,8 +303,15 @@ mod tests {
             "10.1.0.0/16 is within 10.0.0.0/8, which is allowed, and allowing wins; remove that first"
         );
         // A larger one can: its allowed part stays allowed.
-        let rules = rules.with(&change(GuardAction::Deny, "0.0.0.0/0", None), 0, Said::Operator);
-        assert_eq!(rules.expect("larger").list(0).len(), 2);
+        let larger = rules.with(&change(GuardAction::Deny, "8.0.0.0/6", None), 0, Said::Operator);
+        assert_eq!(larger.expect("larger").list(0).len(), 2);
+        for everybody in ["0.0.0.0/0", "::/0", "::/16"] {
+            let denied = rules.with(&change(GuardAction::Deny, everybody, None), 0, Said::Operator);
+            assert!(matches!(denied, Err(GuardError::Everybody { .. })), "{denied:?}");
+            let configured = Rules::configured(&[], &[network(everybody)]);
+            assert!(matches!(configured, Err(GuardError::Everybody { .. })), "{configured:?}");
+        }
+        assert!(rules.with(&change(GuardAction::Deny, "2000::/3", None), 0, Said::Operator).is_ok());
         let conflict = Rules::configured(&[network("10.0.0.0/8")], &[network("10.0.0.0/8")]);
         assert!(matches!(conflict, Err(GuardError::Allowed { .. })));
     }
@@ -321,15 +329,59 @@ mod tests {
         assert!(matches!(rules.with(&other, 0, Said::Operator), Err(GuardError::NoSuchRule { .. })));
         let removed = rules.with(&change(GuardAction::Remove, "192.0.2.0/24", None), 0, Said::Operator);
         assert_eq!(removed, Ok(Rules::default()));
-        assert!(rules.with(&change(GuardAction::Deny, "::/0", Some(0)), 0, Said::Operator).is_err());
+        let no_time = rules.with(&change(GuardAction::Deny, "192.0.2.0/25", Some(0)), 0, Said::Operator);
+        assert!(matches!(no_time, Err(GuardError::Seconds { .. })));
 
         let mut full = Rules::default();
         let entry = Entry { until_ns: 0, said: Said::Operator };
-        full.deny =
-            (0..RULES_MAX as u32).map(|n| (Network::of(IpAddr::from(n.to_be_bytes())), entry)).collect();
+        let address = |n: u32| Network::of(std::net::IpAddr::from(n.to_be_bytes()));
+        full.deny = (0..RULES_MAX as u32).map(|n| (address(n), entry)).collect();
         let one_more = change(GuardAction::Deny, "203.0.113.0/24", None);
         assert_eq!(full.with(&one_more, 0, Said::Operator), Err(GuardError::Full));
-        assert!(full.with(&one_more, 0, Said::Failures).is_ok(), "room of its own");
+        let automatic = full.with(&one_more, 0, Said::Failures);
+        assert_eq!(automatic.expect("room of its own").deny.len(), RULES_MAX + 1);
+    }
+
+    #[test]
+    fn whoever_fails_last_is_denied_in_place_of_the_one_whose_time_ends_first() {
+        let mut rules = Rules::default();
+        let entry = |n: u32| Entry { until_ns: 1_000 + u64::from(n ^ 5), said: Said::Failures };
+        let address = |n: u32| Network::of(std::net::IpAddr::from(n.to_be_bytes()));
+        rules.deny = (0..AUTOMATIC_MAX as u32).map(|n| (address(n), entry(n))).collect();
+        let by_operator = (network("203.0.113.1"), Entry { until_ns: 1, said: Said::Operator });
+        rules.deny.insert(by_operator.0, by_operator.1);
+        let again = rules.with(&change(GuardAction::Deny, "0.0.0.7", Some(9)), 0, Said::Failures);
+        assert_eq!(again.expect("there already").deny.len(), AUTOMATIC_MAX + 1);
+        let rules = rules.with(&change(GuardAction::Deny, "203.0.113.7", Some(9)), 0, Said::Failures);
+        let rules = rules.expect("room is made");
+        assert_eq!(rules.deny.len(), AUTOMATIC_MAX + 1);
+        assert!(rules.deny.contains_key(&network("203.0.113.7")) && rules.deny.contains_key(&by_operator.0));
+        assert!(!rules.deny.contains_key(&address(5)), "its time ends first");
+    }
+
+    #[test]
+    fn what_is_said_for_a_while_ends_nothing_else() {
+        let configured = Rules::configured(&[network("192.0.2.1")], &[network("192.0.2.2")]);
+        let mut rules = configured.expect("no conflict");
+        for (action, text, for_s) in [
+            (GuardAction::Deny, "192.0.2.3", None),
+            (GuardAction::Allow, "192.0.2.3", Some(10)),
+            (GuardAction::Allow, "192.0.2.1", Some(10)),
+            (GuardAction::Deny, "192.0.2.2", Some(10)),
+        ] {
+            rules = rules.with(&change(action, text, for_s), 0, Said::Operator).expect(text);
+        }
+        let rules = rules.with(&change(GuardAction::Deny, "192.0.2.2", Some(5)), 0, Said::Failures);
+        let rules = rules.expect("denied already");
+        assert_eq!(rules.list(0).len(), 4);
+        let later = rules.without_expired(11 * SECOND_NS).expect("one has");
+        let listed: Vec<_> =
+            later.list(0).iter().map(|rule| (rule.action, rule.network.to_string())).collect();
+        let [allow, deny] = [GuardAction::Allow, GuardAction::Deny];
+        assert_eq!(
+            listed,
+            [(allow, "192.0.2.1/32".into()), (deny, "192.0.2.2/32".into()), (deny, "192.0.2.3/32".into())]
+        );
     }
 
     #[test]
@@ -339,6 +391,8 @@ mod tests {
             allow: BTreeMap::from([
                 (network("192.0.2.1"), entry(0, Said::Operator)),
                 (network("10.0.0.0/8"), entry(0, Said::Configuration)),
+                (network("192.0.2.0/24"), entry(0, Said::Operator)),
+                (network("172.16.0.0/12"), entry(90, Said::Operator)),
             ]),
             deny: BTreeMap::from([
                 (network("198.51.100.0/24"), entry(0, Said::Operator)),
@@ -364,17 +418,5 @@ mod tests {
                 (deny, "198.51.100.7/32".to_owned(), Said::Failures),
             ]
         );
-    }
-
-    #[test]
-    fn failures_are_counted_by_host() {
-        let mut failures = Failures::default();
-        let [near, far]: [IpAddr; 2] = ["2001:db8::1", "2001:db8::2"].map(|text| text.parse().expect(text));
-        assert!(!failures.count(near, 3) && !failures.count(far, 3));
-        assert!(!failures.count([192, 0, 2, 1].into(), 3));
-        assert!(failures.count(near, 3));
-        assert!(!failures.count(near, 3), "counted anew");
-        assert_eq!(host(near).to_string(), "2001:db8::/64");
-        assert_eq!(host([192, 0, 2, 1].into()).to_string(), "192.0.2.1/32");
     }
 }

@@ -32,13 +32,11 @@ fn differing(
     changed.chain(new).map(|(network, entry)| Step { is_allow, network: *network, entry }).collect()
 }
 
-/// The steps back to `before` for what lies between `now` and `after`, which came later.
-pub(super) fn steps_since(before: &Rules, now: &Rules, after: &Rules) -> Vec<Step> {
-    let to_before = |step: Step| {
-        let entries = if step.is_allow { &before.allow } else { &before.deny };
-        Step { entry: entries.get(&step.network).copied(), ..step }
-    };
-    steps(now, after).into_iter().map(to_before).collect()
+/// Of `new` steps those about networks of which none of `steps` is: the first one leads back all the way.
+pub(super) fn beyond(steps: &[Step], mut new: Vec<Step>) -> Vec<Step> {
+    let of = |step: &Step| (step.is_allow, step.network);
+    new.retain(|step| !steps.iter().any(|first| of(first) == of(step)));
+    new
 }
 
 /// `rules` after all steps back.
@@ -81,7 +79,7 @@ mod tests {
                 assert_eq!(&taken_back(after, &back), before);
                 assert_eq!(back.is_empty(), before == after);
                 for last in &all {
-                    let later = steps_since(before, after, last);
+                    let later = beyond(&back, steps(after, last));
                     assert_eq!(&taken_back(last, &[back.clone(), later].concat()), before);
                 }
             }
