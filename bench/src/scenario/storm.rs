@@ -19,6 +19,8 @@ const STRUCK_RATE: f64 = 200.0;
 const STRUCK_CONNECTIONS: u32 = 4;
 /// About as long as the sessions take to come back.
 const SIGNALS_S: f64 = 1.5;
+/// The load around it: shorter than a gateway keeps connections for that send nothing.
+const SIGNALS_LOAD_MAX: Duration = Duration::from_secs(6);
 
 /// See the module.
 #[derive(Debug)]
@@ -96,6 +98,7 @@ impl Scenario for Storm {
             let (storm, back) = both(&mut stay, &during, &mut struck, &strike, &probe)?;
             stay.stop_on(None);
             let mut run = figures([&quiet, &still, &storm, &back], settings.sessions);
+            let strike = Plan { duration: strike.duration.min(SIGNALS_LOAD_MAX), ..strike };
             let calm = Plan { losses: None, ..strike };
             for (name, plan) in [("quiet_signal", &calm), ("storm_signal", &strike)] {
                 let signals = signals(bench, &mut struck, plan, &probe)?;

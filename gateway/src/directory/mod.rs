@@ -102,24 +102,29 @@ impl Directory {
         Ok(Self::new(store.directory().await?))
     }
 
-    /// Takes what storage has, where its revision is another; tells whether it was.
+    /// Takes what storage has, where its revision is newer; tells whether it was.
     ///
     /// # Errors
     /// As storage tells them; the directory stays as it was.
     pub async fn refresh(&self, store: &dyn Store) -> Result<bool, StoreError> {
-        if store.directory_revision().await? == self.inner.snapshot.load().revision {
+        if store.directory_revision().await? <= self.inner.snapshot.load().revision {
             return Ok(false);
         }
-        self.replace(store.directory().await?);
-        Ok(true)
+        Ok(self.replace(store.directory().await?))
     }
 
-    /// Swaps the snapshot and tells all who watch.
-    fn replace(&self, rows: DirectoryRows) {
-        let snapshot = Snapshot::new(rows);
-        let revision = snapshot.revision;
-        self.inner.snapshot.store(Arc::new(snapshot));
-        self.inner.revision.send_replace(revision);
+    /// Swaps the snapshot for a newer one and tells all who watch. Of two that read storage at the same time
+    /// the one that read it earlier may come later: what it has is old, and is not taken.
+    fn replace(&self, rows: DirectoryRows) -> bool {
+        let fresh = Arc::new(Snapshot::new(rows));
+        let newer =
+            |known: &Arc<Snapshot>| Arc::clone(if known.revision < fresh.revision { &fresh } else { known });
+        self.inner.snapshot.rcu(newer);
+        self.inner.revision.send_if_modified(|told| {
+            let is_newer = *told < fresh.revision;
+            *told = fresh.revision.max(*told);
+            is_newer
+        })
     }
 
     /// Checks a token without touching storage.
@@ -215,7 +220,9 @@ mod tests {
         assert!(!directory.still_valid(&principal, Timestamp(100)));
 
         let mut revision = directory.revision();
-        directory.replace(DirectoryRows { revoked: vec![token.hash()], ..rows(2, None, None) });
+        assert!(directory.replace(DirectoryRows { revoked: vec![token.hash()], ..rows(2, None, None) }));
+        // What was read before comes after it.
+        assert!(!directory.replace(rows(1, Some(&token), None)));
         assert!(revision.has_changed().unwrap());
         assert_eq!(*revision.borrow_and_update(), 2);
         assert!(!directory.still_valid(&principal, Timestamp(99)));
