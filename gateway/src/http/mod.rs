@@ -1,13 +1,14 @@
 //! The HTTP API: requests in, answers out. Decisions are the ledger's; this part only translates.
 //!
-//! The router is a match by hand: there are fourteen paths, one of them is hot, and every answer, the
-//! router's own included, must be a [`Problem`](crate::problem::Problem) when it is no success.
+//! Every endpoint is a row of `endpoint::ENDPOINTS`. Every answer that is no success, the router's own
+//! included, is a [`Problem`](crate::problem::Problem).
 
 mod answer;
 mod auth;
 mod body;
 mod commands;
 mod control;
+mod endpoint;
 mod health;
 mod listen;
 mod people;
@@ -15,7 +16,6 @@ mod preconditions;
 mod push_port;
 mod query;
 mod request_id;
-mod route;
 mod sse;
 mod stall;
 mod tickets;
@@ -49,8 +49,8 @@ use crate::observe::{Metrics, RouteClass};
 use crate::problem::Problem;
 use crate::push::Handover;
 use crate::store::Store;
+use endpoint::{NoEndpoint, Operation, Parameters};
 use request_id::{RequestId, RequestIds};
-use route::Route;
 
 /// Takes over a connection whose WebSocket handshake is done: the socket (non-blocking), what was read
 /// beyond the handshake, and who is at the other end.
@@ -168,46 +168,53 @@ impl Api {
         B::Error: std::fmt::Display,
     {
         let (mut parts, body) = request.into_parts();
-        let route = match Route::find(parts.uri.path()) {
-            Ok(route) => route,
-            Err(problem) => return (RouteClass::Other, Err(problem.into())),
+        // A handle to the same bytes, so that what is found in the path does not borrow `parts`.
+        let uri = parts.uri.clone();
+        let (endpoint, parameters) = match endpoint::find(&parts.method, uri.path()) {
+            Ok(found) => found,
+            Err(none) => return (RouteClass::Other, Err(none.into())),
         };
-        let outcome = match (route, &parts.method) {
+        let outcome = match endpoint.operation {
             _ if !header_fits(&parts.headers) => Err(too_large().into()),
-            (Route::Commands(ticket), &Method::POST) => {
-                commands::submit(self, &parts, body, Some(ticket)).await.map_err(Refused::from)
-            }
-            (Route::Tickets, &Method::POST) => {
+            Operation::SubmitCommand => match parameters.ticket() {
+                Ok(ticket) => commands::submit(self, &parts, body, Some(ticket)).await.map_err(Refused::from),
+                Err(problem) => Err(problem.into()),
+            },
+            Operation::CreateTicket => {
                 commands::submit(self, &parts, body, None).await.map_err(Refused::from)
             }
-            (Route::Push, &Method::GET) => upgrade::push(self, &mut parts, remote),
-            (Route::PushEvents, &Method::GET) => sse::stream(self, &parts, remote),
-            (_, &Method::GET | &Method::HEAD) => match Box::pin(self.read(route, &parts)).await {
-                Some(outcome) => outcome.map_err(Refused::from),
-                None => Err(Refused::method(&parts.method, route)),
-            },
-            _ => Err(Refused::method(&parts.method, route)),
+            Operation::OpenPush => upgrade::push(self, &mut parts, remote),
+            Operation::StreamEvents => sse::stream(self, &parts, remote),
+            reading => Box::pin(self.read(reading, &parts, &parameters)).await.map_err(Refused::from),
         };
-        (route.class(&parts.method), outcome)
+        (endpoint.class, outcome)
     }
 
-    /// Everything that changes nothing; `None` where the route is not for reading.
-    async fn read(&self, route: Route, parts: &http::request::Parts) -> Option<Result<Response, Problem>> {
-        Some(match route {
-            Route::Tickets => tickets::list(self, parts).await,
-            Route::Ticket(ticket) => tickets::one(self, parts, ticket).await,
-            Route::Messages(ticket) => tickets::messages(self, parts, ticket).await,
-            Route::Events(ticket) => tickets::events(self, parts, ticket).await,
-            Route::Me => people::me(self, parts),
-            Route::Queues => people::queues(self, parts),
-            Route::Agents => people::agents(self, parts),
-            Route::Presence => people::presence(self, parts).await,
-            Route::PushSessions => push_port::sessions(self, parts).await,
-            Route::Healthz => Ok(health::alive()),
-            Route::Readyz => health::ready(self).await,
-            Route::Metrics => health::metrics(self),
-            Route::Commands(_) | Route::Push | Route::PushEvents => return None,
-        })
+    /// Everything that changes nothing.
+    async fn read(
+        &self,
+        operation: Operation,
+        parts: &http::request::Parts,
+        parameters: &Parameters<'_>,
+    ) -> Result<Response, Problem> {
+        match operation {
+            Operation::ListTickets => tickets::list(self, parts).await,
+            Operation::GetTicket => tickets::one(self, parts, parameters.ticket()?).await,
+            Operation::ListMessages => tickets::messages(self, parts, parameters.ticket()?).await,
+            Operation::ListEvents => tickets::events(self, parts, parameters.ticket()?).await,
+            Operation::GetMe => people::me(self, parts),
+            Operation::ListQueues => people::queues(self, parts),
+            Operation::ListAgents => people::agents(self, parts),
+            Operation::GetPresence => people::presence(self, parts).await,
+            Operation::ListPushSessions => push_port::sessions(self, parts).await,
+            Operation::GetHealth => Ok(health::alive()),
+            Operation::GetReadiness => health::ready(self).await,
+            Operation::GetMetrics => health::metrics(self),
+            Operation::SubmitCommand
+            | Operation::CreateTicket
+            | Operation::OpenPush
+            | Operation::StreamEvents => Err(Problem::new("not_found", "this is not for reading")),
+        }
     }
 }
 
@@ -218,12 +225,6 @@ struct Refused {
 }
 
 impl Refused {
-    fn method(method: &Method, route: Route) -> Self {
-        let detail = format!("{method} is not for this path; it takes {}", route.allow());
-        Self::from(Problem::new("method_not_allowed", detail))
-            .with(http::header::ALLOW, HeaderValue::from_static(route.allow()))
-    }
-
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
@@ -235,6 +236,15 @@ impl Refused {
             response.headers_mut().insert(name, value);
         }
         response
+    }
+}
+
+impl From<NoEndpoint> for Refused {
+    fn from(none: NoEndpoint) -> Self {
+        match none {
+            NoEndpoint::Path(problem) => problem.into(),
+            NoEndpoint::Method(problem, allow) => Self::from(problem).with(http::header::ALLOW, allow),
+        }
     }
 }
 
