@@ -125,6 +125,8 @@ pub struct NewEvent {
     pub queue: Option<QueueId>,
     /// Its priority, where that changes.
     pub priority: Option<Priority>,
+    /// What changes of the ticket beyond that: an RFC 7396 merge patch of its `extra` object, as JSON.
+    pub patch: Option<Vec<u8>>,
     /// The `data` object of the event, as JSON.
     pub data: Vec<u8>,
 }
@@ -160,6 +162,7 @@ impl NewEvent {
             holder: None,
             queue: Some(*queue),
             priority: Some(*priority),
+            patch: None,
             data: data.finish(),
         })
     }
@@ -222,6 +225,7 @@ impl NewEvent {
             holder: transition.holder,
             queue: queue_to,
             priority: priority_to,
+            patch: None,
             data: data.finish(),
         })
     }

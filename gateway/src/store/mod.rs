@@ -39,6 +39,8 @@ pub struct TicketRow {
     pub created_at: Timestamp,
     /// Time of its newest.
     pub updated_at: Timestamp,
+    /// What it has beyond that: a JSON object, the fold of its events' patches.
+    pub extra: String,
 }
 
 /// Which tickets a list shows; `None` is any.

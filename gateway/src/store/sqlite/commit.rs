@@ -3,14 +3,14 @@
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, SqliteConnection};
-use waggle_core::ticket::{Actor, Kind, Lifecycle, Priority};
+use waggle_core::ticket::{Actor, Kind, Priority};
 
 use crate::store::{CommitEvent, StoreError};
 
 /// Events that one statement takes; a longer batch is several statements in one transaction.
 const STATEMENT_EVENTS_MAX: usize = 128;
 /// Columns of the view `batch`; see the migration.
-const COLUMNS: usize = 23;
+const COLUMNS: usize = 24;
 
 /// Writes `batch`; see [`crate::store::Store::commit`].
 ///
@@ -90,12 +90,13 @@ fn bind<'q>(query: Insert<'q>, commit: &CommitEvent) -> Insert<'q> {
         .bind(key.as_ref().map(|key| key.key.clone()))
         .bind(key.as_ref().map(|key| key.fingerprint.cast_signed()))
         .bind(touches(commit))
-        .bind(Lifecycle::default_table().name(event.status))
+        .bind(event.status.index())
         .bind(event.fence.0)
         .bind(event.priority.map(Priority::name))
         .bind(subject.clone())
         .bind(requester.clone())
         .bind(follow_up_of.map(|closed| signed(closed.0)))
+        .bind(event.patch.as_deref().map(|patch| String::from_utf8_lossy(patch).into_owned()))
 }
 
 /// Which part of its ticket an event changes; see the migration.
@@ -104,6 +105,7 @@ fn touches(commit: &CommitEvent) -> u32 {
     let keeps_the_rest = event.holder.is_none()
         && event.queue.is_none()
         && event.priority.is_none()
+        && event.patch.is_none()
         && commit.subject.is_none();
     match event.kind {
         Kind::Created => 0,

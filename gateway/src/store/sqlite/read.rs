@@ -2,7 +2,7 @@
 
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use waggle_core::id::{Cursor, Epoch, Offset, TenantId, TicketId, Version};
-use waggle_core::ticket::{Actor, Lifecycle, StoredEvent};
+use waggle_core::ticket::{Actor, StoredEvent};
 
 use super::row::{self, Columns, event_columns, ticket_columns};
 use crate::store::{EventKinds, StoreError, TenantHead, TicketFilter, TicketRow};
@@ -43,7 +43,7 @@ pub(super) async fn tickets(
         sql.push(" AND queue = ").push_bind(queue.0);
     }
     if let Some(status) = filter.status {
-        sql.push(" AND status = ").push_bind(Lifecycle::default_table().name(status));
+        sql.push(" AND status = ").push_bind(status.index());
     }
     match filter.assignee {
         Some(Some(agent)) => {

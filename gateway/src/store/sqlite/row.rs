@@ -3,7 +3,7 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use waggle_core::id::{AgentId, Fence, Offset, QueueId, TenantId, TicketId, Version};
-use waggle_core::ticket::{Actor, Kind, Lifecycle, Priority, Route, StoredEvent};
+use waggle_core::ticket::{Actor, Kind, Priority, Route, Status, StoredEvent};
 use waggle_core::time::Timestamp;
 
 use crate::store::{Scope, StoreError, TicketRow};
@@ -41,6 +41,13 @@ impl<'a> Columns<'a> {
     pub(super) fn small(&mut self, what: &'static str) -> Result<u32, StoreError> {
         let number = self.number(what)?;
         u32::try_from(number).map_err(|_| unknown(what, &number.to_string()))
+    }
+
+    /// A status' index.
+    pub(super) fn status(&mut self) -> Result<Status, StoreError> {
+        let number = self.number("status")?;
+        let index = u8::try_from(number).ok().filter(|index| usize::from(*index) < Status::MAX);
+        index.map(Status::from_index).ok_or_else(|| unknown("status", &number.to_string()))
     }
 
     pub(super) fn optional_small(&mut self, what: &'static str) -> Result<Option<u32>, StoreError> {
@@ -109,7 +116,7 @@ pub(super) fn event(columns: &mut Columns<'_>) -> Result<StoredEvent, StoreError
 macro_rules! ticket_columns {
     () => {
         "id, queue, subject, requester, priority, status, version, newest, assignee, fence, follow_up_of, \
-         created_at, updated_at"
+         created_at, updated_at, extra"
     };
 }
 pub(super) use ticket_columns;
@@ -122,7 +129,7 @@ pub(super) fn ticket(columns: &mut Columns<'_>) -> Result<TicketRow, StoreError>
         subject: columns.text()?,
         requester: columns.text()?,
         priority: columns.named("priority", Priority::from_name)?,
-        status: columns.named("status", |name| Lifecycle::default_table().status(name))?,
+        status: columns.status()?,
         version: Version(columns.small("version")?),
         newest: Offset(columns.number("offset")?),
         assignee: columns.optional_small("assignee")?.map(AgentId),
@@ -130,6 +137,7 @@ pub(super) fn ticket(columns: &mut Columns<'_>) -> Result<TicketRow, StoreError>
         follow_up_of: columns.optional("ticket")?.map(TicketId),
         created_at: Timestamp(columns.number("time")?),
         updated_at: Timestamp(columns.number("time")?),
+        extra: columns.text()?,
     })
 }
 
