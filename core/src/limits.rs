@@ -26,6 +26,15 @@ pub const RING_EVENTS_MAX: usize = 32_768;
 /// Ticket cells kept in memory.
 pub const CELLS_MAX: usize = 4_000_000;
 
+/// Tickets of one tenant: 48 bytes of memory each.
+pub const TICKETS_MAX: u64 = 100_000_000;
+
+/// Bytes of a tenant's tickets' texts that wait in memory to be written before that is hurried.
+pub const PENDING_TEXT_BYTES_WANTED: usize = 8 * 1024 * 1024;
+
+/// The most of them: commands wait then.
+pub const PENDING_TEXT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Rows in one page of a list.
 pub const PAGE_ROWS_MAX: u32 = 200;
 /// Rows in one page of a list when the caller does not say.

@@ -264,6 +264,59 @@ async fn a_file_that_is_no_database_says_so() {
 }
 
 #[tokio::test]
+async fn tickets_are_the_same_wherever_they_are_read_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    let tenant = furnished(&store).await;
+    let mut book = Book::new(&tenant);
+    for ticket in 1..=200 {
+        book.submit(ticket, &create(1 + (ticket % 2) as u32, &format!("card {ticket} \u{1f41d}")), None);
+    }
+    for ticket in (1..=200).step_by(3) {
+        book.submit(ticket, r#"{"type":"claim"}"#, None);
+        book.submit(ticket, r#"{"type":"set","subject":"new \"name\"","priority":"high","fence":1}"#, None);
+        book.submit(ticket, r#"{"type":"move","to":"pending","fence":1}"#, None);
+    }
+    let mut batch = book.batch();
+    for (event, patch) in
+        batch.iter_mut().zip([r#"{"tags":{"a":true}}"#, r#"{"tags":{"a":null,"b":true}}"#].iter().cycle())
+    {
+        event.event.patch = Some(patch.as_bytes().to_vec());
+    }
+    store.commit(&batch).await.unwrap();
+    let all = async |store: &SqliteStore| {
+        store.tickets(tenant.id, &TicketFilter::default(), None, 500).await.unwrap()
+    };
+    let before = all(&store).await;
+    assert_eq!(before.len(), 200);
+    let first = before.last().unwrap();
+    assert_eq!(
+        (first.subject.as_str(), first.priority.name(), first.fence),
+        ("new \"name\"", "high", Fence(1))
+    );
+    assert_eq!((first.assignee, first.version), (Some(AgentId(1)), Version(4)));
+
+    // Killed before anything is written; closed; and with a file that is lost, cut short, or no database.
+    drop(store);
+    let file = folder.path().join("waggle.tickets.db");
+    let spoil: [&dyn Fn(); 5] = [
+        &|| {},
+        &|| {},
+        &|| std::fs::remove_file(&file).unwrap(),
+        &|| std::fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(6_000).unwrap(),
+        &|| std::fs::write(&file, vec![7; 10_000]).unwrap(),
+    ];
+    for (number, spoil) in spoil.iter().enumerate() {
+        spoil();
+        let store = sqlite(folder.path()).await;
+        assert_eq!(all(&store).await, before, "case {number}");
+        let head = store.heads().await.unwrap()[0].clone();
+        assert_eq!((head.cursor.offset, head.ticket), (Offset(401), TicketId(200)), "case {number}");
+        store.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_lock_held_elsewhere_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let store = sqlite(folder.path()).await;

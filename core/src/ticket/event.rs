@@ -117,6 +117,8 @@ pub struct NewEvent {
     pub at: Timestamp,
     /// Status after it.
     pub status: Status,
+    /// Status before it, where that was another.
+    pub status_from: Option<Status>,
     /// Fence after it.
     pub fence: Fence,
     /// Who holds the ticket, where that changes.
@@ -132,6 +134,18 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
+    /// Its status, where the event changes it.
+    #[must_use]
+    pub fn changed_status(&self) -> Option<Status> {
+        (self.kind == Kind::Created || self.status_from.is_some()).then_some(self.status)
+    }
+
+    /// Its fence, where the event raises it.
+    #[must_use]
+    pub fn changed_fence(&self) -> Option<Fence> {
+        self.holder.flatten().map(|_| self.fence)
+    }
+
     /// The first event of a new ticket. `command` must be a create.
     #[must_use]
     pub fn created(ticket: TicketId, command: &Command<'_>, actor: Actor, at: Timestamp) -> Option<Self> {
@@ -158,6 +172,7 @@ impl NewEvent {
             actor,
             at,
             status,
+            status_from: None,
             fence: Fence(0),
             holder: None,
             queue: Some(*queue),
@@ -221,6 +236,7 @@ impl NewEvent {
             actor,
             at,
             status: transition.status_to,
+            status_from: (transition.status_from != transition.status_to).then_some(transition.status_from),
             fence: transition.fence,
             holder: transition.holder,
             queue: queue_to,

@@ -3,14 +3,37 @@
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, SqliteConnection};
-use waggle_core::ticket::{Actor, Kind, Priority};
+use waggle_core::ticket::{Actor, Priority, Status};
 
+use super::signed;
 use crate::store::{CommitEvent, StoreError};
 
 /// Events that one statement takes; a longer batch is several statements in one transaction.
 const STATEMENT_EVENTS_MAX: usize = 128;
-/// Columns of the view `batch`; see the migration.
-const COLUMNS: usize = 24;
+/// What an event has in storage.
+const COLUMNS: [&str; 21] = [
+    "tenant",
+    "offset",
+    "ticket",
+    "version",
+    "kind",
+    "actor",
+    "at",
+    "queue",
+    "queue_from",
+    "agent",
+    "agent_from",
+    "previous",
+    "data",
+    "caller",
+    "key",
+    "fingerprint",
+    "status",
+    "status_from",
+    "fence",
+    "priority",
+    "patch",
+];
 
 /// Writes `batch`; see [`crate::store::Store::commit`].
 ///
@@ -53,12 +76,16 @@ async fn insert(connection: &mut SqliteConnection, events: &[CommitEvent]) -> Re
     if events.is_empty() {
         return Ok(());
     }
-    // Room for a power of two of rows, so that few texts are ever prepared. Rows that are not there
-    // stay NULL, and the trigger passes over them.
-    let row = format!("({})", ["?"; COLUMNS].join(","));
+    // Room for a power of two of rows, so that few texts are ever prepared; rows that are not there stay
+    // NULL, and are passed over. The log's head needs no look: it is the primary key that refuses an event
+    // where another writer has been.
+    let row = format!("({})", ["?"; COLUMNS.len()].join(","));
     let rows = vec![row; events.len().next_power_of_two()].join(",");
+    let columns = COLUMNS.join(",");
+    let sql =
+        format!("INSERT INTO event ({columns}) SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL");
     // Nothing in the text comes from outside.
-    let mut query = sqlx::query(sqlx::AssertSqlSafe(format!("INSERT INTO batch VALUES {rows}")));
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
     for event in events {
         query = bind(query, event);
     }
@@ -68,8 +95,7 @@ async fn insert(connection: &mut SqliteConnection, events: &[CommitEvent]) -> Re
 type Insert<'q> = Query<'q, Sqlite, SqliteArguments>;
 
 fn bind<'q>(query: Insert<'q>, commit: &CommitEvent) -> Insert<'q> {
-    let CommitEvent { tenant, offset, event, route, previous, subject, requester, follow_up_of, key } =
-        commit;
+    let CommitEvent { tenant, offset, event, route, previous, key, .. } = commit;
     // Put together as UTF-8, from texts that were.
     let data = String::from_utf8_lossy(&event.data).into_owned();
     query
@@ -89,38 +115,15 @@ fn bind<'q>(query: Insert<'q>, commit: &CommitEvent) -> Insert<'q> {
         .bind(key.as_ref().map(|key| name(key.caller)))
         .bind(key.as_ref().map(|key| key.key.clone()))
         .bind(key.as_ref().map(|key| key.fingerprint.cast_signed()))
-        .bind(touches(commit))
-        .bind(event.status.index())
-        .bind(event.fence.0)
+        .bind(event.changed_status().map(Status::index))
+        .bind(event.status_from.map(Status::index))
+        .bind(event.changed_fence().map(|fence| fence.0))
         .bind(event.priority.map(Priority::name))
-        .bind(subject.clone())
-        .bind(requester.clone())
-        .bind(follow_up_of.map(|closed| signed(closed.0)))
         .bind(event.patch.as_deref().map(|patch| String::from_utf8_lossy(patch).into_owned()))
-}
-
-/// Which part of its ticket an event changes; see the migration.
-fn touches(commit: &CommitEvent) -> u32 {
-    let event = &commit.event;
-    let keeps_the_rest = event.holder.is_none()
-        && event.queue.is_none()
-        && event.priority.is_none()
-        && event.patch.is_none()
-        && commit.subject.is_none();
-    match event.kind {
-        Kind::Created => 0,
-        _ if keeps_the_rest => 1,
-        _ => 2,
-    }
 }
 
 fn name(actor: Actor) -> String {
     let mut name = Vec::with_capacity(16);
     actor.write_to(&mut name);
     String::from_utf8(name).unwrap_or_default()
-}
-
-/// Counts, ids and times: what exceeds 63 bits cannot be reached.
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -4,6 +4,7 @@ mod commit;
 mod directory;
 mod read;
 mod row;
+mod state;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -15,11 +16,13 @@ use async_trait::async_trait;
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
+use tokio::task::JoinHandle;
 use waggle_core::id::{AgentId, Offset, TenantId, TicketId, Version};
 use waggle_core::ticket::{Actor, StoredEvent};
 use waggle_core::time::Timestamp;
 
+use self::state::State;
 use super::{
     AgentRow, CommitEvent, DirectoryRows, EventKinds, QueueRow, Scope, Store, StoreError, TenantHead,
     TenantRow, TicketFilter, TicketRow, TokenRow,
@@ -46,7 +49,16 @@ pub struct SqliteStore {
     /// For lists and histories, whose length callers choose: they never hold up the short reads that
     /// commands and sessions wait for.
     browsers: SqlitePool,
-    checkpointer: tokio::task::JoinHandle<()>,
+    checkpointer: JoinHandle<()>,
+    /// Where the tickets are that the log folds to, and what has become of them: read when they are first
+    /// asked for.
+    state_path: PathBuf,
+    tickets: OnceCell<Tickets>,
+}
+
+struct Tickets {
+    state: Arc<State>,
+    projector: parking_lot::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl SqliteStore {
@@ -89,7 +101,35 @@ impl SqliteStore {
         let writer = Arc::new(Mutex::new(writer));
         let copying = options.connect().await.map_err(StoreError::from_sqlx)?;
         let task = checkpoint_forever(copying, Arc::clone(&writer));
-        Ok(Self { writer, readers, browsers, checkpointer: tokio::spawn(task) })
+        Ok(Self {
+            writer,
+            readers,
+            browsers,
+            checkpointer: tokio::spawn(task),
+            state_path: path.with_extension("tickets.db"),
+            tickets: OnceCell::new(),
+        })
+    }
+
+    async fn state(&self) -> Result<&State, StoreError> {
+        let open = async || {
+            let (state, projector) = State::open(&self.state_path, &self.browsers).await?;
+            let state = Arc::new(state);
+            let task = tokio::spawn(projector.run(Arc::clone(&state)));
+            Ok(Tickets { state, projector: parking_lot::Mutex::new(Some(task)) })
+        };
+        self.tickets.get_or_try_init(open).await.map(|tickets| &*tickets.state)
+    }
+}
+
+impl Drop for SqliteStore {
+    /// What is not written yet is in the log; nobody may write after this but the next to open it.
+    fn drop(&mut self) {
+        self.checkpointer.abort();
+        if let Some(projector) = self.tickets.get_mut().and_then(|tickets| tickets.projector.get_mut().take())
+        {
+            projector.abort();
+        }
     }
 }
 
@@ -107,6 +147,11 @@ fn wal_path(database: &Path) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push("-wal");
     PathBuf::from(name)
+}
+
+/// Counts, ids and times: numbers above what SQLite holds are above every number that it has.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Fills the write-ahead log's file up with zeros, once. A sync of a file that has its length and its
@@ -175,6 +220,16 @@ async fn checkpoint_if_long(
 impl Store for SqliteStore {
     async fn close(&self) {
         self.checkpointer.abort();
+        if let Some(tickets) = self.tickets.get() {
+            tickets.state.stop();
+            let projector = tickets.projector.lock().take();
+            if let Some(projector) = projector
+                && let Err(error) = projector.await
+            {
+                tracing::warn!(%error, "the tickets are not all written; the next start folds them from the log");
+            }
+            tickets.state.close().await;
+        }
         self.browsers.close().await;
         self.readers.close().await;
         // All of it is durable already; this makes the next start quicker.
@@ -186,15 +241,18 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, batch: &[CommitEvent]) -> Result<(), StoreError> {
-        commit::commit(&mut *self.writer.lock().await, batch).await
+        let state = self.state().await?;
+        state.check(&self.readers, batch).await?;
+        commit::commit(&mut *self.writer.lock().await, batch).await?;
+        state.committed(batch)
     }
 
     async fn heads(&self) -> Result<Vec<TenantHead>, StoreError> {
-        read::heads(&self.readers).await
+        self.state().await?.heads(&self.readers).await
     }
 
     async fn ticket(&self, tenant: TenantId, ticket: TicketId) -> Result<Option<TicketRow>, StoreError> {
-        read::ticket(&self.readers, tenant, ticket).await
+        self.state().await?.ticket(tenant, ticket).await
     }
 
     async fn tickets(
@@ -204,7 +262,7 @@ impl Store for SqliteStore {
         before: Option<TicketId>,
         limit: u32,
     ) -> Result<Vec<TicketRow>, StoreError> {
-        read::tickets(&self.browsers, tenant, filter, before, limit).await
+        self.state().await?.list(tenant, filter, before, limit).await
     }
 
     async fn ticket_events(
@@ -215,7 +273,10 @@ impl Store for SqliteStore {
         limit: u32,
         kinds: EventKinds,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        read::ticket_events(&self.browsers, tenant, ticket, after, limit, kinds).await
+        match self.state().await?.newest(tenant, ticket) {
+            Some(newest) => read::ticket_events(&self.browsers, tenant, newest, after, limit, kinds).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn events_after(
@@ -287,7 +348,7 @@ impl StoreError {
             Some(BUSY | LOCKED) => Self::Locked(error),
             Some(CORRUPT | NOT_A_DATABASE) => Self::Damaged(error),
             Some(FULL) => Self::Full(error),
-            Some(CONSTRAINT) if error.to_string().contains("conflict: ") => Self::VersionConflict(error),
+            Some(CONSTRAINT) if error.to_string().contains("event.offset") => Self::VersionConflict(error),
             _ => Self::Database(error),
         }
     }

@@ -6,7 +6,8 @@ use waggle_core::id::{AgentId, Fence, Offset, QueueId, TenantId, TicketId, Versi
 use waggle_core::ticket::{Actor, Kind, Priority, Route, Status, StoredEvent};
 use waggle_core::time::Timestamp;
 
-use crate::store::{Scope, StoreError, TicketRow};
+use super::state::Change;
+use crate::store::{Scope, StoreError};
 
 /// Reads the columns of a row, one after the other.
 pub(super) struct Columns<'a> {
@@ -44,10 +45,12 @@ impl<'a> Columns<'a> {
     }
 
     /// A status' index.
-    pub(super) fn status(&mut self) -> Result<Status, StoreError> {
-        let number = self.number("status")?;
+    fn optional_status(&mut self) -> Result<Option<Status>, StoreError> {
+        let Some(number) = self.optional("status")? else { return Ok(None) };
         let index = u8::try_from(number).ok().filter(|index| usize::from(*index) < Status::MAX);
-        index.map(Status::from_index).ok_or_else(|| unknown("status", &number.to_string()))
+        index
+            .map(|index| Some(Status::from_index(index)))
+            .ok_or_else(|| unknown("status", &number.to_string()))
     }
 
     pub(super) fn optional_small(&mut self, what: &'static str) -> Result<Option<u32>, StoreError> {
@@ -61,6 +64,14 @@ impl<'a> Columns<'a> {
     }
 
     pub(super) fn text(&mut self) -> Result<String, StoreError> {
+        self.take()
+    }
+
+    fn optional_text(&mut self) -> Result<Option<String>, StoreError> {
+        self.take()
+    }
+
+    pub(super) fn bytes(&mut self) -> Result<&'a [u8], StoreError> {
         self.take()
     }
 
@@ -78,6 +89,16 @@ impl<'a> Columns<'a> {
     ) -> Result<T, StoreError> {
         let name: &str = self.take()?;
         parse(name).ok_or_else(|| unknown(what, name))
+    }
+
+    /// The same, where there is one.
+    fn optional_named<T>(
+        &mut self,
+        what: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, StoreError> {
+        let name: Option<&str> = self.take()?;
+        name.map(|name| parse(name).ok_or_else(|| unknown(what, name))).transpose()
     }
 }
 
@@ -112,33 +133,34 @@ pub(super) fn event(columns: &mut Columns<'_>) -> Result<StoredEvent, StoreError
     })
 }
 
-/// The columns of [`ticket`], in its order.
-macro_rules! ticket_columns {
+/// The columns of [`change`], in its order.
+macro_rules! change_columns {
     () => {
-        "id, queue, subject, requester, priority, status, version, newest, assignee, fence, follow_up_of, \
-         created_at, updated_at, extra"
+        "offset, ticket, version, kind, at, queue, agent, status, fence, priority, patch, data"
     };
 }
-pub(super) use ticket_columns;
+pub(super) use change_columns;
 
-/// Reads [`ticket_columns`].
-pub(super) fn ticket(columns: &mut Columns<'_>) -> Result<TicketRow, StoreError> {
-    Ok(TicketRow {
-        id: TicketId(columns.number("ticket")?),
+/// Reads [`change_columns`].
+pub(super) fn change(columns: &mut Columns<'_>) -> Result<Change, StoreError> {
+    let (offset, ticket) = (Offset(columns.number("offset")?), TicketId(columns.number("ticket")?));
+    let version = Version(columns.small("version")?);
+    let kind = columns.named("event kind", Kind::from_name)?;
+    let change = Change {
+        offset,
+        ticket,
+        version,
+        at: Timestamp(columns.number("time")?),
         queue: QueueId(columns.small("queue")?),
-        subject: columns.text()?,
-        requester: columns.text()?,
-        priority: columns.named("priority", Priority::from_name)?,
-        status: columns.status()?,
-        version: Version(columns.small("version")?),
-        newest: Offset(columns.number("offset")?),
-        assignee: columns.optional_small("assignee")?.map(AgentId),
-        fence: Fence(columns.small("fence")?),
-        follow_up_of: columns.optional("ticket")?.map(TicketId),
-        created_at: Timestamp(columns.number("time")?),
-        updated_at: Timestamp(columns.number("time")?),
-        extra: columns.text()?,
-    })
+        agent: columns.optional_small("agent")?.map(AgentId),
+        status: columns.optional_status()?,
+        fence: columns.optional_small("fence")?.map(Fence),
+        priority: columns.optional_named("priority", Priority::from_name)?,
+        text: None,
+    };
+    let patch = columns.optional_text()?;
+    let data: &str = columns.take()?;
+    change.with_texts(kind, data, patch)
 }
 
 /// A tenant's number.

@@ -1,0 +1,236 @@
+//! The database of the tickets: blocks of states, texts, and up to which event they go.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use rustc_hash::FxHashMap;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqliteConnection};
+use waggle_core::id::{Epoch, Offset, TenantId, TicketId};
+
+use super::super::row::{self, Columns};
+use super::super::{BUSY_MS_MAX, pool, signed};
+use super::block::{Block, TICKETS, ticket_at};
+use super::text::TicketText;
+use super::{States, Tickets};
+use crate::store::{StoreError, TenantHead};
+
+/// Of the tables below. A file of another version is made anew from the log.
+const VERSION: i64 = 1;
+const READERS: u32 = 4;
+
+const TABLES: &str = "
+    CREATE TABLE projected (
+        tenant INTEGER PRIMARY KEY,
+        epoch  INTEGER NOT NULL,
+        -- The event up to which everything is in the tables below. Blocks may have more.
+        offset INTEGER NOT NULL
+    ) STRICT;
+    -- `id` is the tenant's number times 2^32, and the block's.
+    CREATE TABLE block (
+        id      INTEGER PRIMARY KEY,
+        tickets BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE text (
+        tenant       INTEGER NOT NULL,
+        ticket       INTEGER NOT NULL,
+        newest       INTEGER NOT NULL,
+        subject      TEXT NOT NULL,
+        requester    TEXT NOT NULL,
+        follow_up_of INTEGER,
+        extra        TEXT NOT NULL,
+        PRIMARY KEY (tenant, ticket)
+    ) STRICT, WITHOUT ROWID;
+    PRAGMA user_version = 1;";
+
+/// The columns of [`text`], in its order.
+macro_rules! text_columns {
+    () => {
+        "ticket, newest, subject, requester, follow_up_of, extra"
+    };
+}
+
+/// What is stored of every tenant's tickets.
+pub(super) type Stored = BTreeMap<TenantId, Tickets>;
+
+/// The file, for reading.
+pub(super) struct StateFile {
+    readers: SqlitePool,
+}
+
+impl StateFile {
+    /// Opens the file at `path`, and reads the states in it; one that is missing, damaged, of another version
+    /// or of other logs than `heads` is made anew. Returns the connection that writes, too.
+    pub(super) async fn open(
+        path: &Path,
+        heads: &[TenantHead],
+    ) -> Result<(Self, Stored, SqliteConnection), StoreError> {
+        match Self::open_existing(path, heads).await {
+            Ok(Some(opened)) => return Ok(opened),
+            Ok(None) => tracing::info!("the tickets are folded from the log anew"),
+            Err(error @ (StoreError::Damaged(_) | StoreError::Unknown { .. } | StoreError::Database(_))) => {
+                tracing::warn!(%error, "the stored tickets cannot be read; they are folded from the log anew");
+            }
+            Err(error) => return Err(error),
+        }
+        remove(path)?;
+        let mut writer = options(path).connect().await.map_err(StoreError::from_sqlx)?;
+        sqlx::raw_sql(TABLES).execute(&mut writer).await.map_err(StoreError::from_sqlx)?;
+        Ok((Self::reading(path).await?, Stored::new(), writer))
+    }
+
+    async fn open_existing(
+        path: &Path,
+        heads: &[TenantHead],
+    ) -> Result<Option<(Self, Stored, SqliteConnection)>, StoreError> {
+        let exists = path.try_exists().map_err(|error| StoreError::Database(sqlx::Error::Io(error)))?;
+        if !exists {
+            return Ok(None);
+        }
+        let mut writer = options(path).connect().await.map_err(StoreError::from_sqlx)?;
+        let version: i64 = sqlx::query_scalar("PRAGMA user_version")
+            .fetch_one(&mut writer)
+            .await
+            .map_err(StoreError::from_sqlx)?;
+        if version != VERSION {
+            return Ok(None);
+        }
+        let Some(stored) = read(&mut writer, heads).await? else { return Ok(None) };
+        Ok(Some((Self::reading(path).await?, stored, writer)))
+    }
+
+    async fn reading(path: &Path) -> Result<Self, StoreError> {
+        let reading = options(path).create_if_missing(false).read_only(true);
+        Ok(Self { readers: pool(READERS, reading).await? })
+    }
+
+    /// Texts of these tickets, of those that have some.
+    pub(super) async fn texts(
+        &self,
+        tenant: TenantId,
+        tickets: &[TicketId],
+    ) -> Result<FxHashMap<TicketId, TicketText>, StoreError> {
+        if tickets.is_empty() {
+            return Ok(FxHashMap::default());
+        }
+        // Few texts of statements; a place that is not needed stays NULL, which equals nothing.
+        let places = vec!["?"; tickets.len().next_power_of_two()].join(",");
+        let sql = format!(
+            concat!("SELECT ", text_columns!(), " FROM text WHERE tenant = ? AND ticket IN ({})"),
+            places
+        );
+        // Nothing in the statement comes from outside.
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(tenant.0);
+        for ticket in tickets {
+            query = query.bind(signed(ticket.0));
+        }
+        let rows = query.fetch_all(&self.readers).await.map_err(StoreError::from_sqlx)?;
+        rows.iter().map(|row| text(&mut Columns::of(row))).collect()
+    }
+
+    pub(super) async fn close(&self) {
+        self.readers.close().await;
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // What is lost with the machine's power is folded from the log again.
+        .synchronous(SqliteSynchronous::Normal)
+        .busy_timeout(Duration::from_millis(BUSY_MS_MAX))
+        .pragma("temp_store", "memory")
+        .disable_statement_logging()
+}
+
+/// SQLite's files at `path`.
+fn remove(path: &Path) -> Result<(), StoreError> {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match std::fs::remove_file(&name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StoreError::Database(sqlx::Error::Io(error)));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// All states; `None` where they are not of these logs.
+async fn read(connection: &mut SqliteConnection, heads: &[TenantHead]) -> Result<Option<Stored>, StoreError> {
+    let mut stored = Stored::new();
+    let rows = sqlx::query("SELECT tenant, epoch, offset FROM projected").fetch_all(&mut *connection).await;
+    for found in rows.map_err(StoreError::from_sqlx)? {
+        let mut columns = Columns::of(&found);
+        let tenant = row::tenant(&mut columns)?;
+        let (epoch, applied) = (Epoch(columns.bits()?), Offset(columns.number("offset")?));
+        let is_its_log = |head: &&TenantHead| {
+            head.tenant == tenant && head.cursor.epoch == epoch && head.cursor.offset >= applied
+        };
+        if !heads.iter().any(|head| is_its_log(&head)) {
+            return Ok(None);
+        }
+        let states = States { applied, ..States::default() };
+        stored.insert(tenant, Tickets { epoch, states: RwLock::new(states), texts: Mutex::default() });
+    }
+    let rows = sqlx::query("SELECT id, tickets FROM block ORDER BY id").fetch_all(&mut *connection).await;
+    for found in rows.map_err(StoreError::from_sqlx)? {
+        let mut columns = Columns::of(&found);
+        let id = columns.number("block")?;
+        let block = Block::decode(columns.bytes()?)?;
+        let tenant = TenantId(u32::try_from(id >> 32).unwrap_or(u32::MAX));
+        let Some(tickets) = stored.get_mut(&tenant) else { return Ok(None) };
+        tickets.states.get_mut().add(usize::try_from(id & u64::from(u32::MAX)).unwrap_or(usize::MAX), block);
+    }
+    Ok(Some(stored))
+}
+
+impl States {
+    /// Adds a stored block, after those with lower numbers.
+    fn add(&mut self, number: usize, block: Block) {
+        self.blocks.resize_with(number, Box::default);
+        let newest = (0..TICKETS).rev().find(|place| block.get(*place).is_some_and(|state| state.exists()));
+        if let Some(place) = newest {
+            self.highest = ticket_at(number, place);
+        }
+        self.blocks.push(Box::new(block));
+    }
+}
+
+impl Tickets {
+    /// The key of a block in storage.
+    pub(super) fn block_id(tenant: TenantId, number: usize) -> i64 {
+        (i64::from(tenant.0) << 32) | i64::try_from(number).unwrap_or(i64::from(u32::MAX))
+    }
+}
+
+/// A ticket's texts as they are stored.
+pub(super) async fn read_text(
+    connection: &mut SqliteConnection,
+    tenant: TenantId,
+    ticket: TicketId,
+) -> Result<Option<TicketText>, StoreError> {
+    const SQL: &str = concat!("SELECT ", text_columns!(), " FROM text WHERE tenant = ? AND ticket = ?");
+    let query = sqlx::query(SQL).bind(tenant.0).bind(signed(ticket.0));
+    let found = query.fetch_optional(connection).await.map_err(StoreError::from_sqlx)?;
+    found.map(|found| text(&mut Columns::of(&found)).map(|(_, text)| text)).transpose()
+}
+
+/// Reads [`text_columns`].
+fn text(columns: &mut Columns<'_>) -> Result<(TicketId, TicketText), StoreError> {
+    let ticket = TicketId(columns.number("ticket")?);
+    let text = TicketText {
+        newest: Offset(columns.number("offset")?),
+        subject: columns.text()?,
+        requester: columns.text()?,
+        follow_up_of: columns.optional("ticket")?.map(TicketId),
+        extra: columns.text()?,
+    };
+    Ok((ticket, text))
+}
