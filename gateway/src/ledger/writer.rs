@@ -1,8 +1,10 @@
 //! The one writer: takes what has queued, commits it, publishes it, answers.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -33,6 +35,9 @@ pub(super) struct Caller {
 }
 
 pub(super) type Item = Admitted<Caller>;
+
+/// A batch that is committed, and neither published nor answered.
+type Done = Vec<Placed<Caller>>;
 
 pub(super) struct Writer {
     inner: Arc<Inner>,
@@ -78,14 +83,26 @@ impl Writer {
                 // No more comes in after this; what is in the channel still does.
                 _ = &mut stop, if !self.items.is_closed() => self.items.close(),
             }
-            while self.assembler.len() < BATCH_COMMANDS_MAX && self.assembler.bytes() < BATCH_BYTES_MAX {
-                let Ok(item) = self.items.try_recv() else { break };
-                self.take(item);
+            self.take_queued();
+            let mut done = None;
+            while !self.assembler.is_empty() {
+                done = self.commit(done).await;
+                // Not one by one while storage works: every command would wake this thread.
+                self.take_queued();
             }
-            if !self.assembler.is_empty() {
-                self.commit().await;
-            }
+            self.finish(done);
         }
+    }
+
+    fn take_queued(&mut self) {
+        while self.has_room() {
+            let Ok(item) = self.items.try_recv() else { break };
+            self.take(item);
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.assembler.len() < BATCH_COMMANDS_MAX && self.assembler.bytes() < BATCH_BYTES_MAX
     }
 
     fn take(&mut self, item: Item) {
@@ -113,20 +130,42 @@ impl Writer {
         }
     }
 
-    async fn commit(&mut self) {
+    /// Commits what is assembled. While storage works, the batch before it, `done`, is published and
+    /// answered. Returns the batch where it is committed: the next to be published.
+    async fn commit(&mut self, done: Option<Done>) -> Option<Done> {
         let mut placed = self.assembler.take();
         let batch: Vec<CommitEvent> = placed.iter_mut().map(commit_event).collect();
+        let store = Arc::clone(&self.inner.store);
         let started = Instant::now();
-        match self.inner.store.commit(&batch).await {
+        let committed = {
+            let mut commit = std::pin::pin!(store.commit(&batch));
+            // Storage's thread begins with this; what is done here meanwhile costs nobody time.
+            let first = poll_fn(|context| Poll::Ready(commit.as_mut().poll(context))).await;
+            self.finish(done);
+            match first {
+                Poll::Ready(committed) => committed,
+                Poll::Pending => commit.await,
+            }
+        };
+        match committed {
             Ok(()) => {
                 let commit_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
                 self.inner.stats.committed(batch.len(), commit_us);
-                self.publish(&placed);
-                for Placed { admitted, entry, .. } in placed {
-                    answer(admitted.caller, Ok(entry));
-                }
+                Some(placed)
             }
-            Err(error) => self.recover(error, placed).await,
+            Err(error) => {
+                self.recover(error, placed).await;
+                None
+            }
+        }
+    }
+
+    /// Publishes a committed batch, then answers its callers.
+    fn finish(&self, done: Option<Done>) {
+        let Some(placed) = done else { return };
+        self.publish(&placed);
+        for Placed { admitted, entry, .. } in placed {
+            answer(admitted.caller, Ok(entry));
         }
     }
 
