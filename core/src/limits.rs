@@ -204,10 +204,11 @@ pub const WATCH_RECOVERY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Sessions that a draining gateway sends to others per second, at most: with more of them, clients get
 /// longer than `drain_after_ms`.
 pub const DRAIN_SESSIONS_PER_SECOND: u64 = 4_000;
-/// HTTP connections of one gateway; one more is answered `overload` and closed.
-pub const HTTP_CONNECTIONS_MAX: u32 = 4_096;
+/// HTTP connections of one gateway, where the configuration does not say; one more is answered `overload` and
+/// closed.
+pub const HTTP_CONNECTIONS_MAX: u32 = 16_384;
 /// Streams of events (SSE) of one gateway: the other connections are for commands and probes.
-pub const HTTP_STREAMS_MAX: usize = HTTP_CONNECTIONS_MAX as usize / 2;
+pub const HTTP_STREAMS_MAX: usize = 2_048;
 /// Milliseconds within which a client takes some of an answer.
 pub const HTTP_WRITE_MS_MAX: u64 = 30_000;
 /// Names and values of one HTTP request's headers, in bytes.

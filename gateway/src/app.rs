@@ -320,7 +320,8 @@ impl Base {
             accepted: Box::new(move |socket| accepting.apply_to(&socket, Leg::Agent)),
             unauthorized: Box::new(move |peer| failed(&failing, &rules, peer)),
         });
-        let server = Server::start(listener, api, tls.clone()).map_err(api_at)?;
+        let server =
+            Server::start(listener, api, tls.clone(), config.http_connections_max).map_err(api_at)?;
         let control = start_control(&dir, &accel, &guard, &redirect)?;
         let stop = watch::Sender::new(false);
         let mut background = watch_directory(&directory, &store, &ledger, &stop);

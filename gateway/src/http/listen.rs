@@ -19,8 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use waggle_core::limits::{
-    HTTP_BUFFER_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEADER_MS_MAX, HTTP_HEADERS_MAX, HTTP_WRITE_MS_MAX,
-    TLS_HANDSHAKE_MS_MAX,
+    HTTP_BUFFER_BYTES_MAX, HTTP_HEADER_MS_MAX, HTTP_HEADERS_MAX, HTTP_WRITE_MS_MAX, TLS_HANDSHAKE_MS_MAX,
 };
 
 use super::Api;
@@ -51,25 +50,23 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves `api` on a socket that listens already, under TLS where there is some.
+    /// Serves `api` on a socket that listens already, under TLS where there is some, to so many connections
+    /// at once.
     ///
     /// # Errors
     /// Where the socket has no address.
-    pub fn start(listener: TcpListener, api: Arc<Api>, tls: Option<Tls>) -> io::Result<Self> {
-        Self::start_with_places(listener, api, tls, HTTP_CONNECTIONS_MAX)
-    }
-
-    pub(super) fn start_with_places(
+    pub fn start(
         listener: TcpListener,
         api: Arc<Api>,
         tls: Option<Tls>,
-        places: u32,
+        places_max: u32,
     ) -> io::Result<Self> {
         let addr = listener.local_addr()?;
         let stage = watch::Sender::new(Stage::Serving);
         // 32 bits fit the machines that Waggle runs on.
-        let places = Arc::new(Semaphore::new(places as usize));
-        let accepting = tokio::spawn(accept(listener, api, tls, Arc::clone(&places), stage.subscribe()));
+        let places = Arc::new(Semaphore::new(places_max as usize));
+        let accepting =
+            tokio::spawn(accept(listener, api, tls, (Arc::clone(&places), places_max), stage.subscribe()));
         Ok(Self { addr, stage, places, accepting })
     }
 
@@ -110,7 +107,7 @@ async fn accept(
     listener: TcpListener,
     api: Arc<Api>,
     tls: Option<Tls>,
-    places: Arc<Semaphore>,
+    (places, places_max): (Arc<Semaphore>, u32),
     mut stage: watch::Receiver<Stage>,
 ) {
     loop {
@@ -141,7 +138,7 @@ async fn accept(
                 }
             }
             Err(_) => {
-                let detail = format!("more than {HTTP_CONNECTIONS_MAX} connections are open");
+                let detail = format!("more than {places_max} connections are open");
                 refuse(&stream, &api, tls.is_some(), &Problem::new("overload", detail));
             }
         }

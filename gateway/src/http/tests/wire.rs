@@ -16,7 +16,7 @@ const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 async fn start(api: Arc<Api>) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    Server::start(listener, api, None).unwrap()
+    Server::start(listener, api, None, 100).unwrap()
 }
 
 /// Reads one answer: its header, and a body of its length.
@@ -113,7 +113,7 @@ async fn headers_have_a_limit() {
 async fn one_connection_too_many_is_told_so() {
     let world = World::new().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = Server::start_with_places(listener, Arc::clone(&world.api), None, 1).unwrap();
+    let server = Server::start(listener, Arc::clone(&world.api), None, 1).unwrap();
     let mut first = TcpStream::connect(server.addr()).await.unwrap();
     first.write_all(post(&world).as_bytes()).await.unwrap();
     answer(&mut first).await;
