@@ -32,6 +32,9 @@ pub const TICKETS_MAX: u64 = 100_000_000;
 /// Bytes of a tenant's tickets' texts that wait in memory to be written before that is hurried.
 pub const PENDING_TEXT_BYTES_WANTED: usize = 8 * 1024 * 1024;
 
+/// Bytes of tickets' texts that are kept in memory for those who read them again.
+pub const TEXT_CACHE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// The most of them: commands wait then.
 pub const PENDING_TEXT_BYTES_MAX: usize = 64 * 1024 * 1024;
 

@@ -7,6 +7,7 @@
 //! start (all of it, where the file is lost) is folded from the log again.
 
 mod block;
+mod cache;
 mod change;
 mod file;
 mod projector;
@@ -24,6 +25,7 @@ use waggle_core::id::{Epoch, Offset, TenantId, TicketId, Version};
 use waggle_core::limits::TICKETS_MAX;
 
 use self::block::{Block, TicketState, place_of};
+use self::cache::TextCache;
 pub(super) use self::change::Change;
 use self::file::StateFile;
 pub(super) use self::projector::Projector;
@@ -44,15 +46,27 @@ pub(super) struct State {
 }
 
 /// What the projector has, too.
-#[derive(Default)]
 struct Shared {
     /// There is a lot to write.
     hurry: Notify,
     /// It has been tried: there is room again, or there is a failure.
     written: Notify,
+    cache: TextCache,
     /// Why the newest attempt failed.
     failure: Mutex<Option<String>>,
     is_closed: AtomicBool,
+}
+
+impl Shared {
+    fn new() -> Self {
+        Self {
+            hurry: Notify::new(),
+            written: Notify::new(),
+            cache: TextCache::new(),
+            failure: Mutex::default(),
+            is_closed: AtomicBool::new(false),
+        }
+    }
 }
 
 /// One tenant's.
@@ -81,7 +95,7 @@ impl State {
     pub(super) async fn open(path: &Path, log: &SqlitePool) -> Result<(Self, Projector), StoreError> {
         let heads = read::log_heads(log).await?;
         let (file, stored, writer) = StateFile::open(path, &heads).await?;
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::new(Shared::new());
         let tenants = stored.into_iter().map(|(tenant, tickets)| (tenant, Arc::new(tickets))).collect();
         let state = Self { tenants: RwLock::new(tenants), file, shared: Arc::clone(&shared) };
         for head in heads {
@@ -213,16 +227,39 @@ impl State {
             found.iter().map(|(ticket, _)| texts.of(*ticket)).collect()
         };
         // One that is new in memory has nothing in storage.
-        let stored = found.iter().zip(&changes).filter(|(_, change)| change.created.is_none());
-        let stored: Vec<TicketId> = stored.map(|((ticket, _), _)| *ticket).collect();
-        let mut stored = self.file.texts(tenant, &stored).await?;
+        let old = found.iter().zip(&changes).filter(|(_, change)| change.created.is_none());
+        let mut stored = self.texts(tenant, old.map(|((ticket, _), _)| *ticket).collect()).await?;
         let rows = found.into_iter().zip(changes);
         rows.map(|((ticket, state), change)| {
-            let text = change.apply(stored.remove(&ticket));
+            let text = change.apply(stored.remove(&ticket).map(Arc::unwrap_or_clone));
             text.map(|text| row(ticket, &state, text))
                 .ok_or(StoreError::Unknown { what: "texts of ticket", value: ticket.to_string() })
         })
         .collect()
+    }
+
+    /// Texts as storage has them.
+    async fn texts(
+        &self,
+        tenant: TenantId,
+        tickets: Vec<TicketId>,
+    ) -> Result<FxHashMap<TicketId, Arc<TicketText>>, StoreError> {
+        let cache = &self.shared.cache;
+        let began = cache.begin();
+        let mut texts = FxHashMap::default();
+        let mut missing = Vec::new();
+        for ticket in tickets {
+            match cache.get(tenant, ticket) {
+                Some(text) => drop(texts.insert(ticket, text)),
+                None => missing.push(ticket),
+            }
+        }
+        for (ticket, text) in self.file.texts(tenant, &missing).await? {
+            let text = Arc::new(text);
+            cache.add(tenant, ticket, &text, began);
+            texts.insert(ticket, text);
+        }
+        Ok(texts)
     }
 
     fn is_closed(&self) -> bool {

@@ -78,7 +78,11 @@ impl Projector {
         if taken.is_empty() {
             return Ok(());
         }
+        self.shared.cache.begin_write();
         let outcome = write(&mut self.connection, &taken).await;
+        let written =
+            taken.iter().flat_map(|taken| taken.texts.iter().map(|(ticket, _)| (taken.tenant, *ticket)));
+        self.shared.cache.end_write(written);
         for Taken { tickets, blocks, .. } in &taken {
             match &outcome {
                 Ok(()) => tickets.texts.lock().finish(),
