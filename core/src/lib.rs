@@ -9,5 +9,6 @@ pub mod ledger;
 
 pub mod limits;
 pub mod push;
+pub mod right;
 pub mod ticket;
 pub mod time;

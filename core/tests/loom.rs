@@ -6,10 +6,11 @@
 use loom::sync::Arc;
 use loom::thread;
 use waggle_core::id::{AgentId, Fence, Version};
-use waggle_core::ticket::{Actor, Authority, Cell, Expect, Intent, Lifecycle, Refusal, Reserved, Right};
+use waggle_core::right::Rights;
+use waggle_core::ticket::{Actor, Authority, Cell, Expect, Intent, Lifecycle, Refusal, Reserved};
 
 fn agent(number: u32) -> Authority {
-    Authority { actor: Actor::Agent(AgentId(number)), right: Right::Agent }
+    Authority { actor: Actor::Agent(AgentId(number)), rights: Rights::AGENT }
 }
 
 fn fresh() -> Cell {

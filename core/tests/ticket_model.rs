@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 use waggle_core::id::{AgentId, Fence, Version};
+use waggle_core::right::{RIGHTS, Right, Rights};
 use waggle_core::ticket::{
-    Actor, Authority, Category, Cell, Expect, Hold, Intent, Lifecycle, Refusal, Right, Status,
+    Actor, Authority, Category, Cell, Expect, Hold, Intent, Lifecycle, Refusal, Status,
 };
 
 /// What a ticket is, in the plainest terms.
@@ -33,7 +34,13 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Actor::Requester),
         1 => Just(Actor::System),
     ];
-    let right = prop_oneof![4 => Just(Right::Agent), 1 => Just(Right::Admin)];
+    // Mostly an agent's, sometimes an administrator's, sometimes any.
+    let some = prop::collection::vec(prop::sample::select(RIGHTS.to_vec()), 0..RIGHTS.len());
+    let rights = prop_oneof![
+        4 => Just(Rights::AGENT),
+        1 => Just(Rights::ALL),
+        2 => some.prop_map(|some| some.iter().map(|entry| entry.right).collect()),
+    ];
     let expect =
         prop_oneof![3 => Just(Expect::Any), 1 => (1_u32..30).prop_map(|at| Expect::Version(Version(at)))];
     let fence = prop_oneof![2 => Just(None), 3 => (0_u32..8).prop_map(|fence| Some(Fence(fence)))];
@@ -41,14 +48,15 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Intent::Message),
         prop::option::of(status()).prop_map(|status| Intent::Reply { status }),
         Just(Intent::Note),
-        Just(Intent::Set),
+        prop::sample::select(vec![Right::Edit, Right::MoveQueue])
+            .prop_map(|right| Intent::Set { needs: Rights::one(right) }),
         status().prop_map(|to| Intent::Move { to }),
         Just(Intent::Claim),
         Just(Intent::Release),
         (1_u32..4).prop_map(|agent| Intent::Assign { agent: AgentId(agent) }),
     ];
-    (actor, right, expect, fence, intent).prop_map(|(actor, right, expect, fence, intent)| Step {
-        authority: Authority { actor, right },
+    (actor, rights, expect, fence, intent).prop_map(|(actor, rights, expect, fence, intent)| Step {
+        authority: Authority { actor, rights },
         expect,
         fence,
         intent,
@@ -59,6 +67,19 @@ impl Model {
     /// The rules as the documentation tells them, one after the other.
     fn apply(self, step: Step) -> Option<Model> {
         let table = Lifecycle::default_table();
+        let has = |right| step.authority.rights.has(right);
+        let may = match step.intent {
+            Intent::Message => has(Right::Create),
+            Intent::Reply { .. } => has(Right::Reply),
+            Intent::Note => has(Right::Note),
+            Intent::Set { needs } => needs.iter().all(has),
+            Intent::Move { .. } | Intent::Release => true,
+            Intent::Claim => has(Right::Claim),
+            Intent::Assign { .. } => has(Right::Assign),
+        };
+        if !may {
+            return None;
+        }
         let mut next = Model { version: self.version + 1, ..self };
         if matches!(step.expect, Expect::Version(expected) if expected.0 != self.version) {
             return None;
@@ -78,13 +99,17 @@ impl Model {
             next.status = reopened;
             return (step.intent == Intent::Message).then_some(next);
         };
-        let is_admin = step.authority.right == Right::Admin;
+        let is_admin = has(Right::Administer);
         let may_write = match self.holder {
             None => true,
             Some(_) if is_admin => true,
             Some(holder) => step.fence.is_some() && holder == agent,
         };
-        let to = |target: Status| table.edge(self.status, target).map(|edge| edge.to);
+        let to = |target: Status| {
+            let edge = table.edge(self.status, target)?;
+            let needed = if table.category(target) == Category::Closed { Right::Close } else { Right::Edit };
+            has(needed).then_some(edge.to)
+        };
         match step.intent {
             Intent::Message => next.status = reopened,
             Intent::Note => {}
@@ -93,7 +118,7 @@ impl Model {
                 (next.holder, next.fence, next.status) = (Some(agent), self.fence + 1, taken);
             }
             _ if !may_write => return None,
-            Intent::Set => {}
+            Intent::Set { .. } => {}
             Intent::Reply { status: None } => next.status = taken,
             Intent::Reply { status: Some(target) } if target == self.status => next.status = taken,
             Intent::Reply { status: Some(target) } | Intent::Move { to: target } => next.status = to(target)?,
@@ -142,7 +167,7 @@ proptest! {
 #[test]
 fn numbers_end_with_an_error() {
     let open = Lifecycle::default_table().open();
-    let ana = Authority { actor: Actor::Agent(AgentId(1)), right: Right::Agent };
+    let ana = Authority { actor: Actor::Agent(AgentId(1)), rights: Rights::AGENT };
     let last = Cell::new(Version(u32::MAX - 1), open, Fence(0), None);
     assert!(last.reserve(ana, Expect::Any, None, Intent::Note).is_ok());
     let refused = last.reserve(ana, Expect::Any, None, Intent::Note);

@@ -86,8 +86,18 @@ pub const CODES: &[Code] = &[
         "Not authorized",
         "Give `Authorization: Bearer wgl_…` with a token that is neither expired nor revoked.",
     ),
-    code("forbidden", 403, "Forbidden", "The token does not allow this."),
-    code("needs_admin", 403, "Needs an administrator", "Ask with a token of scope `admin`."),
+    code(
+        "forbidden",
+        403,
+        "Forbidden",
+        "Ask for the right that `right` names: the agent's roles give it here, and the token's scope leaves it.",
+    ),
+    code(
+        "needs_admin",
+        403,
+        "Needs an administrator",
+        "Ask as an agent who administers this, with a token of scope `admin`.",
+    ),
     code("needs_agent", 403, "Needs an agent", "Only agents do this."),
     code("not_found", 404, "Not found", "There is nothing at this path."),
     code("no_such_ticket", 404, "No such ticket", "The token's tenant has no ticket with this number."),
@@ -250,6 +260,7 @@ impl Problem {
         match refusal {
             Refusal::StaleVersion { current, .. } => problem.with("current", current.0),
             Refusal::StaleFence { current, .. } => problem.with("current", current.0),
+            Refusal::NeedsRight(right) => problem.with("right", right.name()),
             Refusal::NoEdge { from, .. } => {
                 let lifecycle = Lifecycle::default_table();
                 let allowed: Vec<&str> = lifecycle.targets(*from).collect();
@@ -336,6 +347,7 @@ pub fn reference() -> String {
 #[cfg(test)]
 mod tests {
     use waggle_core::id::{Fence, Version};
+    use waggle_core::right::Right;
 
     use super::*;
 
@@ -360,7 +372,8 @@ mod tests {
             Refusal::NotClaimed,
             Refusal::Closed,
             Refusal::NoEdge { from: new, to: closed },
-            Refusal::NeedsAdmin,
+            Refusal::NeedsRight(Right::Administer),
+            Refusal::NeedsRight(Right::Reply),
             Refusal::NeedsAgent,
             Refusal::Exhausted { what: "events", limit: 1 },
         ];

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use waggle_core::id::{AgentId, Fence, Offset, QueueId, TenantId, TicketId, Version};
 use waggle_core::ledger::{Admitted, Assembler, Slot, Written};
-use waggle_core::ticket::{Actor, Authority, Cell, Command, Expect, NewEvent, Request, Right};
+use waggle_core::right::Rights;
+use waggle_core::ticket::{Actor, Authority, Cell, Command, Expect, NewEvent, Request};
 use waggle_core::time::Timestamp;
 use waggle_gateway::store::{
     CommitEvent, EventKinds, KeyRecord, Scope, SqliteStore, Store, StoreError, TenantRow, TicketFilter,
@@ -25,7 +26,7 @@ struct Book {
     pending: Vec<(Option<String>, Option<String>, Option<TicketId>)>,
 }
 
-const ANA: Authority = Authority { actor: Actor::Agent(AgentId(1)), right: Right::Agent };
+const ANA: Authority = Authority { actor: Actor::Agent(AgentId(1)), rights: Rights::AGENT };
 
 impl Book {
     fn new(tenant: &TenantRow) -> Self {

@@ -7,6 +7,7 @@ use super::{Intent, Refusal};
 use crate::id::{AgentId, Fence, QueueId, TicketId, Version};
 use crate::json::JsonText;
 use crate::limits::{COMMAND_BYTES_MAX, REQUESTER_BYTES_MAX, SUBJECT_BYTES_MAX, TEXT_BYTES_MAX};
+use crate::right::{Right, Rights};
 
 /// How urgent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -362,12 +363,27 @@ impl Command<'_> {
             Self::Message { .. } => Intent::Message,
             Self::Reply { status, .. } => Intent::Reply { status },
             Self::Note { .. } => Intent::Note,
-            Self::Set { .. } => Intent::Set,
+            Self::Set { .. } => Intent::Set { needs: self.needs() },
             Self::Move { to } => Intent::Move { to },
             Self::Claim => Intent::Claim,
             Self::Release => Intent::Release,
             Self::Assign { agent } => Intent::Assign { agent },
         })
+    }
+
+    /// The rights that it needs in its ticket's queue, apart from those of the edge that it takes. Creating a
+    /// ticket needs them in the queue that it names, and so does moving one there.
+    #[must_use]
+    pub fn needs(&self) -> Rights {
+        match *self {
+            Self::Create { .. } => Rights::one(Right::Create),
+            Self::Set { subject, priority, queue } => {
+                let edits = subject.is_some() || priority.is_some();
+                let edit = edits.then_some(Right::Edit);
+                edit.into_iter().chain(queue.map(|_| Right::MoveQueue)).collect()
+            }
+            _ => self.intent().map(Intent::needs).unwrap_or_default(),
+        }
     }
 
     /// Whether it overwrites what somebody else may have changed, so that its author must say which
@@ -406,7 +422,8 @@ impl Refusal {
             Self::NotClaimed => "not_claimed",
             Self::Closed => "ticket_closed",
             Self::NoEdge { .. } => "forbidden_edge",
-            Self::NeedsAdmin => "needs_admin",
+            Self::NeedsRight(Right::Administer) => "needs_admin",
+            Self::NeedsRight(_) => "forbidden",
             Self::NeedsAgent => "needs_agent",
             Self::Exhausted { .. } => "ticket_exhausted",
         }

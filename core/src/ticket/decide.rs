@@ -1,8 +1,9 @@
 //! The whole state that admission decides on, in one word, and the decision itself.
 
 use super::Expect;
-use super::lifecycle::{Category, Lifecycle, Right, Status};
+use super::lifecycle::{Category, Lifecycle, Status};
 use crate::id::{AgentId, Fence, Version};
+use crate::right::{Right, Rights};
 
 /// Who acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,13 +16,13 @@ pub enum Actor {
     System,
 }
 
-/// Who acts, and with which right.
+/// Who acts, and with which rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Authority {
     /// Who.
     pub actor: Actor,
-    /// What the token behind it allows.
-    pub right: Right,
+    /// Those that count in the ticket's queue.
+    pub rights: Rights,
 }
 
 /// What a command wants of a ticket, as far as admission looks at it.
@@ -37,7 +38,10 @@ pub enum Intent {
     /// An internal note.
     Note,
     /// Changes of fields.
-    Set,
+    Set {
+        /// What these changes need.
+        needs: Rights,
+    },
     /// A move along an edge.
     Move {
         /// Where to.
@@ -52,6 +56,23 @@ pub enum Intent {
         /// Whom to.
         agent: AgentId,
     },
+}
+
+impl Intent {
+    /// The rights without which it is refused, whatever the ticket is like; an edge may need a further one.
+    #[must_use]
+    pub fn needs(self) -> Rights {
+        match self {
+            Self::Message => Rights::one(Right::Create),
+            Self::Reply { .. } => Rights::one(Right::Reply),
+            Self::Note => Rights::one(Right::Note),
+            Self::Set { needs } => needs,
+            // A move needs what its edge names; whoever holds a ticket may give it back.
+            Self::Move { .. } | Self::Release => Rights::NONE,
+            Self::Claim => Rights::one(Right::Claim),
+            Self::Assign { .. } => Rights::one(Right::Assign),
+        }
+    }
 }
 
 /// Version, status, fence and whether the ticket is held, packed into 64 bits, so that one
@@ -178,9 +199,9 @@ pub enum Refusal {
         /// Where it was to go.
         to: Status,
     },
-    /// The edge is for others.
-    #[error("this needs an administrator's token")]
-    NeedsAdmin,
+    /// It is for others.
+    #[error("this needs the right {0} in the ticket's queue")]
+    NeedsRight(Right),
     /// A requester, or Waggle itself, asked for what only agents do.
     #[error("only an agent may do this")]
     NeedsAgent,
@@ -211,6 +232,9 @@ pub fn decide(
 ) -> Result<(Word, Transition), Refusal> {
     let lifecycle = Lifecycle::default_table();
     let status = word.status();
+    if let Some(right) = authority.rights.lacks(intent.needs()) {
+        return Err(Refusal::NeedsRight(right));
+    }
     check_expectations(word, expect, fence)?;
     if lifecycle.category(status) == Category::Closed {
         return Err(Refusal::Closed);
@@ -223,7 +247,7 @@ pub fn decide(
     };
     let status_to = match intent {
         Intent::Message => lifecycle.after_requester(status).ok_or(Refusal::Closed)?,
-        Intent::Note | Intent::Set | Intent::Release => status,
+        Intent::Note | Intent::Set { .. } | Intent::Release => status,
         Intent::Reply { status: Some(to) } if to != status => checked_edge(lifecycle, status, to, authority)?,
         Intent::Reply { .. } | Intent::Claim | Intent::Assign { .. } => lifecycle.after_taken(status),
         Intent::Move { to } => checked_edge(lifecycle, status, to, authority)?,
@@ -288,7 +312,7 @@ fn check_hold(
         (_, Hold::Free) => Ok(()),
         // A fence that is known may be claimed over: checked above.
         (Intent::Claim, Hold::Held) => fence.map(|_| ()).ok_or(Refusal::AlreadyClaimed),
-        (_, Hold::Held) if authority.right == Right::Admin => Ok(()),
+        (_, Hold::Held) if authority.rights.has(Right::Administer) => Ok(()),
         (_, Hold::Held) if fence.is_none() => Err(Refusal::FenceRequired),
         (_, Hold::Held) if holder != Some(agent) => Err(Refusal::NotHolder),
         (_, Hold::Held) => Ok(()),
@@ -302,8 +326,5 @@ fn checked_edge(
     authority: Authority,
 ) -> Result<Status, Refusal> {
     let edge = lifecycle.edge(from, to).ok_or(Refusal::NoEdge { from, to })?;
-    match (edge.right, authority.right) {
-        (Right::Admin, Right::Agent) => Err(Refusal::NeedsAdmin),
-        _ => Ok(to),
-    }
+    if authority.rights.has(edge.right) { Ok(to) } else { Err(Refusal::NeedsRight(edge.right)) }
 }

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::right::Right;
+
 /// What a status means to the machine; statuses are what it means to people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -51,15 +53,6 @@ pub struct StatusDef {
     pub category: Category,
 }
 
-/// Who may take an edge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Right {
-    /// Any agent; where the ticket is held, its holder.
-    Agent,
-    /// An administrator.
-    Admin,
-}
-
 /// A move that the lifecycle allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Edge {
@@ -67,7 +60,7 @@ pub struct Edge {
     pub from: Status,
     /// to this one,
     pub to: Status,
-    /// for these.
+    /// for whoever has this right; where the ticket is held, that is its holder.
     pub right: Right,
 }
 
@@ -90,7 +83,7 @@ const SOLVED: Status = Status(4);
 const CLOSED: Status = Status(5);
 
 const fn edge(from: Status, to: Status) -> Edge {
-    Edge { from, to, right: Right::Agent }
+    Edge { from, to, right: Right::Edit }
 }
 
 /// Common helpdesk practice, as in Zendesk's and Request Tracker's documentation: nothing returns to
@@ -119,7 +112,7 @@ static DEFAULT: Lifecycle = Lifecycle {
         edge(ON_HOLD, PENDING),
         edge(ON_HOLD, SOLVED),
         edge(SOLVED, OPEN),
-        Edge { from: SOLVED, to: CLOSED, right: Right::Agent },
+        Edge { from: SOLVED, to: CLOSED, right: Right::Close },
     ],
     initial: NEW,
     open: OPEN,

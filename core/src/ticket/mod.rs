@@ -10,4 +10,4 @@ pub use cell::{Cell, Reserved};
 pub use command::{Command, CommandError, Expect, Priority, Request};
 pub use decide::{Actor, Authority, Hold, Intent, Refusal, Transition, Word, decide};
 pub use event::{Entry, Kind, NewEvent, Route, StoredEvent};
-pub use lifecycle::{Category, Edge, Lifecycle, Right, Status, StatusDef};
+pub use lifecycle::{Category, Edge, Lifecycle, Status, StatusDef};

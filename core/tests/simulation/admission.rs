@@ -185,7 +185,7 @@ impl World {
     ) {
         let terms = Terms {
             actor: request.authority.actor,
-            right: request.authority.right,
+            rights: request.authority.rights,
             expect: parsed.expect.unwrap_or(Expect::Any),
             fence: parsed.fence,
             intent: match parsed.command {

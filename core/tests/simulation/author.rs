@@ -6,7 +6,8 @@ use std::rc::Rc;
 use serde_json::value::RawValue;
 use waggle_core::id::{AgentId, Fence, TenantId, TicketId};
 use waggle_core::push::EventMessage;
-use waggle_core::ticket::{Actor, Authority, Lifecycle, Right};
+use waggle_core::right::Rights;
+use waggle_core::ticket::{Actor, Authority, Lifecycle};
 
 use crate::agenda::Event;
 use crate::ledger::{Answer, Failure, Origin, Request};
@@ -32,7 +33,7 @@ struct Draft {
 pub(crate) struct Author {
     pub(crate) tenant: TenantId,
     actor: Actor,
-    right: Right,
+    rights: Rights,
     /// Sends over this viewer's connection, where that is up.
     viewer: Option<usize>,
     left: u32,
@@ -54,11 +55,11 @@ impl Author {
         let tenant = TenantId(random.between(1, plan.tenants.into()) as u32);
         let agent = Actor::Agent(AgentId(random.between(1, plan.agents.into()) as u32));
         let actor = if random.chance(150) { Actor::Requester } else { agent };
-        let right = if random.chance(150) { Right::Admin } else { Right::Agent };
+        let rights = if random.chance(150) { Rights::ALL } else { Rights::AGENT };
         Self {
             tenant,
             actor,
-            right,
+            rights,
             viewer: None,
             left: plan.commands_per_author,
             drafts: 0,
@@ -70,7 +71,7 @@ impl Author {
 
     /// One that works where a viewer watches.
     pub(crate) fn at_viewer(mut self, viewer: usize, tenant: TenantId, agent: AgentId) -> Self {
-        (self.tenant, self.actor, self.right) = (tenant, Actor::Agent(agent), Right::Agent);
+        (self.tenant, self.actor, self.rights) = (tenant, Actor::Agent(agent), Rights::AGENT);
         self.viewer = Some(viewer);
         self
     }
@@ -131,7 +132,7 @@ impl World {
         let request = Request {
             origin: Origin::Author { author, attempt },
             tenant,
-            authority: Authority { actor, right: place.right },
+            authority: Authority { actor, rights: place.rights },
             ticket: draft.ticket,
             body: Rc::clone(&draft.body),
             key: draft.key.as_deref().map(|key| key_of(tenant, actor, key)),

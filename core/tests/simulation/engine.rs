@@ -8,7 +8,8 @@ use waggle_core::id::{AgentId, Offset, SessionId, TenantId};
 use waggle_core::push::{
     CloseCode, Effect, Effects, LogPosition, Offer, Session, SessionPhase, SessionSettings, View,
 };
-use waggle_core::ticket::{Actor, Authority, Entry, Right};
+use waggle_core::right::Rights;
+use waggle_core::ticket::{Actor, Authority, Entry};
 
 use crate::agenda::Event;
 use crate::ledger::{Answer, Failure, Ledger, Origin, Request};
@@ -370,7 +371,7 @@ impl World {
         let request = Request {
             origin: Origin::Session { conn, id: command.id.into() },
             tenant,
-            authority: Authority { actor, right: Right::Agent },
+            authority: Authority { actor, rights: Rights::AGENT },
             ticket: command.ticket,
             body: command.command.get().into(),
             key: command.key.map(|key| key_of(tenant, actor, key)),

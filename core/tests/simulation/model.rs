@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use waggle_core::id::{Cursor, Epoch, Fence, Offset, TenantId};
-use waggle_core::ticket::{Actor, Entry, Expect, Intent, Kind, Right};
+use waggle_core::right::{Right, Rights};
+use waggle_core::ticket::{Actor, Entry, Expect, Intent, Kind};
 
 use crate::store::{CommitEvent, Key, Logged, Row, Store};
 
@@ -12,7 +13,7 @@ use crate::store::{CommitEvent, Key, Logged, Row, Store};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terms {
     pub(crate) actor: Actor,
-    pub(crate) right: Right,
+    pub(crate) rights: Rights,
     pub(crate) expect: Expect,
     pub(crate) fence: Option<Fence>,
     /// None for create.
@@ -77,7 +78,7 @@ impl Model {
             Some(Intent::Release) if row.assignee.is_none() => false,
             Some(_) => {
                 let is_free = row.assignee.is_none();
-                is_free || terms.right == Right::Admin || (is_holder && terms.fence.is_some())
+                is_free || terms.rights.has(Right::Administer) || (is_holder && terms.fence.is_some())
             }
         };
         assert!(may, "written without the claim: {:?} on {row:?} with {terms:?}", commit.event);

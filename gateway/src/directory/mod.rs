@@ -9,7 +9,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use waggle_core::id::{AgentId, QueueId, TenantId};
-use waggle_core::ticket::{Actor, Authority, Right};
+use waggle_core::right::Rights;
+use waggle_core::ticket::{Actor, Authority};
 use waggle_core::time::Timestamp;
 
 pub use refresh::keep_fresh;
@@ -37,11 +38,11 @@ impl Principal {
     /// As admission wants it.
     #[must_use]
     pub fn authority(&self) -> Authority {
-        let right = match self.scope {
-            Scope::Agent => Right::Agent,
-            Scope::Admin => Right::Admin,
+        let rights = match self.scope {
+            Scope::Agent => Rights::AGENT,
+            Scope::Admin => Rights::ALL,
         };
-        Authority { actor: Actor::Agent(self.agent), right }
+        Authority { actor: Actor::Agent(self.agent), rights }
     }
 
     fn is_over(&self, now: Timestamp) -> bool {
