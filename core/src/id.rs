@@ -57,6 +57,22 @@ number!(
     AgentId, u32, "agent id"
 );
 number!(
+    /// A team, counted from 1 within its tenant.
+    TeamId, u32, "team id"
+);
+number!(
+    /// A role, counted from 1 within its tenant.
+    RoleId, u32, "role id"
+);
+number!(
+    /// A role that an agent or a team has been given, counted from 1 within its tenant.
+    GrantId, u32, "grant id"
+);
+number!(
+    /// A requester, counted from 1 within its tenant.
+    RequesterId, u64, "requester id"
+);
+number!(
     /// A ticket, counted from 1 within its tenant: the number that people read aloud.
     TicketId, u64, "ticket id"
 );

@@ -8,7 +8,9 @@ pub mod json;
 pub mod ledger;
 
 pub mod limits;
+pub mod name;
 pub mod push;
+pub mod requester;
 pub mod right;
 pub mod ticket;
 pub mod time;

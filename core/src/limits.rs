@@ -10,8 +10,26 @@ pub const REQUESTER_BYTES_MAX: usize = 256;
 pub const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// An Idempotency-Key: visible ASCII.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
-/// The name of a tenant, queue or agent.
+/// The name of a tenant, queue, agent, team, role or requester.
 pub const NAME_BYTES_MAX: usize = 128;
+/// Combining marks on one letter of a name.
+pub const NAME_MARKS_MAX: usize = 4;
+/// Queues of one tenant.
+pub const QUEUES_MAX: usize = 1_000;
+/// Agents of one tenant, those included that are not active.
+pub const AGENTS_MAX: usize = 20_000;
+/// Teams of one tenant.
+pub const TEAMS_MAX: usize = 1_000;
+/// Members of one team.
+pub const TEAM_MEMBERS_MAX: usize = 2_000;
+/// Roles of one tenant.
+pub const ROLES_MAX: usize = 200;
+/// Roles that one tenant's agents and teams have been given.
+pub const GRANTS_MAX: usize = 100_000;
+/// Identities of one requester.
+pub const IDENTITIES_MAX: usize = 100;
+/// An identity of a requester: an address, a number or an external id, normalised.
+pub const IDENTITY_BYTES_MAX: usize = 254;
 
 /// Commands admitted and not yet answered, in one gateway.
 pub const COMMANDS_IN_FLIGHT_MAX: usize = 8_192;
