@@ -260,5 +260,9 @@ pub const TAKEOVER_POLL_MS: u64 = 10;
 pub const STORAGE_ANSWER_MS_MAX: u64 = 2_000;
 /// Milliseconds until a change by `waggle admin` takes effect in a running gateway.
 pub const DIRECTORY_REFRESH_MS: u64 = 1_000;
+/// The detail of one entry of the audit log, in bytes of JSON; a longer one is left out, and said to be.
+pub const AUDIT_DETAIL_BYTES_MAX: usize = 4 * 1024;
+/// What an entry of the audit log names as its object, in bytes; the rest is cut off.
+pub const AUDIT_OBJECT_BYTES_MAX: usize = 256;
 /// Revoked tokens that a gateway knows from unknown ones, the newest.
 pub const REVOKED_TOKENS_MAX: usize = 65_536;

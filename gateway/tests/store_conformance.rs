@@ -11,7 +11,8 @@ use waggle_core::right::Rights;
 use waggle_core::ticket::{Actor, Authority, Cell, Command, Expect, NewEvent, Request};
 use waggle_core::time::Timestamp;
 use waggle_gateway::store::{
-    CommitEvent, EventKinds, KeyRecord, Scope, SqliteStore, Store, StoreError, TenantRow, TicketFilter,
+    AuditActor, AuditEntry, AuditFault, AuditFilter, AuditHead, AuditStore, CommitEvent, EventKinds,
+    KeyRecord, Scope, SqliteStore, Store, StoreError, TenantRow, TicketFilter, verify_audit,
 };
 
 async fn sqlite(folder: &Path) -> SqliteStore {
@@ -248,12 +249,86 @@ macro_rules! conformance {
     };
 }
 
+async fn the_audit_log_is_a_chain_for_each_tenant(store: &dyn Store) {
+    let (acme, other) =
+        (store.create_tenant("acme").await.unwrap().id, store.create_tenant("other").await.unwrap().id);
+    let entry = |tenant, actor, action, object: &str| AuditEntry::new(tenant, actor, action, object);
+    let ana = AuditActor::Agent(AgentId(1));
+    let token = entry(acme, AuditActor::Operator, "token.created", "token:1").with("scope", "agent");
+    assert_eq!(store.audit(token).await.unwrap(), 1);
+    assert_eq!(store.audit(entry(other, ana, "login.ok", "agent:1")).await.unwrap(), 1);
+    for object in ["agent:1", "agent:2"] {
+        store.audit(entry(acme, AuditActor::Nobody, "login.failed", object)).await.unwrap();
+    }
+    store.audit(entry(acme, ana, "login.ok", "agent:1")).await.unwrap();
+
+    let found = async |filter: AuditFilter, before, limit| {
+        let rows = store.audit_rows(acme, &filter, before, limit).await.unwrap();
+        rows.into_iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(found(AuditFilter::default(), None, 3).await, [4, 3, 2]);
+    assert_eq!(found(AuditFilter::default(), Some(2), 3).await, [1]);
+    assert_eq!(found(AuditFilter { actor: text("agent:1"), ..AuditFilter::default() }, None, 9).await, [4]);
+    assert_eq!(
+        found(AuditFilter { action: text("login."), ..AuditFilter::default() }, None, 9).await,
+        [4, 3, 2]
+    );
+    let failed =
+        AuditFilter { action: text("login.failed"), object: text("agent:2"), ..AuditFilter::default() };
+    assert_eq!(found(failed, None, 9).await, [3]);
+    assert!(found(AuditFilter { action: text("login"), ..AuditFilter::default() }, None, 9).await.is_empty());
+    let first = &store.audit_rows_after(acme, 0, 1).await.unwrap()[0];
+    assert_eq!((first.detail.as_str(), first.actor.as_str()), (r#"{"scope":"agent"}"#, "operator"));
+    let until = AuditFilter { until: Some(first.at), ..AuditFilter::default() };
+    assert!(found(until, None, 9).await.is_empty());
+    assert_eq!(found(AuditFilter { from: Some(first.at), ..AuditFilter::default() }, None, 9).await.len(), 4);
+
+    let head = verify_audit(store, acme, None).await.unwrap();
+    assert_eq!((head.id, verify_audit(store, acme, Some(head)).await.unwrap()), (4, head));
+    let later = AuditHead { id: 5, ..head };
+    let shortened = verify_audit(store, acme, Some(later)).await.unwrap_err();
+    assert!(matches!(shortened, AuditFault::Shortened { kept: 5, found: 4 }), "{shortened}");
+    let replaced = verify_audit(store, acme, Some(AuditHead { id: 4, hash: [1; 32] })).await.unwrap_err();
+    assert!(matches!(replaced, AuditFault::Replaced(4)), "{replaced}");
+    let missing = store.audit(entry(TenantId(99), ana, "login.ok", "agent:1")).await.unwrap_err();
+    assert!(matches!(missing, StoreError::Missing { kind: "tenant", .. }), "{missing}");
+}
+
 conformance!(
+    the_audit_log_is_a_chain_for_each_tenant,
     a_batch_is_there_whole,
     a_conflict_leaves_nothing,
     lists_filter_and_page,
     the_directory_counts_its_changes
 );
+
+#[tokio::test]
+async fn the_audit_log_is_only_ever_added_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    let acme = store.create_tenant("acme").await.unwrap().id;
+    for _ in 0..3 {
+        store.audit(AuditEntry::new(acme, AuditActor::Operator, "token.created", "token:1")).await.unwrap();
+    }
+    let url = format!("sqlite:{}", folder.path().join("waggle.db").display());
+    let attacker = sqlx::SqlitePool::connect(&url).await.unwrap();
+    for sql in [
+        "UPDATE audit SET object = 'token:2' WHERE id = 2",
+        "DELETE FROM audit WHERE id = 3",
+        "INSERT OR REPLACE INTO audit SELECT tenant, id, at, actor, action, 'token:2', detail, hash FROM audit WHERE id = 2",
+        "INSERT INTO audit SELECT tenant, 9, at, actor, action, object, detail, hash FROM audit WHERE id = 3",
+    ] {
+        let error = sqlx::query(sql).execute(&attacker).await.unwrap_err().to_string();
+        assert!(error.contains("only ever added to"), "{sql}: {error}");
+    }
+    verify_audit(&store, acme, None).await.unwrap();
+    // Whoever takes the triggers away, too, is found out by the chain.
+    sqlx::query("DROP TRIGGER audit_is_never_changed").execute(&attacker).await.unwrap();
+    sqlx::query("UPDATE audit SET object = 'token:2' WHERE id = 2").execute(&attacker).await.unwrap();
+    let fault = verify_audit(&store, acme, None).await.unwrap_err();
+    assert!(matches!(fault, AuditFault::Changed(2)), "{fault}");
+}
 
 #[tokio::test]
 async fn a_file_that_is_no_database_says_so() {

@@ -10,6 +10,7 @@ use waggle_core::id::{AgentId, TenantId};
 use waggle_core::limits::NAME_BYTES_MAX;
 use waggle_core::time::Timestamp;
 
+use super::audit::{self, AuditAction};
 use super::output::{Output, print, print_json, print_table};
 use super::{DataDirArg, OutputArg};
 use crate::app::open_store;
@@ -42,6 +43,9 @@ enum Thing {
     /// What agents and programs show to be let in.
     #[command(subcommand)]
     Token(TokenAction),
+    /// What was done that matters for security.
+    #[command(subcommand)]
+    Audit(AuditAction),
 }
 
 #[derive(Subcommand)]
@@ -136,6 +140,10 @@ pub(super) fn run(args: AdminArgs) -> anyhow::Result<()> {
             Thing::Queue(action) => admin.queue(action).await,
             Thing::Agent(action) => admin.agent(action).await,
             Thing::Token(action) => admin.token(action).await,
+            Thing::Audit(action) => {
+                let tenant = find_tenant(&admin.store.directory().await?, action.tenant())?;
+                audit::run(admin.store.as_ref(), admin.output, tenant, action).await
+            }
         }
     })
 }

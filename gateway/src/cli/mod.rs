@@ -4,6 +4,7 @@ mod accel;
 mod accel_check;
 mod accel_detach;
 mod admin;
+mod audit;
 mod demo;
 mod exit;
 mod output;

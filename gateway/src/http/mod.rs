@@ -4,6 +4,7 @@
 //! included, is a [`Problem`](crate::problem::Problem).
 
 mod answer;
+mod audit;
 mod auth;
 mod body;
 mod commands;
@@ -207,6 +208,7 @@ impl Api {
             Operation::ListAgents => people::agents(self, parts),
             Operation::GetPresence => people::presence(self, parts).await,
             Operation::ListPushSessions => push_port::sessions(self, parts).await,
+            Operation::ListAudit => audit::list(self, parts).await,
             Operation::GetHealth => Ok(health::alive()),
             Operation::GetReadiness => health::ready(self).await,
             Operation::GetMetrics => health::metrics(self),

@@ -1,5 +1,6 @@
 //! The API over a real ledger and store, in a temporary directory.
 
+mod audit;
 mod commands;
 mod identity;
 mod reads;

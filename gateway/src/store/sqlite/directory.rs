@@ -189,6 +189,16 @@ fn violation(error: &sqlx::Error) -> Option<sqlx::error::ErrorKind> {
     error.as_database_error().map(sqlx::error::DatabaseError::kind)
 }
 
+/// Where a row's parent is not there, says so.
+pub(super) fn missing_parent(error: sqlx::Error, kind: &'static str, name: &str) -> StoreError {
+    match violation(&error) {
+        Some(sqlx::error::ErrorKind::ForeignKeyViolation) => {
+            StoreError::Missing { kind, name: name.to_owned() }
+        }
+        _ => StoreError::from_sqlx(error),
+    }
+}
+
 fn name_taken(error: sqlx::Error, kind: &'static str, name: &str) -> StoreError {
     match violation(&error) {
         Some(sqlx::error::ErrorKind::UniqueViolation) => {
@@ -202,7 +212,7 @@ fn narrow(what: &'static str, id: i64) -> Result<u32, StoreError> {
     u32::try_from(id).map_err(|_| StoreError::Unknown { what, value: id.to_string() })
 }
 
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
