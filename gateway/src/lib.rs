@@ -8,6 +8,7 @@ pub mod data_dir;
 pub mod directory;
 pub mod http;
 pub mod ledger;
+pub mod markdown;
 pub mod observe;
 pub mod problem;
 pub mod push;

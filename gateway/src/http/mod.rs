@@ -16,6 +16,7 @@ mod people;
 mod preconditions;
 mod push_port;
 mod query;
+mod render;
 mod request_id;
 mod sse;
 mod stall;

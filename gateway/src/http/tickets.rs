@@ -6,12 +6,12 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use waggle_core::id::{AgentId, Cursor, Fence, QueueId, TenantId, TicketId, Version};
-use waggle_core::ticket::{Entry, Lifecycle, Priority, StoredEvent};
+use waggle_core::ticket::{Lifecycle, Priority};
 use waggle_core::time::Timestamp;
 
 use super::answer::{self, Response};
 use super::query::{Query, bad};
-use super::{Api, auth, preconditions};
+use super::{Api, auth, preconditions, render};
 use crate::ledger::SubmitError;
 use crate::problem::Problem;
 use crate::store::{EventKinds, StoreError, TicketFilter, TicketRow};
@@ -127,7 +127,11 @@ async fn events_of(
     member: &'static str,
 ) -> Result<Response, Problem> {
     let principal = auth::principal(&api.directory, &parts.headers)?;
-    let query = Query::parse(parts.uri.query(), &["cursor", "limit"])?;
+    let query = match kinds {
+        EventKinds::All => Query::parse(parts.uri.query(), &["cursor", "limit"])?,
+        EventKinds::Texts => Query::parse(parts.uri.query(), &["cursor", "limit", "render"])?,
+    };
+    let render = render::Render::parse(&query)?;
     let after = query.cursor("after-")?.unwrap_or_default();
     let limit = query.limit()?;
     let store = &api.store;
@@ -136,12 +140,13 @@ async fn events_of(
         check_exists(api, principal.tenant, ticket).await?;
     }
     let next = events.last().filter(|_| is_full(events.len(), limit)).map(|event| event.version);
+    let events = render.all(events).await?;
     Ok(answer::json(StatusCode::OK, event_page(member, &events, next)))
 }
 
-/// Events are put in as the text that they were pushed as, never parsed again.
-fn event_page(member: &str, events: &[StoredEvent], next: Option<Version>) -> Bytes {
-    let mut out = Vec::with_capacity(64 + events.iter().map(|event| 160 + event.data.len()).sum::<usize>());
+/// Events are put in as they are.
+fn event_page(member: &str, events: &[Bytes], next: Option<Version>) -> Bytes {
+    let mut out = Vec::with_capacity(64 + events.iter().map(|event| 1 + event.len()).sum::<usize>());
     out.extend_from_slice(b"{\"");
     out.extend_from_slice(member.as_bytes());
     out.extend_from_slice(b"\":[");
@@ -149,7 +154,7 @@ fn event_page(member: &str, events: &[StoredEvent], next: Option<Version>) -> By
         if index > 0 {
             out.push(b',');
         }
-        out.extend_from_slice(&Entry::from_stored(event).json());
+        out.extend_from_slice(event);
     }
     out.extend_from_slice(b"],\"next\":");
     match next {

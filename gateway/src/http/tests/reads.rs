@@ -177,3 +177,19 @@ async fn only_administrators_see_the_sessions() {
         assert_eq!((answer.status.as_u16(), shown), (status, &found), "{query}");
     }
 }
+
+#[tokio::test]
+async fn messages_are_shown_as_html_where_asked_for() {
+    let world = World::new().await;
+    world.create().await;
+    let note = json!({"type": "note", "text": "**vip** <script>alert(1)</script>"});
+    world.post("/v1/tickets/1/commands", note).await;
+    let plain = world.get("/v1/tickets/1/messages").await.json();
+    assert!(plain["messages"][1].get("html").is_none());
+    let page = world.get("/v1/tickets/1/messages?render=html").await.json();
+    let html = "<p><strong>vip</strong> &lt;script&gt;alert(1)&lt;/script&gt;</p>\n";
+    assert_eq!(page["messages"][1]["html"], html);
+    assert_eq!(page["messages"][1]["data"], plain["messages"][1]["data"]);
+    assert_eq!(world.get("/v1/tickets/1/messages?render=pdf").await.code(), "bad_query");
+    assert_eq!(world.get("/v1/tickets/1/events?render=html").await.code(), "bad_query");
+}
