@@ -240,6 +240,14 @@ pub const HTTP_HEADERS_MAX: usize = 64;
 pub const HTTP_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// Milliseconds a HTTP connection may be quiet between requests, and take for a header.
 pub const HTTP_HEADER_MS_MAX: u64 = 30_000;
+/// Bytes of a file of a ticket, where the configuration does not say.
+pub const ATTACHMENT_BYTES_MAX: u64 = 25 * 1024 * 1024;
+/// Bytes of such a file's name.
+pub const ATTACHMENT_NAME_BYTES_MAX: usize = 255;
+/// Files of one ticket.
+pub const TICKET_ATTACHMENTS_MAX: usize = 1_000;
+/// Bytes of a disk that files of tickets leave free.
+pub const ATTACHMENT_DISK_FREE_BYTES: u64 = 512 * 1024 * 1024;
 /// Milliseconds from a request's header to the end of its body.
 pub const HTTP_BODY_MS_MAX: u64 = 10_000;
 /// Bytes of Server-Sent Events that are made at a time, give or take one event.

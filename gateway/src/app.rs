@@ -15,6 +15,7 @@ use waggle_core::limits::{
 };
 
 use crate::accel::{Accel, AccelConfig, AccelError, Guard, Leg, Pins, Redirect};
+use crate::attachment;
 use crate::config::{Config, ConfigError};
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::directory::{self, Directory};
@@ -45,6 +46,15 @@ const API_BACKLOG: u32 = 1_024;
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The directory of files.
+    #[error("the directory {} of attachments cannot be opened", path.display())]
+    Attachments {
+        /// It.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The data directory.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -316,6 +326,7 @@ impl Base {
             adopt: adopter(&push),
             push: Arc::new(PushView(Arc::clone(&push))),
             streams: Arc::new(Semaphore::new(HTTP_STREAMS_MAX)),
+            attachments: Arc::new(open_attachments(&dir, config.attachments.bytes_max)?),
             request_ids: RequestIdSource::new().map_err(StartError::Random)?,
             accepted: Box::new(move |socket| accepting.apply_to(&socket, Leg::Agent)),
             unauthorized: Box::new(move |peer| failed(&failing, &rules, peer)),
@@ -358,6 +369,12 @@ pub async fn open_store(dir: &DataDir) -> Result<Arc<dyn Store>, StartError> {
         Ok(store) => Ok(Arc::new(store)),
         Err(source) => Err(StartError::Store { path, source }),
     }
+}
+
+/// Opens the directory of files.
+fn open_attachments(dir: &DataDir, bytes_max: u64) -> Result<attachment::Directory, StartError> {
+    let path = dir.attachments();
+    attachment::Directory::open(&path, bytes_max).map_err(|source| StartError::Attachments { path, source })
 }
 
 /// A socket that has its address, and does not listen yet.

@@ -67,6 +67,12 @@ impl DataDir {
         self.0.join("waggle.db")
     }
 
+    /// Files of tickets.
+    #[must_use]
+    pub fn attachments(&self) -> PathBuf {
+        self.0.join("attachments")
+    }
+
     /// The control socket.
     #[must_use]
     pub fn control_socket(&self) -> PathBuf {

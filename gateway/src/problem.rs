@@ -101,7 +101,15 @@ pub const CODES: &[Code] = &[
     code("needs_agent", 403, "Needs an agent", "Only agents do this."),
     code("not_found", 404, "Not found", "There is nothing at this path."),
     code("no_such_ticket", 404, "No such ticket", "The token's tenant has no ticket with this number."),
+    code("no_such_attachment", 404, "No such attachment", "The ticket has no file of this name, a SHA-256."),
     code("method_not_allowed", 405, "Method not allowed", "`Allow` names the methods of this path."),
+    code("attached_already", 409, "Attached already", "The ticket has this very file: `hash` names it."),
+    code(
+        "too_many_attachments",
+        409,
+        "Too many attachments",
+        "The ticket has as many files as one may have.",
+    ),
     code("not_closed", 409, "Ticket not closed", "Only a closed ticket has follow-ups; write to this one."),
     code(
         "stale_fence",
@@ -136,6 +144,18 @@ pub const CODES: &[Code] = &[
         412,
         "Stale version",
         "The ticket is at version `current`: read it again and decide anew.",
+    ),
+    code(
+        "attachment_too_large",
+        413,
+        "Attachment too large",
+        "`attachments.bytes_max` is the most; the detail has it.",
+    ),
+    code(
+        "bad_attachment",
+        422,
+        "Bad attachment",
+        "The file is empty, or of a kind that is not taken, such as a program; the detail says which.",
     ),
     code(
         "command_too_large",

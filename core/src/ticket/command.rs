@@ -112,6 +112,11 @@ pub enum Command<'a> {
         /// Whom.
         agent: AgentId,
     },
+    /// A file that has been stored. It comes from the gateway itself: nobody else can say so.
+    Attach {
+        /// What it is: a JSON object.
+        attachment: &'a str,
+    },
 }
 
 /// A command with what its author knew.
@@ -352,6 +357,7 @@ impl Command<'_> {
             Self::Claim => "claim",
             Self::Release => "release",
             Self::Assign { .. } => "assign",
+            Self::Attach { .. } => "attach",
         }
     }
 
@@ -368,6 +374,7 @@ impl Command<'_> {
             Self::Claim => Intent::Claim,
             Self::Release => Intent::Release,
             Self::Assign { agent } => Intent::Assign { agent },
+            Self::Attach { .. } => Intent::Note,
         })
     }
 

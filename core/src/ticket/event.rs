@@ -30,9 +30,11 @@ pub enum Kind {
     Released,
     /// It was given to an agent.
     Assigned,
+    /// A file was added.
+    Attached,
 }
 
-const KINDS: [(Kind, &str); 9] = [
+const KINDS: [(Kind, &str); 10] = [
     (Kind::Created, "created"),
     (Kind::Message, "message"),
     (Kind::Reply, "reply"),
@@ -42,6 +44,7 @@ const KINDS: [(Kind, &str); 9] = [
     (Kind::Claimed, "claimed"),
     (Kind::Released, "released"),
     (Kind::Assigned, "assigned"),
+    (Kind::Attached, "attached"),
 ];
 
 impl Kind {
@@ -217,6 +220,10 @@ impl NewEvent {
             Command::Claim => Kind::Claimed,
             Command::Release => Kind::Released,
             Command::Assign { .. } => Kind::Assigned,
+            Command::Attach { attachment } => {
+                data.literal("attachment", attachment);
+                Kind::Attached
+            }
         };
         if let Some(Some(agent)) = transition.holder {
             data.number("agent", u64::from(agent.0));

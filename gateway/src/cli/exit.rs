@@ -59,7 +59,9 @@ fn code(error: &anyhow::Error) -> Exit {
         if let Some(error) = cause.downcast_ref::<StartError>() {
             return match error {
                 StartError::DataDir(DataDirError::InUse { .. }) => Exit::InUse,
-                StartError::DataDir(DataDirError::Unusable { .. }) => Exit::Storage,
+                StartError::DataDir(DataDirError::Unusable { .. }) | StartError::Attachments { .. } => {
+                    Exit::Storage
+                }
                 StartError::Store { source, .. } => of_store(source),
                 StartError::Listen { .. }
                 | StartError::Push(PushError::Tcp { .. } | PushError::Unix { .. }) => Exit::Listen,

@@ -90,6 +90,7 @@ pub const KEYS: &[Key] = &[
          sessions for each second of it, so that at most 4,000 a second come to other gateways.",
     ),
     key("drain_spread_ms", "0 to 600000", "Milliseconds over which the closes are spread."),
+    key("attachments.bytes_max", "bytes", "The longest file that a ticket takes."),
     key(
         "tls.certificate",
         "path",

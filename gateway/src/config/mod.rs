@@ -12,8 +12,8 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use waggle_core::limits::{
-    HEARTBEAT_MS, HTTP_CONNECTIONS_MAX, MESSAGES_PER_SECOND_MAX, NAME_BYTES_MAX, SESSIONS_MAX,
-    SESSIONS_PER_ADDRESS_MAX, SESSIONS_PER_TENANT_MAX,
+    ATTACHMENT_BYTES_MAX, HEARTBEAT_MS, HTTP_CONNECTIONS_MAX, MESSAGES_PER_SECOND_MAX, NAME_BYTES_MAX,
+    SESSIONS_MAX, SESSIONS_PER_ADDRESS_MAX, SESSIONS_PER_TENANT_MAX,
 };
 
 use crate::accel::{GuardConfig, LegSettings, Mode, Network, Pins, RedirectConfig};
@@ -50,6 +50,8 @@ pub struct Config {
     pub drain_after_ms: u64,
     /// Over which a drain's closes are spread.
     pub drain_spread_ms: u64,
+    /// Files of tickets.
+    pub attachments: AttachmentsConfig,
     /// Certificate and key.
     pub tls: TlsConfig,
     /// Logs.
@@ -70,6 +72,14 @@ pub struct PushLimitsConfig {
     pub sessions_per_address: u32,
     /// Of one session.
     pub messages_per_second: u32,
+}
+
+/// See [`Config::attachments`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttachmentsConfig {
+    /// Of one file.
+    pub bytes_max: u64,
 }
 
 /// See [`Config::tls`].
@@ -185,6 +195,7 @@ impl Default for Config {
             heartbeat_ms: HEARTBEAT_MS,
             drain_after_ms: 1_000,
             drain_spread_ms: 10_000,
+            attachments: AttachmentsConfig { bytes_max: ATTACHMENT_BYTES_MAX },
             tls: TlsConfig::default(),
             log: LogConfig { format: LogFormat::Human, level: "info".to_owned() },
             accel: AccelConfig {
@@ -238,6 +249,7 @@ impl Config {
 
     fn check(self) -> Result<Self, ConfigError> {
         range("http_connections_max", self.http_connections_max.into(), 1, 1_000_000)?;
+        range("attachments.bytes_max", self.attachments.bytes_max, 1, 1 << 40)?;
         range("shards", u64::from(self.shards), 0, 64)?;
         let limits = &self.push_limits;
         range("push_limits.sessions", limits.sessions.into(), 1, 10_000_000)?;

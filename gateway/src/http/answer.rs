@@ -13,6 +13,7 @@ use serde::Serialize;
 use waggle_core::id::Version;
 use waggle_core::json::push_number;
 
+use super::attachments::FileBody;
 use super::sse::Events;
 use crate::problem::Problem;
 
@@ -26,6 +27,8 @@ pub enum AnswerBody {
     Whole(Full<Bytes>),
     /// Events as they happen.
     Events(Box<Events>),
+    /// A file.
+    File(Box<FileBody>),
 }
 
 impl Default for AnswerBody {
@@ -45,6 +48,7 @@ impl Body for AnswerBody {
         match self.get_mut() {
             Self::Whole(body) => Pin::new(body).poll_frame(cx),
             Self::Events(events) => events.poll_piece(cx).map(|piece| piece.map(Ok)),
+            Self::File(file) => file.poll_piece(cx).map(|piece| piece.map(Ok)),
         }
     }
 
@@ -52,6 +56,7 @@ impl Body for AnswerBody {
         match self {
             Self::Whole(body) => body.is_end_stream(),
             Self::Events(_) => false,
+            Self::File(file) => file.is_end(),
         }
     }
 
@@ -59,6 +64,7 @@ impl Body for AnswerBody {
         match self {
             Self::Whole(body) => body.size_hint(),
             Self::Events(_) => SizeHint::default(),
+            Self::File(file) => file.size_hint(),
         }
     }
 }

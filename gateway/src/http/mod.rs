@@ -4,6 +4,7 @@
 //! included, is a [`Problem`](crate::problem::Problem).
 
 mod answer;
+mod attachments;
 mod audit;
 mod auth;
 mod body;
@@ -102,6 +103,8 @@ pub struct Api {
     pub adopt: PushAdopter,
     /// Places of streams of events; [`waggle_core::limits::HTTP_STREAMS_MAX`] in a gateway.
     pub streams: Arc<Semaphore>,
+    /// Files of tickets.
+    pub attachments: Arc<crate::attachment::Directory>,
     /// Numbers requests.
     pub request_ids: RequestIdSource,
     /// Given each connection that is taken.
@@ -185,6 +188,12 @@ impl Api {
             Operation::CreateTicket => {
                 commands::submit(self, &parts, body, None).await.map_err(Refused::from)
             }
+            Operation::AddAttachment => match parameters.ticket() {
+                Ok(ticket) => {
+                    Box::pin(attachments::add(self, &parts, body, ticket)).await.map_err(Refused::from)
+                }
+                Err(problem) => Err(problem.into()),
+            },
             Operation::OpenPush => upgrade::push(self, &mut parts, remote),
             Operation::StreamEvents => sse::stream(self, &parts, remote),
             reading => Box::pin(self.read(reading, &parts, &parameters)).await.map_err(Refused::from),
@@ -204,6 +213,11 @@ impl Api {
             Operation::GetTicket => tickets::one(self, parts, parameters.ticket()?).await,
             Operation::ListMessages => tickets::messages(self, parts, parameters.ticket()?).await,
             Operation::ListEvents => tickets::events(self, parts, parameters.ticket()?).await,
+            Operation::ListAttachments => attachments::list(self, parts, parameters.ticket()?).await,
+            Operation::GetAttachment => {
+                let hash = parameters.parsed(1, "no_such_attachment");
+                attachments::one(self, parts, parameters.ticket()?, hash).await
+            }
             Operation::GetMe => people::me(self, parts),
             Operation::ListQueues => people::queues(self, parts),
             Operation::ListAgents => people::agents(self, parts),
@@ -215,6 +229,7 @@ impl Api {
             Operation::GetMetrics => health::metrics(self),
             Operation::SubmitCommand
             | Operation::CreateTicket
+            | Operation::AddAttachment
             | Operation::OpenPush
             | Operation::StreamEvents => Err(Problem::new("not_found", "this is not for reading")),
         }

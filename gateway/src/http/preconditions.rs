@@ -45,8 +45,11 @@ pub(super) fn expectation(
 
 /// Whether the caller has this version already: any of the tags, weak or strong, or a star.
 pub(super) fn has_already(headers: &HeaderMap, version: Version) -> bool {
-    let wanted = super::answer::etag(version);
-    let wanted = wanted.as_bytes();
+    has_already_tag(headers, super::answer::etag(version).as_bytes())
+}
+
+/// The same, of any tag, with its quotes.
+pub(super) fn has_already_tag(headers: &HeaderMap, wanted: &[u8]) -> bool {
     headers.get_all(IF_NONE_MATCH).iter().any(|value| {
         value.as_bytes().split(|byte| *byte == b',').any(|tag| {
             let tag = tag.trim_ascii();

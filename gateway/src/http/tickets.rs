@@ -165,7 +165,7 @@ fn event_page(member: &str, events: &[Bytes], next: Option<Version>) -> Bytes {
     Bytes::from(out)
 }
 
-async fn check_exists(api: &Api, tenant: TenantId, ticket: TicketId) -> Result<(), Problem> {
+pub(super) async fn check_exists(api: &Api, tenant: TenantId, ticket: TicketId) -> Result<(), Problem> {
     match api.store.ticket(tenant, ticket).await.map_err(storage)? {
         Some(_) => Ok(()),
         None => Err(missing(ticket)),

@@ -83,6 +83,8 @@ pub enum RouteClass {
     Create,
     /// All that only reads.
     Read,
+    /// Files in and out.
+    File,
     /// Handshakes of push connections.
     Push,
     /// Health and metrics.
@@ -91,10 +93,11 @@ pub enum RouteClass {
     Other,
 }
 
-const CLASSES: [(RouteClass, &str); 6] = [
+const CLASSES: [(RouteClass, &str); 7] = [
     (RouteClass::Command, "command"),
     (RouteClass::Create, "create"),
     (RouteClass::Read, "read"),
+    (RouteClass::File, "file"),
     (RouteClass::Push, "push"),
     (RouteClass::Ops, "ops"),
     (RouteClass::Other, "other"),

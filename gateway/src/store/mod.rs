@@ -1,8 +1,10 @@
 //! The Store port: what the gateway needs of a database.
 
+mod attachment;
 mod audit;
 mod sqlite;
 
+pub use attachment::{AttachmentRow, AttachmentStore};
 pub use audit::{
     AuditActor, AuditEntry, AuditFault, AuditFilter, AuditHead, AuditRow, AuditStore, Hex, verify_audit,
 };
@@ -232,7 +234,7 @@ pub enum StoreError {
 /// What the gateway needs of a database. One writer calls `commit`; all else may be called at once from
 /// anywhere.
 #[async_trait]
-pub trait Store: AuditStore + Send + Sync + 'static {
+pub trait Store: AttachmentStore + AuditStore + Send + Sync + 'static {
     /// Writes a batch as one transaction, durable on return: tickets guarded by their versions,
     /// events, heads and keys. On error nothing of it is there, except where the database cannot
     /// tell ([`StoreError::Database`] at commit): read the heads again then.

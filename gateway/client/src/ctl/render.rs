@@ -39,6 +39,7 @@ fn sign(kind: &str) -> (&'static str, AnsiColor) {
         "claimed" => ("\u{25cf}", AnsiColor::Blue),
         "released" => ("\u{25cb}", AnsiColor::Blue),
         "assigned" => ("\u{21d2}", AnsiColor::Blue),
+        "attached" => ("@", AnsiColor::Blue),
         _ => ("?", AnsiColor::White),
     }
 }
@@ -91,6 +92,10 @@ fn happened(kind: &str, data: &Value) -> String {
             given.map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
         }
         "assigned" => format!("{in_brackets}to agent:{}, fence {}", number("agent"), number("fence")),
+        "attached" => {
+            let name = data.pointer("/attachment/name").and_then(Value::as_str).unwrap_or_default();
+            format!("{in_brackets}{name}")
+        }
         "claimed" => format!("{in_brackets}fence {}", number("fence")),
         "moved" => moved,
         _ => format!("{in_brackets}{}", text("text")),

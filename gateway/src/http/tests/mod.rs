@@ -1,5 +1,6 @@
 //! The API over a real ledger and store, in a temporary directory.
 
+mod attachments;
 mod audit;
 mod commands;
 mod identity;
@@ -128,6 +129,9 @@ impl World {
             adopt,
             push: Arc::new(FakePush(AtomicBool::new(true))),
             streams: Arc::new(Semaphore::new(1)),
+            attachments: Arc::new(
+                crate::attachment::Directory::open(&dir.path().join("attachments"), 1_000).unwrap(),
+            ),
             request_ids: RequestIdSource::new().unwrap(),
             accepted: Box::new(|_| ()),
             unauthorized: Box::new(|_| ()),

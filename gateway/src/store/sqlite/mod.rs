@@ -1,5 +1,6 @@
 //! The embedded store: SQLite in WAL mode, every commit synced to disk, one writer, several readers.
 
+mod attachment;
 mod audit;
 mod commit;
 mod directory;
