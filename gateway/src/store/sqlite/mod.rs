@@ -3,6 +3,7 @@
 mod audit;
 mod commit;
 mod directory;
+mod lifecycles;
 mod read;
 mod row;
 mod state;
