@@ -73,6 +73,10 @@ number!(
     RequesterId, u64, "requester id"
 );
 number!(
+    /// A lifecycle, counted from 1 within its tenant.
+    LifecycleId, u32, "lifecycle id"
+);
+number!(
     /// A ticket, counted from 1 within its tenant: the number that people read aloud.
     TicketId, u64, "ticket id"
 );

@@ -31,6 +31,20 @@ pub const IDENTITIES_MAX: usize = 100;
 /// An identity of a requester: an address, a number or an external id, normalised.
 pub const IDENTITY_BYTES_MAX: usize = 254;
 
+/// The name of a lifecycle or status: ASCII.
+pub const STATUS_NAME_BYTES_MAX: usize = 32;
+/// Statuses of one lifecycle.
+pub const LIFECYCLE_STATUSES_MAX: usize = 64;
+/// Edges of one lifecycle.
+pub const LIFECYCLE_EDGES_MAX: usize = 1_024;
+/// Lifecycles of one tenant.
+pub const LIFECYCLES_MAX: usize = 32;
+/// Milliseconds for which storage takes a move that was removed from a lifecycle, where the move was admitted before:
+/// far longer than a gateway takes to learn of a change and to write what it has admitted.
+pub const LIFECYCLE_GRACE_MS: u64 = 60_000;
+/// Faults of a lifecycle that one answer tells.
+pub const LIFECYCLE_FAULTS_MAX: usize = 100;
+
 /// Commands admitted and not yet answered, in one gateway.
 pub const COMMANDS_IN_FLIGHT_MAX: usize = 8_192;
 /// Commands in one transaction.

@@ -7,14 +7,14 @@ use loom::sync::Arc;
 use loom::thread;
 use waggle_core::id::{AgentId, Fence, Version};
 use waggle_core::right::Rights;
-use waggle_core::ticket::{Actor, Authority, Cell, Expect, Intent, Lifecycle, Refusal, Reserved};
+use waggle_core::ticket::{Actor, Authority, Cell, Expect, Intent, Lifecycles, Refusal, Reserved, Status};
 
 fn agent(number: u32) -> Authority {
     Authority { actor: Actor::Agent(AgentId(number)), rights: Rights::AGENT }
 }
 
 fn fresh() -> Cell {
-    Cell::new(Version(1), Lifecycle::default_table().initial(), Fence(0), None)
+    Cell::new(Version(1), Status::from_index(0), Fence(0), None)
 }
 
 type Attempt = (Authority, Expect, Option<Fence>, Intent);
@@ -22,7 +22,7 @@ type Attempt = (Authority, Expect, Option<Fence>, Intent);
 fn race(cell: &Arc<Cell>, attempts: [Attempt; 2]) -> [Result<Reserved, Refusal>; 2] {
     let threads = attempts.map(|(authority, expect, fence, intent)| {
         let cell = Arc::clone(cell);
-        thread::spawn(move || cell.reserve(authority, expect, fence, intent))
+        thread::spawn(move || cell.reserve(&Lifecycles::built_in(), authority, expect, fence, intent))
     });
     threads.map(|thread| thread.join().unwrap())
 }
@@ -37,7 +37,7 @@ fn one_of_two_claims_wins() {
         assert_eq!(results[1 - winner], Err(Refusal::AlreadyClaimed));
         // Only the winner may release with its fence; the other never passes for the holder.
         let (holder, other) = (agent(winner as u32 + 1), agent(2 - winner as u32));
-        let release = |who| cell.reserve(who, Expect::Any, Some(Fence(1)), Intent::Release);
+        let release = |who| cell.reserve(&Lifecycles::built_in(), who, Expect::Any, Some(Fence(1)), Intent::Release);
         assert_eq!(release(other), Err(Refusal::NotHolder));
         assert!(release(holder).is_ok());
     });
@@ -47,7 +47,7 @@ fn one_of_two_claims_wins() {
 fn one_of_two_writers_of_the_same_version_wins() {
     loom::model(|| {
         let cell = Arc::new(fresh());
-        let to = Lifecycle::default_table().open();
+        let to = Status::from_index(1);
         let expect = Expect::Version(Version(1));
         let attempts =
             [(agent(1), expect, None, Intent::Move { to }), (agent(2), expect, None, Intent::Note)];
@@ -75,8 +75,8 @@ fn versions_have_no_gaps_and_no_twins() {
 fn a_claim_over_a_known_fence_voids_the_old_holder() {
     loom::model(|| {
         let cell = Arc::new(fresh());
-        cell.reserve(agent(1), Expect::Any, None, Intent::Claim).unwrap();
-        let to = Lifecycle::default_table().status("pending").unwrap();
+        cell.reserve(&Lifecycles::built_in(), agent(1), Expect::Any, None, Intent::Claim).unwrap();
+        let to = Status::from_index(2);
         let known = Some(Fence(1));
         let attempts = [
             (agent(2), Expect::Any, known, Intent::Claim),
@@ -92,7 +92,7 @@ fn a_claim_over_a_known_fence_voids_the_old_holder() {
             }
             Err(refusal) => assert_eq!(refusal, stale),
         }
-        assert_eq!(cell.reserve(agent(1), Expect::Any, known, Intent::Note), Err(stale));
-        assert!(cell.reserve(agent(2), Expect::Any, Some(Fence(2)), Intent::Release).is_ok());
+        assert_eq!(cell.reserve(&Lifecycles::built_in(), agent(1), Expect::Any, known, Intent::Note), Err(stale));
+        assert!(cell.reserve(&Lifecycles::built_in(), agent(2), Expect::Any, Some(Fence(2)), Intent::Release).is_ok());
     });
 }

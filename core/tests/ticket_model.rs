@@ -1,10 +1,10 @@
 //! Random commands against a plain reference model of a ticket.
 
 use proptest::prelude::*;
-use waggle_core::id::{AgentId, Fence, Version};
+use waggle_core::id::{AgentId, Fence, QueueId, Version};
 use waggle_core::right::{RIGHTS, Right, Rights};
 use waggle_core::ticket::{
-    Actor, Authority, Category, Cell, Expect, Hold, Intent, Lifecycle, Refusal, Status,
+    Actor, Authority, Category, Cell, Expect, Hold, Intent, Lifecycles, Refusal, Status,
 };
 
 /// What a ticket is, in the plainest terms.
@@ -49,7 +49,7 @@ fn step() -> impl Strategy<Value = Step> {
         prop::option::of(status()).prop_map(|status| Intent::Reply { status }),
         Just(Intent::Note),
         prop::sample::select(vec![Right::Edit, Right::MoveQueue])
-            .prop_map(|right| Intent::Set { needs: Rights::one(right) }),
+            .prop_map(|right| Intent::Set { needs: Rights::one(right), into: None, status: None }),
         status().prop_map(|to| Intent::Move { to }),
         Just(Intent::Claim),
         Just(Intent::Release),
@@ -66,14 +66,14 @@ fn step() -> impl Strategy<Value = Step> {
 impl Model {
     /// The rules as the documentation tells them, one after the other.
     fn apply(self, step: Step) -> Option<Model> {
-        let table = Lifecycle::default_table();
+        let table = Lifecycles::built_in();
         let has = |right| step.authority.rights.has(right);
         let may = match step.intent {
             Intent::Message => has(Right::Create),
             Intent::Reply { .. } => has(Right::Reply),
             Intent::Note => has(Right::Note),
-            Intent::Set { needs } => needs.iter().all(has),
-            Intent::Move { .. } | Intent::Release => true,
+            Intent::Set { needs, .. } => needs.iter().all(has),
+            Intent::Move { .. } | Intent::Release | Intent::Settle { .. } => true,
             Intent::Claim => has(Right::Claim),
             Intent::Assign { .. } => has(Right::Assign),
         };
@@ -91,10 +91,10 @@ impl Model {
             return None;
         }
         let reopened = match table.category(self.status) {
-            Category::Pending | Category::OnHold | Category::Solved => table.open(),
+            Category::Pending | Category::OnHold | Category::Solved => Status::from_index(1),
             _ => self.status,
         };
-        let taken = if table.category(self.status) == Category::New { table.open() } else { self.status };
+        let taken = if table.category(self.status) == Category::New { Status::from_index(1) } else { self.status };
         let Actor::Agent(AgentId(agent)) = step.authority.actor else {
             next.status = reopened;
             return (step.intent == Intent::Message).then_some(next);
@@ -106,7 +106,7 @@ impl Model {
             Some(holder) => step.fence.is_some() && holder == agent,
         };
         let to = |target: Status| {
-            let edge = table.edge(self.status, target)?;
+            let edge = table.edge(self.status, target).copied()?;
             let needed = if table.category(target) == Category::Closed { Right::Close } else { Right::Edit };
             has(needed).then_some(edge.to)
         };
@@ -118,7 +118,7 @@ impl Model {
                 (next.holder, next.fence, next.status) = (Some(agent), self.fence + 1, taken);
             }
             _ if !may_write => return None,
-            Intent::Set { .. } => {}
+            Intent::Set { .. } | Intent::Settle { .. } => {}
             Intent::Reply { status: None } => next.status = taken,
             Intent::Reply { status: Some(target) } if target == self.status => next.status = taken,
             Intent::Reply { status: Some(target) } | Intent::Move { to: target } => next.status = to(target)?,
@@ -139,12 +139,13 @@ proptest! {
 
     #[test]
     fn the_cell_does_what_the_model_does(steps in prop::collection::vec(step(), 1..40)) {
-        let initial = Lifecycle::default_table().initial();
+        let table = Lifecycles::built_in();
+        let initial = table.of_queue(QueueId(1)).initial();
         let cell = Cell::new(Version(1), initial, Fence(0), None);
         let mut model = Model { version: 1, status: initial, fence: 0, holder: None };
         for step in steps {
             let before = cell.load();
-            let result = cell.reserve(step.authority, step.expect, step.fence, step.intent);
+            let result = cell.reserve(&table, step.authority, step.expect, step.fence, step.intent);
             match (model.apply(step), result) {
                 (None, Err(_)) => prop_assert_eq!(cell.load(), before, "a refusal changes nothing"),
                 (Some(next), Ok(reserved)) => {
@@ -166,14 +167,20 @@ proptest! {
 
 #[test]
 fn numbers_end_with_an_error() {
-    let open = Lifecycle::default_table().open();
+    let table = Lifecycles::built_in();
+    let open = Status::from_index(1);
     let ana = Authority { actor: Actor::Agent(AgentId(1)), rights: Rights::AGENT };
     let last = Cell::new(Version(u32::MAX - 1), open, Fence(0), None);
-    assert!(last.reserve(ana, Expect::Any, None, Intent::Note).is_ok());
-    let refused = last.reserve(ana, Expect::Any, None, Intent::Note);
+    assert!(last.reserve(&table, ana, Expect::Any, None, Intent::Note).is_ok());
+    let refused = last.reserve(&table, ana, Expect::Any, None, Intent::Note);
     assert!(matches!(refused, Err(Refusal::Exhausted { what: "events", .. })));
-    let fenced = Cell::new(Version(1), open, Fence((1 << 25) - 2), None);
-    assert!(fenced.reserve(ana, Expect::Any, None, Intent::Claim).is_ok());
-    let refused = fenced.reserve(ana, Expect::Any, Some(Fence((1 << 25) - 1)), Intent::Claim);
+    let fenced = Cell::new(Version(1), open, Fence((1 << 23) - 2), None);
+    assert!(fenced.reserve(&table, ana, Expect::Any, None, Intent::Claim).is_ok());
+    let refused = fenced.reserve(&table, ana, Expect::Any, Some(Fence((1 << 23) - 1)), Intent::Claim);
+    assert!(matches!(refused, Err(Refusal::Exhausted { what: "claims", .. })));
+    // A fence from when words had more room for it: the ticket is worked on, and never claimed again.
+    let beyond = Cell::new(Version(1), open, Fence(1 << 24), None);
+    assert!(beyond.reserve(&table, ana, Expect::Any, None, Intent::Reply { status: None }).is_ok());
+    let refused = beyond.reserve(&table, ana, Expect::Any, None, Intent::Claim);
     assert!(matches!(refused, Err(Refusal::Exhausted { what: "claims", .. })));
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use waggle_core::id::{AgentId, Fence, Offset, QueueId, TenantId, TicketId, Version};
 use waggle_core::ledger::{Admitted, Assembler, Slot, Written};
 use waggle_core::right::Rights;
-use waggle_core::ticket::{Actor, Authority, Cell, Command, Expect, NewEvent, Request};
+use waggle_core::ticket::{
+    Actor, Authority, Cell, Command, Expect, Lifecycles, NewEvent, Request, Status, StatusSet,
+};
 use waggle_core::time::Timestamp;
 use waggle_gateway::store::{
     AuditActor, AuditEntry, AuditFault, AuditFilter, AuditHead, AuditStore, CommitEvent, EventKinds,
@@ -37,11 +39,12 @@ impl Book {
 
     fn submit(&mut self, ticket: u64, json: &str, key: Option<&str>) {
         let request = Request::parse(json.as_bytes()).unwrap();
+        let lifecycles = Lifecycles::built_in();
         let ticket = TicketId(ticket);
         let at = Timestamp(1_000 + self.assembler.len() as u64);
         let (slot, event) = match request.command {
             Command::Create { .. } => {
-                let event = NewEvent::created(ticket, &request.command, ANA.actor, at).unwrap();
+                let event = NewEvent::created(&lifecycles, ticket, &request.command, ANA.actor, at).unwrap();
                 let cell = Cell::new(event.version, event.status, event.fence, None);
                 let queue = event.queue.unwrap();
                 let written = Written { version: Version(0), offset: Offset(0), queue, agent: None };
@@ -50,10 +53,11 @@ impl Book {
             }
             command => {
                 let slot = Arc::clone(&self.slots.iter().find(|(id, _)| *id == ticket).unwrap().1);
-                let intent = command.intent().unwrap();
-                let reserved = slot.cell.reserve(ANA, Expect::Any, request.fence, intent).unwrap();
+                let intent = command.intent(&lifecycles, slot.cell.load().status()).unwrap().unwrap();
+                let reserved = slot.cell.reserve(&lifecycles, ANA, Expect::Any, request.fence, intent).unwrap();
                 let event =
-                    NewEvent::admitted(ticket, &command, &reserved.transition, ANA.actor, at).unwrap();
+                    NewEvent::admitted(&lifecycles, ticket, &command, &reserved.transition, ANA.actor, at)
+                        .unwrap();
                 (slot, event)
             }
         };
@@ -200,7 +204,7 @@ async fn lists_filter_and_page(store: &dyn Store) {
         let rows = store.tickets(tenant.id, &filter, before.map(TicketId), limit).await.unwrap();
         rows.into_iter().map(|row| row.id.0).collect::<Vec<_>>()
     };
-    let status = waggle_core::ticket::Lifecycle::default_table().status("pending");
+    let status = Some(StatusSet::from(Status::from_index(2)));
     assert_eq!(ids(TicketFilter::default(), None, 3).await, [9, 8, 7]);
     assert_eq!(ids(TicketFilter::default(), Some(3), 9).await, [2, 1]);
     let queue = Some(QueueId(1));

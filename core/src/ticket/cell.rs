@@ -6,7 +6,7 @@ use loom::sync::atomic::{AtomicU64, Ordering};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::decide::{Authority, Hold, Intent, Refusal, Transition, Word, decide};
-use super::{Expect, Status};
+use super::{Expect, Lifecycles, Status};
 use crate::id::{AgentId, Fence, Version};
 
 /// One ticket's [`Word`], and who holds it.
@@ -31,9 +31,11 @@ pub struct Reserved {
 }
 
 impl Cell {
-    /// A cell for a ticket as storage has it. `holder` is who holds it, with fence `fence`.
+    /// A cell for a ticket as storage has it. `holder` is who holds it, with fence `fence`. A fence above
+    /// [`Word::FENCE_MAX`], as words had room for once, counts as that one: the ticket cannot be claimed again.
     #[must_use]
     pub fn new(version: Version, status: Status, fence: Fence, holder: Option<AgentId>) -> Self {
+        let fence = Fence(fence.0.min(Word::FENCE_MAX));
         let hold = if holder.is_some() { Hold::Held } else { Hold::Free };
         let named = holder.map_or(0, |agent| pack_holder(fence, agent));
         Self {
@@ -55,6 +57,7 @@ impl Cell {
     /// The reason, where the command is not admitted; the cell is unchanged then.
     pub fn reserve(
         &self,
+        lifecycles: &Lifecycles,
         authority: Authority,
         expect: Expect,
         fence: Option<Fence>,
@@ -63,7 +66,7 @@ impl Cell {
         let mut seen = self.word.load(Ordering::Acquire);
         loop {
             let holder = self.holder_of(Word(seen));
-            let decided = decide(Word(seen), holder, authority, expect, fence, intent);
+            let decided = decide(lifecycles, Word(seen), holder, authority, expect, fence, intent);
             let (next, transition) = match decided {
                 Ok(decided) => decided,
                 Err(refusal) => match self.word.load(Ordering::Acquire) {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::lifecycle::{Lifecycle, Status};
+use super::lifecycle::{Lifecycle, Lifecycles, Status};
 use super::{Intent, Refusal};
 use crate::id::{AgentId, Fence, QueueId, TicketId, Version};
 use crate::json::JsonText;
@@ -81,8 +81,8 @@ pub enum Command<'a> {
     Reply {
         /// At most [`TEXT_BYTES_MAX`].
         text: JsonText<'a>,
-        /// The status that it leaves.
-        status: Option<Status>,
+        /// The status that it leaves, of the ticket's lifecycle.
+        status: Option<JsonText<'a>>,
     },
     /// An internal note.
     Note {
@@ -97,11 +97,13 @@ pub enum Command<'a> {
         priority: Option<Priority>,
         /// New queue.
         queue: Option<QueueId>,
+        /// The status that the ticket gets there: needed where that queue has another lifecycle, which does not say.
+        status: Option<JsonText<'a>>,
     },
     /// Along an edge of the lifecycle.
     Move {
-        /// Where to.
-        to: Status,
+        /// Where to: a status of the ticket's lifecycle.
+        to: JsonText<'a>,
     },
     /// For the agent who asks.
     Claim,
@@ -117,6 +119,29 @@ pub enum Command<'a> {
         /// What it is: a JSON object.
         attachment: &'a str,
     },
+    /// Waggle's own, after a change of lifecycles: nobody sends it.
+    Settle(Settle),
+}
+
+/// A status that a ticket gets because the one that it has was removed, or its queue has another lifecycle now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settle {
+    /// What it has.
+    pub from: Status,
+    /// What it gets.
+    pub to: Status,
+}
+
+/// A name that no status of a ticket's lifecycle has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("lifecycle {lifecycle:?} has no status {name:?}; expected one of {}", expected.join(", "))]
+pub struct UnknownStatus {
+    /// As given, cut to what is shown.
+    pub name: String,
+    /// The lifecycle of the ticket, or of the queue that it is to go to.
+    pub lifecycle: String,
+    /// The names of its statuses.
+    pub expected: Vec<String>,
 }
 
 /// A command with what its author knew.
@@ -181,12 +206,9 @@ pub enum CommandError {
         /// The field.
         field: &'static str,
     },
-    /// A status that the lifecycle does not have.
-    #[error("unknown status {name:?}; expected one of new, open, pending, on_hold, solved, closed")]
-    UnknownStatus {
-        /// As given.
-        name: String,
-    },
+    /// A set command with a status and no queue.
+    #[error("a set command takes a status only together with a queue; to change the status alone, send a move")]
+    StatusWithoutQueue,
     /// A set command that sets nothing.
     #[error("a set command needs at least one of the fields \"subject\", \"priority\", \"queue\"")]
     NothingToSet,
@@ -249,8 +271,7 @@ impl<'a> Fields<'a> {
                     "text, status, expect, fence",
                     &["text", "status", "expect", "fence"],
                 )?;
-                let status = self.status.map(|name| status(&name)).transpose()?;
-                Command::Reply { text: self.text("reply")?, status }
+                Command::Reply { text: self.text("reply")?, status: self.status }
             }
             "note" => {
                 self.takes_only("note", "text, expect", &["text", "expect"])?;
@@ -260,7 +281,7 @@ impl<'a> Fields<'a> {
             "move" => {
                 self.takes_only("move", "to, expect, fence", &["to", "expect", "fence"])?;
                 let to = self.to.ok_or(CommandError::MissingField { command: "move", field: "to" })?;
-                Command::Move { to: status(&to)? }
+                Command::Move { to }
             }
             "claim" => {
                 self.takes_only("claim", "expect, fence", &["expect", "fence"])?;
@@ -302,14 +323,17 @@ impl<'a> Fields<'a> {
     }
 
     fn set(&self) -> Result<Command<'a>, CommandError> {
-        const TAKES: &str = "subject, priority, queue, expect, fence";
-        self.takes_only("set", TAKES, &["subject", "priority", "queue", "expect", "fence"])?;
+        const TAKES: &str = "subject, priority, queue, status, expect, fence";
+        self.takes_only("set", TAKES, &["subject", "priority", "queue", "status", "expect", "fence"])?;
+        if self.status.is_some() && self.queue.is_none() {
+            return Err(CommandError::StatusWithoutQueue);
+        }
         if self.subject.is_none() && self.priority.is_none() && self.queue.is_none() {
             return Err(CommandError::NothingToSet);
         }
         let subject =
             self.subject.map(|subject| within(subject, "subject", SUBJECT_BYTES_MAX)).transpose()?;
-        Ok(Command::Set { subject, priority: self.priority, queue: self.queue })
+        Ok(Command::Set { subject, priority: self.priority, queue: self.queue, status: self.status })
     }
 
     fn text(&self, command: &'static str) -> Result<JsonText<'a>, CommandError> {
@@ -358,24 +382,41 @@ impl Command<'_> {
             Self::Release => "release",
             Self::Assign { .. } => "assign",
             Self::Attach { .. } => "attach",
+            Self::Settle(_) => "settle",
         }
     }
 
-    /// What admission needs to know of it; `None` for create, which has no ticket to be admitted on.
-    #[must_use]
-    pub fn intent(&self) -> Option<Intent> {
-        Some(match *self {
-            Self::Create { .. } => return None,
+    /// What admission needs to know of it, for a ticket in status `at`; `None` for create, which has no ticket to
+    /// be admitted on.
+    ///
+    /// # Errors
+    /// Where it names a status that the ticket's lifecycle, or its new queue's, does not have.
+    pub fn intent(&self, lifecycles: &Lifecycles, at: Status) -> Result<Option<Intent>, UnknownStatus> {
+        let beside = |name: &JsonText<'_>| {
+            let decoded = name.decode();
+            let unknown = || unknown(lifecycles, lifecycles.of(lifecycles.current(at)), &decoded);
+            lifecycles.beside(at, &decoded).ok_or_else(unknown)
+        };
+        Ok(Some(match self {
+            Self::Create { .. } => return Ok(None),
             Self::Message { .. } => Intent::Message,
-            Self::Reply { status, .. } => Intent::Reply { status },
+            Self::Reply { status, .. } => Intent::Reply { status: status.as_ref().map(beside).transpose()? },
             Self::Note { .. } => Intent::Note,
-            Self::Set { .. } => Intent::Set { needs: self.needs() },
-            Self::Move { to } => Intent::Move { to },
+            Self::Set { queue, status, .. } => {
+                let lifecycle = queue.map(|queue| lifecycles.of_queue(queue));
+                let status = match (lifecycle, status) {
+                    (Some(lifecycle), Some(name)) => Some(named(lifecycles, lifecycle, name)?),
+                    _ => None,
+                };
+                Intent::Set { needs: self.needs(), into: lifecycle.map(Lifecycle::id), status }
+            }
+            Self::Move { to } => Intent::Move { to: beside(to)? },
             Self::Claim => Intent::Claim,
             Self::Release => Intent::Release,
-            Self::Assign { agent } => Intent::Assign { agent },
+            Self::Assign { agent } => Intent::Assign { agent: *agent },
             Self::Attach { .. } => Intent::Note,
-        })
+            Self::Settle(Settle { from, to }) => Intent::Settle { from: *from, to: *to },
+        }))
     }
 
     /// The rights that it needs in its ticket's queue, apart from those of the edge that it takes. Creating a
@@ -384,12 +425,17 @@ impl Command<'_> {
     pub fn needs(&self) -> Rights {
         match *self {
             Self::Create { .. } => Rights::one(Right::Create),
-            Self::Set { subject, priority, queue } => {
+            Self::Set { subject, priority, queue, .. } => {
                 let edits = subject.is_some() || priority.is_some();
                 let edit = edits.then_some(Right::Edit);
                 edit.into_iter().chain(queue.map(|_| Right::MoveQueue)).collect()
             }
-            _ => self.intent().map(Intent::needs).unwrap_or_default(),
+            Self::Message { .. } => Intent::Message.needs(),
+            Self::Reply { .. } => Intent::Reply { status: None }.needs(),
+            Self::Note { .. } | Self::Attach { .. } => Intent::Note.needs(),
+            Self::Claim => Intent::Claim.needs(),
+            Self::Assign { agent } => Intent::Assign { agent }.needs(),
+            Self::Move { .. } | Self::Release | Self::Settle(_) => Rights::NONE,
         }
     }
 
@@ -401,11 +447,22 @@ impl Command<'_> {
     }
 }
 
-fn status(name: &JsonText<'_>) -> Result<Status, CommandError> {
+fn named(
+    lifecycles: &Lifecycles,
+    lifecycle: &Lifecycle,
+    name: &JsonText<'_>,
+) -> Result<Status, UnknownStatus> {
     let name = name.decode();
-    Lifecycle::default_table()
-        .status(&name)
-        .ok_or_else(|| CommandError::UnknownStatus { name: name.chars().take(40).collect() })
+    lifecycles.find(lifecycle, &name).ok_or_else(|| unknown(lifecycles, Some(lifecycle), &name))
+}
+
+fn unknown(lifecycles: &Lifecycles, lifecycle: Option<&Lifecycle>, name: &str) -> UnknownStatus {
+    let statuses = lifecycle.map(Lifecycle::statuses).unwrap_or_default();
+    UnknownStatus {
+        name: name.chars().take(40).collect(),
+        lifecycle: lifecycle.map(|lifecycle| lifecycle.name().to_owned()).unwrap_or_default(),
+        expected: statuses.iter().map(|status| lifecycles.name(*status).to_owned()).collect(),
+    }
 }
 
 fn within<'a>(text: JsonText<'a>, field: &'static str, limit: usize) -> Result<JsonText<'a>, CommandError> {
@@ -429,6 +486,9 @@ impl Refusal {
             Self::NotClaimed => "not_claimed",
             Self::Closed => "ticket_closed",
             Self::NoEdge { .. } => "forbidden_edge",
+            Self::Unmet(_) => "guard_unmet",
+            Self::NoStatus { .. } => "status_required",
+            Self::Settled => "stale_version",
             Self::NeedsRight(Right::Administer) => "needs_admin",
             Self::NeedsRight(_) => "forbidden",
             Self::NeedsAgent => "needs_agent",

@@ -1,8 +1,8 @@
 //! The whole state that admission decides on, in one word, and the decision itself.
 
 use super::Expect;
-use super::lifecycle::{Category, Lifecycle, Status};
-use crate::id::{AgentId, Fence, Version};
+use super::lifecycle::{Category, Guard, Lifecycles, Status};
+use crate::id::{AgentId, Fence, LifecycleId, Version};
 use crate::right::{Right, Rights};
 
 /// Who acts.
@@ -32,7 +32,7 @@ pub enum Intent {
     Message,
     /// A public reply, and the status that it leaves.
     Reply {
-        /// `None`: stays, but a new ticket becomes open.
+        /// `None`: where the lifecycle says.
         status: Option<Status>,
     },
     /// An internal note.
@@ -41,6 +41,10 @@ pub enum Intent {
     Set {
         /// What these changes need.
         needs: Rights,
+        /// The lifecycle of the queue that the ticket goes to, where it goes to one.
+        into: Option<LifecycleId>,
+        /// The status that it gets there.
+        status: Option<Status>,
     },
     /// A move along an edge.
     Move {
@@ -56,6 +60,13 @@ pub enum Intent {
         /// Whom to.
         agent: AgentId,
     },
+    /// Waggle's own: the ticket's status or its queue's lifecycle was changed, and the ticket follows.
+    Settle {
+        /// The status that it had.
+        from: Status,
+        /// The status that it gets for it.
+        to: Status,
+    },
 }
 
 impl Intent {
@@ -66,9 +77,9 @@ impl Intent {
             Self::Message => Rights::one(Right::Create),
             Self::Reply { .. } => Rights::one(Right::Reply),
             Self::Note => Rights::one(Right::Note),
-            Self::Set { needs } => needs,
+            Self::Set { needs, .. } => needs,
             // A move needs what its edge names; whoever holds a ticket may give it back.
-            Self::Move { .. } | Self::Release => Rights::NONE,
+            Self::Move { .. } | Self::Release | Self::Settle { .. } => Rights::NONE,
             Self::Claim => Rights::one(Right::Claim),
             Self::Assign { .. } => Rights::one(Right::Assign),
         }
@@ -78,11 +89,11 @@ impl Intent {
 /// Version, status, fence and whether the ticket is held, packed into 64 bits, so that one
 /// compare-and-swap decides every race for a ticket.
 ///
-/// Bits 32–63 version, 26–31 status, 25 held, 0–24 fence.
+/// Bits 32–63 version, 24–31 status, 23 held, 0–22 fence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Word(pub u64);
 
-const FENCE_BITS: u32 = 25;
+const FENCE_BITS: u32 = 23;
 const HELD_BIT: u64 = 1 << FENCE_BITS;
 const STATUS_SHIFT: u32 = FENCE_BITS + 1;
 
@@ -95,7 +106,7 @@ impl Word {
     /// Packs the four parts; `fence` must be at most [`Word::FENCE_MAX`].
     #[must_use]
     pub fn pack(version: Version, status: Status, fence: Fence, hold: Hold) -> Self {
-        assert!(fence.0 <= Self::FENCE_MAX, "a fence fits 25 bits");
+        assert!(fence.0 <= Self::FENCE_MAX, "a fence fits 23 bits");
         let held = if hold == Hold::Held { HELD_BIT } else { 0 };
         Self(
             u64::from(version.0) << 32
@@ -115,14 +126,14 @@ impl Word {
     /// Its status.
     #[must_use]
     pub fn status(self) -> Status {
-        // Six bits.
-        Status::from_index((self.0 >> STATUS_SHIFT & 63) as u8)
+        // Eight bits.
+        Status::from_index((self.0 >> STATUS_SHIFT & 0xff) as u8)
     }
 
     /// The fence of its newest claim.
     #[must_use]
     pub fn fence(self) -> Fence {
-        // 25 bits.
+        // 23 bits.
         Fence((self.0 & u64::from(Self::FENCE_MAX)) as u32)
     }
 
@@ -192,13 +203,27 @@ pub enum Refusal {
     #[error("the ticket is closed, which is final; create a follow-up ticket with follow_up_of")]
     Closed,
     /// The lifecycle has no such edge.
-    #[error("a ticket cannot go from {} to {}", Lifecycle::default_table().name(*from), Lifecycle::default_table().name(*to))]
+    #[error("the lifecycle has no edge from status {} to status {}", from.index(), to.index())]
     NoEdge {
         /// Where it is.
         from: Status,
         /// Where it was to go.
         to: Status,
     },
+    /// The edge has a guard, which does not hold.
+    #[error("{}", .0.demand())]
+    Unmet(Guard),
+    /// The ticket's new queue has another lifecycle, which does not say what becomes of its status.
+    #[error("the queue has another lifecycle, number {into}, which has no status for {}", from.index())]
+    NoStatus {
+        /// What it has.
+        from: Status,
+        /// The queue's lifecycle.
+        into: LifecycleId,
+    },
+    /// A ticket that was to follow a change of its lifecycle has done so already.
+    #[error("the ticket has left the status already")]
+    Settled,
     /// It is for others.
     #[error("this needs the right {0} in the ticket's queue")]
     NeedsRight(Right),
@@ -223,6 +248,7 @@ pub enum Refusal {
 /// # Errors
 /// The reason, where it is not admitted.
 pub fn decide(
+    lifecycles: &Lifecycles,
     word: Word,
     holder: Option<AgentId>,
     authority: Authority,
@@ -230,27 +256,21 @@ pub fn decide(
     fence: Option<Fence>,
     intent: Intent,
 ) -> Result<(Word, Transition), Refusal> {
-    let lifecycle = Lifecycle::default_table();
-    let status = word.status();
     if let Some(right) = authority.rights.lacks(intent.needs()) {
         return Err(Refusal::NeedsRight(right));
     }
     check_expectations(word, expect, fence)?;
-    if lifecycle.category(status) == Category::Closed {
-        return Err(Refusal::Closed);
-    }
-    check_hold(word, holder, authority, fence, intent)?;
-
+    let status_to = match intent {
+        Intent::Settle { from, to } => settled(lifecycles, word, authority, from, to)?,
+        _ if lifecycles.category(word.status()) == Category::Closed => return Err(Refusal::Closed),
+        _ => {
+            check_hold(word, holder, authority, fence, intent)?;
+            status_after(lifecycles, word, holder, authority, intent)?
+        }
+    };
     let actor_agent = match authority.actor {
         Actor::Agent(agent) => Some(agent),
         Actor::Requester | Actor::System => None,
-    };
-    let status_to = match intent {
-        Intent::Message => lifecycle.after_requester(status).ok_or(Refusal::Closed)?,
-        Intent::Note | Intent::Set { .. } | Intent::Release => status,
-        Intent::Reply { status: Some(to) } if to != status => checked_edge(lifecycle, status, to, authority)?,
-        Intent::Reply { .. } | Intent::Claim | Intent::Assign { .. } => lifecycle.after_taken(status),
-        Intent::Move { to } => checked_edge(lifecycle, status, to, authority)?,
     };
     let holder = match intent {
         Intent::Claim => Some(Some(actor_agent.ok_or(Refusal::NeedsAgent)?)),
@@ -276,7 +296,7 @@ pub fn decide(
         None => word.hold(),
     };
     let next = Word::pack(version, status_to, fence, hold);
-    Ok((next, Transition { version, status_from: status, status_to, fence, holder }))
+    Ok((next, Transition { version, status_from: word.status(), status_to, fence, holder }))
 }
 
 fn check_expectations(word: Word, expect: Expect, fence: Option<Fence>) -> Result<(), Refusal> {
@@ -319,12 +339,87 @@ fn check_hold(
     }
 }
 
-fn checked_edge(
-    lifecycle: &Lifecycle,
+/// The status that an admitted command leaves. A ticket in a status that was removed is in that one's successor,
+/// for whatever happens to it next.
+fn status_after(
+    lifecycles: &Lifecycles,
+    word: Word,
+    holder: Option<AgentId>,
+    authority: Authority,
+    intent: Intent,
+) -> Result<Status, Refusal> {
+    let status = lifecycles.current(word.status());
+    let edge = |to: Status| match to {
+        _ if to == status && to != word.status() => Ok(to),
+        _ => checked_edge(lifecycles, word, holder, authority, intent, to),
+    };
+    match intent {
+        Intent::Message => lifecycles.after_requester(status).ok_or(Refusal::Closed),
+        Intent::Note | Intent::Release | Intent::Set { into: None, .. } => Ok(status),
+        Intent::Set { into: Some(into), status: to, .. } if lifecycles.is_of(status, into) => match to {
+            Some(to) if to != status => edge(to),
+            _ => Ok(status),
+        },
+        Intent::Set { into: Some(into), status: to, .. } => {
+            let saved = lifecycles.get(into).and_then(|lifecycle| lifecycle.mapped(status));
+            let to = to.or(saved).ok_or(Refusal::NoStatus { from: status, into })?;
+            match lifecycles.category(to) {
+                Category::Closed if !authority.rights.has(Right::Close) => {
+                    Err(Refusal::NeedsRight(Right::Close))
+                }
+                _ => Ok(to),
+            }
+        }
+        Intent::Reply { status: Some(to) } if to == status => Ok(lifecycles.after_taken(status)),
+        Intent::Reply { status: None } => Ok(lifecycles.after_reply(status)),
+        Intent::Claim | Intent::Assign { .. } => Ok(lifecycles.after_taken(status)),
+        Intent::Reply { status: Some(to) } | Intent::Move { to } => edge(to),
+        Intent::Settle { to, .. } => Ok(to),
+    }
+}
+
+/// Whether a ticket follows a change of its lifecycle. Who holds it does not matter, nor whether it is closed; but
+/// what is closed stays so.
+fn settled(
+    lifecycles: &Lifecycles,
+    word: Word,
+    authority: Authority,
     from: Status,
     to: Status,
-    authority: Authority,
 ) -> Result<Status, Refusal> {
-    let edge = lifecycle.edge(from, to).ok_or(Refusal::NoEdge { from, to })?;
-    if authority.rights.has(edge.right) { Ok(to) } else { Err(Refusal::NeedsRight(edge.right)) }
+    let reopens =
+        lifecycles.category(from) == Category::Closed && lifecycles.category(to) != Category::Closed;
+    match authority.actor {
+        _ if word.status() != from || from == to => Err(Refusal::Settled),
+        Actor::System if lifecycles.of(to).is_some() && !reopens => Ok(to),
+        Actor::System => Err(Refusal::NoEdge { from, to }),
+        Actor::Agent(_) | Actor::Requester => Err(Refusal::NeedsRight(Right::Administer)),
+    }
+}
+
+fn checked_edge(
+    lifecycles: &Lifecycles,
+    word: Word,
+    holder: Option<AgentId>,
+    authority: Authority,
+    intent: Intent,
+    to: Status,
+) -> Result<Status, Refusal> {
+    let from = lifecycles.current(word.status());
+    let edge = lifecycles.edge(from, to).ok_or(Refusal::NoEdge { from, to })?;
+    if !authority.rights.has(edge.right) {
+        return Err(Refusal::NeedsRight(edge.right));
+    }
+    let holds = match edge.guard {
+        None => true,
+        Some(Guard::Assigned) => word.hold() == Hold::Held,
+        Some(Guard::Holder) => {
+            word.hold() == Hold::Held && holder.is_some_and(|agent| authority.actor == Actor::Agent(agent))
+        }
+        Some(Guard::Reply) => matches!(intent, Intent::Reply { .. }),
+    };
+    match edge.guard {
+        Some(guard) if !holds => Err(Refusal::Unmet(guard)),
+        _ => Ok(to),
+    }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::command::Command;
-use super::lifecycle::{Lifecycle, Status};
+use super::lifecycle::{Lifecycles, Status};
 use super::{Actor, Priority, Transition};
 use crate::id::{AgentId, Fence, Offset, QueueId, TicketId, Version};
 use crate::json::{push_literal, push_number};
@@ -151,19 +151,24 @@ impl NewEvent {
 
     /// The first event of a new ticket. `command` must be a create.
     #[must_use]
-    pub fn created(ticket: TicketId, command: &Command<'_>, actor: Actor, at: Timestamp) -> Option<Self> {
+    pub fn created(
+        lifecycles: &Lifecycles,
+        ticket: TicketId,
+        command: &Command<'_>,
+        actor: Actor,
+        at: Timestamp,
+    ) -> Option<Self> {
         let Command::Create { queue, subject, requester, text, priority, follow_up_of } = command else {
             return None;
         };
-        let lifecycle = Lifecycle::default_table();
-        let status = lifecycle.initial();
+        let status = lifecycles.of_queue(*queue).initial();
         let literals = subject.literal().len() + requester.literal().len() + text.literal().len();
         let mut data = Data::with_capacity(literals + 128);
         data.number("queue", u64::from(queue.0));
         data.literal("subject", subject.literal());
         data.literal("requester", requester.literal());
         data.text("priority", priority.name());
-        data.text("status", lifecycle.name(status));
+        data.text("status", lifecycles.name(status));
         if let Some(closed) = follow_up_of {
             data.number("follow_up_of", closed.0);
         }
@@ -188,13 +193,13 @@ impl NewEvent {
     /// The event that an admitted command becomes; `None` for create.
     #[must_use]
     pub fn admitted(
+        lifecycles: &Lifecycles,
         ticket: TicketId,
         command: &Command<'_>,
         transition: &Transition,
         actor: Actor,
         at: Timestamp,
     ) -> Option<Self> {
-        let lifecycle = Lifecycle::default_table();
         let mut data = Data::with_capacity(96);
         let mut queue_to = None;
         let mut priority_to = None;
@@ -203,7 +208,7 @@ impl NewEvent {
             Command::Message { .. } => Kind::Message,
             Command::Reply { .. } => Kind::Reply,
             Command::Note { .. } => Kind::Note,
-            Command::Set { subject, priority, queue } => {
+            Command::Set { subject, priority, queue, status: _ } => {
                 if let Some(subject) = subject {
                     data.literal("subject", subject.literal());
                 }
@@ -216,7 +221,7 @@ impl NewEvent {
                 (queue_to, priority_to) = (*queue, *priority);
                 Kind::Set
             }
-            Command::Move { .. } => Kind::Moved,
+            Command::Move { .. } | Command::Settle(_) => Kind::Moved,
             Command::Claim => Kind::Claimed,
             Command::Release => Kind::Released,
             Command::Assign { .. } => Kind::Assigned,
@@ -230,8 +235,8 @@ impl NewEvent {
             data.number("fence", u64::from(transition.fence.0));
         }
         if transition.status_from != transition.status_to {
-            data.text("from", lifecycle.name(transition.status_from));
-            data.text("status", lifecycle.name(transition.status_to));
+            data.text("from", lifecycles.name(transition.status_from));
+            data.text("status", lifecycles.name(transition.status_to));
         }
         if let Command::Message { text } | Command::Reply { text, .. } | Command::Note { text } = command {
             data.literal("text", text.literal());

@@ -7,7 +7,10 @@ mod event;
 mod lifecycle;
 
 pub use cell::{Cell, Reserved};
-pub use command::{Command, CommandError, Expect, Priority, Request};
+pub use command::{Command, CommandError, Expect, Priority, Request, Settle, UnknownStatus};
 pub use decide::{Actor, Authority, Hold, Intent, Refusal, Transition, Word, decide};
 pub use event::{Entry, Kind, NewEvent, Route, StoredEvent};
-pub use lifecycle::{Category, Edge, Lifecycle, Status, StatusDef};
+pub use lifecycle::{
+    BadName, Category, Change, DefaultsSpec, Edge, EdgeSpec, Fault, Guard, Lifecycle, LifecycleRow,
+    LifecycleSpec, Lifecycles, QueueChange, Status, StatusPlan, StatusRow, StatusSet, StatusSpec, check,
+};

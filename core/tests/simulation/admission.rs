@@ -6,7 +6,7 @@ use std::sync::Arc;
 use waggle_core::id::{Offset, TicketId, Version};
 use waggle_core::ledger::{Admitted, Slot, Written};
 use waggle_core::ticket::Request as CommandRequest;
-use waggle_core::ticket::{Cell, Command, Entry, Expect, NewEvent};
+use waggle_core::ticket::{Cell, Entry, Expect, Intent, Lifecycles, NewEvent};
 use waggle_core::time::Timestamp;
 
 use crate::agenda::Event;
@@ -108,7 +108,7 @@ impl World {
             log.ticket += 1;
             let ticket = TicketId(log.ticket);
             let parsed = CommandRequest::parse(request.body.as_bytes()).expect("a command");
-            let event = NewEvent::created(ticket, &parsed.command, request.authority.actor, at);
+            let event = NewEvent::created(&Lifecycles::built_in(), ticket, &parsed.command, request.authority.actor, at);
             let event = event.expect("a create command");
             let queue = event.queue.unwrap_or_default();
             let cell = Cell::new(event.version, event.status, event.fence, None);
@@ -160,13 +160,21 @@ impl World {
     fn reserve(&mut self, id: RequestId, generation: &Generation, slot: Arc<Slot>, ticket: TicketId) {
         let request = self.ledger().requests[&id].clone();
         let parsed = CommandRequest::parse(request.body.as_bytes()).expect("a command");
-        let intent = parsed.command.intent().expect("a command of a ticket");
+        let lifecycles = Lifecycles::built_in();
+        let intent = intent_of(&parsed, &slot).expect("a command of a ticket");
         let expect = parsed.expect.unwrap_or(Expect::Any);
-        match slot.cell.reserve(request.authority, expect, parsed.fence, intent) {
+        match slot.cell.reserve(&lifecycles, request.authority, expect, parsed.fence, intent) {
             Err(_) => self.answer(id, Err(Failure::Refused)),
             Ok(reserved) => {
                 let (actor, at) = (request.authority.actor, Timestamp(self.now));
-                let event = NewEvent::admitted(ticket, &parsed.command, &reserved.transition, actor, at);
+                let event = NewEvent::admitted(
+                    &lifecycles,
+                    ticket,
+                    &parsed.command,
+                    &reserved.transition,
+                    actor,
+                    at,
+                );
                 let event = event.expect("a command of a ticket");
                 self.send(id, generation.number, &request, slot, event, &parsed);
             }
@@ -188,10 +196,7 @@ impl World {
             rights: request.authority.rights,
             expect: parsed.expect.unwrap_or(Expect::Any),
             fence: parsed.fence,
-            intent: match parsed.command {
-                Command::Create { .. } => None,
-                _ => parsed.command.intent(),
-            },
+            intent: intent_of(parsed, &slot),
         };
         let caller = Caller { generation, request: id, key: request.key.clone(), terms };
         self.trace.note(self.now, "reserved", &[id, event.ticket.0, event.version.0.into()]);
@@ -228,4 +233,10 @@ impl World {
             }
         }
     }
+}
+
+/// None for create. Authors know the names of statuses.
+fn intent_of(parsed: &CommandRequest<'_>, slot: &Slot) -> Option<Intent> {
+    let at = slot.cell.load().status();
+    parsed.command.intent(&Lifecycles::built_in(), at).expect("names of statuses")
 }

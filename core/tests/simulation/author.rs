@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use waggle_core::id::{AgentId, Fence, TenantId, TicketId};
 use waggle_core::push::EventMessage;
 use waggle_core::right::Rights;
-use waggle_core::ticket::{Actor, Authority, Lifecycle};
+use waggle_core::ticket::{Actor, Authority, Lifecycles};
 
 use crate::agenda::Event;
 use crate::ledger::{Answer, Failure, Origin, Request};
@@ -261,7 +261,8 @@ impl World {
         match kind {
             "message" | "note" | "reply" => body += &format!(r#","text":"{text}""#),
             "move" => {
-                let targets: Vec<_> = Lifecycle::default_table().targets(row.status).collect();
+                let lifecycles = Lifecycles::built_in();
+                let targets: Vec<_> = lifecycles.targets(row.status).collect();
                 let to = if targets.is_empty() { "open" } else { random.pick(&targets) };
                 // Closed is the end of a ticket: seldom.
                 let to = if to == "closed" && random.chance(900) { "open" } else { to };

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use waggle_core::id::{AgentId, QueueId, TenantId};
 use waggle_core::right::Rights;
-use waggle_core::ticket::{Actor, Authority};
+use waggle_core::ticket::{Actor, Authority, Lifecycles};
 use waggle_core::time::Timestamp;
 
 pub use refresh::keep_fresh;
@@ -177,6 +177,24 @@ impl Directory {
         self.inner.snapshot.load().tenant(tenant).map(|tenant| tenant.agents.clone()).unwrap_or_default()
     }
 
+    /// The tenant's lifecycles.
+    pub fn lifecycles(&self, tenant: TenantId) -> Arc<Lifecycles> {
+        let snapshot = self.inner.snapshot.load();
+        snapshot.tenant(tenant).map_or_else(Lifecycles::built_in, |tenant| Arc::clone(&tenant.lifecycles))
+    }
+
+    /// The numbers of all tenants.
+    pub fn tenants(&self) -> Vec<TenantId> {
+        self.inner.snapshot.load().tenants().collect()
+    }
+
+    /// The tenant's lifecycles, and the revision of the directory that they are of.
+    pub fn lifecycles_at(&self, tenant: TenantId) -> (u64, Arc<Lifecycles>) {
+        let snapshot = self.inner.snapshot.load();
+        let lifecycles = snapshot.tenant(tenant).map(|tenant| Arc::clone(&tenant.lifecycles));
+        (snapshot.revision, lifecycles.unwrap_or_else(Lifecycles::built_in))
+    }
+
     /// The revision, which changes when anything here does.
     pub fn revision(&self) -> watch::Receiver<u64> {
         self.inner.revision.subscribe()
@@ -185,7 +203,7 @@ impl Directory {
 
 #[cfg(test)]
 mod tests {
-    use waggle_core::id::Epoch;
+    use waggle_core::id::{Epoch, LifecycleId};
 
     use super::*;
     use crate::store::TokenRow;
@@ -203,7 +221,13 @@ mod tests {
         DirectoryRows {
             revision,
             tenants: vec![TenantRow { id: tenant, name: "acme".to_owned(), epoch: Epoch(1) }],
-            queues: vec![QueueRow { tenant, id: QueueId(1), name: "support".to_owned() }],
+            lifecycles: Vec::new(),
+            queues: vec![QueueRow {
+                tenant,
+                id: QueueId(1),
+                name: "support".to_owned(),
+                lifecycle: LifecycleId(1),
+            }],
             agents: vec![AgentRow { tenant, id: agent, name: "ana".to_owned() }],
             tokens: token.map(row).into_iter().collect(),
             revoked: Vec::new(),

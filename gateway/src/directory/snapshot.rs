@@ -1,7 +1,10 @@
 //! One consistent state of the directory, arranged for looking up.
 
+use std::sync::Arc;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 use waggle_core::id::{AgentId, QueueId, TenantId};
+use waggle_core::ticket::{LifecycleRow, Lifecycles};
 
 use super::Principal;
 use crate::store::{AgentRow, DirectoryRows, QueueRow, TenantRow};
@@ -23,6 +26,7 @@ pub(super) struct Tenant {
     pub(super) row: TenantRow,
     pub(super) queues: Vec<QueueRow>,
     pub(super) agents: Vec<AgentRow>,
+    pub(super) lifecycles: Arc<Lifecycles>,
     queue_ids: FxHashSet<QueueId>,
     agent_ids: FxHashSet<AgentId>,
 }
@@ -50,6 +54,10 @@ impl Snapshot {
         for tenant in snapshot.tenants.values_mut() {
             tenant.queues.sort_by_key(|queue| queue.id);
             tenant.agents.sort_by_key(|agent| agent.id);
+            let own = rows.lifecycles.iter().filter(|lifecycle| lifecycle.tenant == tenant.row.id);
+            let own: Vec<LifecycleRow> = own.map(|lifecycle| lifecycle.row.clone()).collect();
+            let queues = tenant.queues.iter().map(|queue| (queue.id, queue.lifecycle));
+            tenant.lifecycles = Arc::new(Lifecycles::new(&own, queues));
         }
         for token in rows.tokens {
             if !snapshot.has_agent(token.tenant, token.agent) {
@@ -84,6 +92,10 @@ impl Snapshot {
         self.tenants.get(&tenant)
     }
 
+    pub(super) fn tenants(&self) -> impl Iterator<Item = TenantId> {
+        self.tenants.keys().copied()
+    }
+
     pub(super) fn has_queue(&self, tenant: TenantId, queue: QueueId) -> bool {
         self.tenant(tenant).is_some_and(|tenant| tenant.queue_ids.contains(&queue))
     }
@@ -99,6 +111,7 @@ impl Tenant {
             row,
             queues: Vec::new(),
             agents: Vec::new(),
+            lifecycles: Lifecycles::built_in(),
             queue_ids: FxHashSet::default(),
             agent_ids: FxHashSet::default(),
         }

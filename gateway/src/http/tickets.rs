@@ -1,12 +1,14 @@
 //! Tickets and their events, for reading.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use waggle_core::id::{AgentId, Cursor, Fence, QueueId, TenantId, TicketId, Version};
-use waggle_core::ticket::{Lifecycle, Priority};
+use waggle_core::ticket::{Category, Lifecycles, Priority, StatusSet};
 use waggle_core::time::Timestamp;
 
 use super::answer::{self, Response};
@@ -24,7 +26,8 @@ struct TicketView<'a> {
     subject: &'a str,
     requester: &'a str,
     priority: Priority,
-    status: &'static str,
+    status: &'a str,
+    category: Category,
     version: Version,
     assignee: Option<AgentId>,
     fence: Fence,
@@ -43,15 +46,16 @@ struct TicketPage<'a> {
     cursor: Option<Cursor>,
 }
 
-impl<'a> From<&'a TicketRow> for TicketView<'a> {
-    fn from(row: &'a TicketRow) -> Self {
+impl<'a> TicketView<'a> {
+    fn new(row: &'a TicketRow, lifecycles: &'a Lifecycles) -> Self {
         Self {
             id: row.id,
             queue: row.queue,
             subject: &row.subject,
             requester: &row.requester,
             priority: row.priority,
-            status: Lifecycle::default_table().name(row.status),
+            status: lifecycles.name(row.status),
+            category: lifecycles.category(row.status),
             version: row.version,
             assignee: row.assignee,
             fence: row.fence,
@@ -66,21 +70,21 @@ impl<'a> From<&'a TicketRow> for TicketView<'a> {
 pub(super) async fn list(api: &Api, parts: &Parts) -> Result<Response, Problem> {
     let principal = auth::principal(&api.directory, &parts.headers)?;
     let query = Query::parse(parts.uri.query(), &["queue", "status", "assignee", "cursor", "limit"])?;
-    let filter = filter(&query, principal.agent)?;
+    let lifecycles = api.directory.lifecycles(principal.tenant);
+    let filter = filter(&query, &lifecycles, principal.agent)?;
     let before = query.cursor("before-")?;
     let limit = query.limit()?;
     let cursor = api.commands.head(principal.tenant);
     let rows = api.store.tickets(principal.tenant, &filter, before, limit).await.map_err(storage)?;
     let next = rows.last().filter(|_| is_full(rows.len(), limit)).map(|row| format!("before-{}", row.id));
-    answer::value(&TicketPage { tickets: rows.iter().map(TicketView::from).collect(), next, cursor })
+    let tickets = rows.iter().map(|row| TicketView::new(row, &lifecycles)).collect();
+    answer::value(&TicketPage { tickets, next, cursor })
 }
 
-fn filter(query: &Query<'_>, me: AgentId) -> Result<TicketFilter, Problem> {
+fn filter(query: &Query<'_>, lifecycles: &Lifecycles, me: AgentId) -> Result<TicketFilter, Problem> {
     let status = match query.text("status") {
         None => None,
-        Some(name) => Some(Lifecycle::default_table().status(name).ok_or_else(|| {
-            bad(&format!("status is {name:?}; expected one of new, open, pending, on_hold, solved, closed"))
-        })?),
+        Some(name) => Some(statuses(lifecycles, name)?),
     };
     let assignee = match query.text("assignee") {
         None => None,
@@ -89,6 +93,18 @@ fn filter(query: &Query<'_>, me: AgentId) -> Result<TicketFilter, Problem> {
         Some(_) => query.parsed("assignee")?.map(Some),
     };
     Ok(TicketFilter { queue: query.parsed("queue")?, status, assignee })
+}
+
+/// All statuses of a name: lifecycles may have the same names.
+fn statuses(lifecycles: &Lifecycles, name: &str) -> Result<StatusSet, Problem> {
+    let called = lifecycles.called(name);
+    if !called.is_empty() {
+        return Ok(called);
+    }
+    let all = lifecycles.all().iter().flat_map(|lifecycle| lifecycle.statuses());
+    let names: BTreeSet<&str> = all.map(|status| lifecycles.name(*status)).collect();
+    let names = names.into_iter().collect::<Vec<_>>().join(", ");
+    Err(bad(&format!("status is {name:?}; expected one of {names}")))
 }
 
 /// `GET /v1/tickets/{id}`.
@@ -102,7 +118,7 @@ pub(super) async fn one(api: &Api, parts: &Parts, ticket: TicketId) -> Result<Re
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
     } else {
-        answer::value(&TicketView::from(&row))?
+        answer::value(&TicketView::new(&row, &api.directory.lifecycles(principal.tenant)))?
     };
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     Ok(answer::with_version(response, row.version))

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use waggle_core::id::{Offset, QueueId, TenantId, TicketId, Version};
 use waggle_core::ledger::{Admitted, Slot, Written};
-use waggle_core::ticket::{Category, Cell, Command, Entry, Expect, Lifecycle, NewEvent};
+use waggle_core::ticket::{Category, Cell, Command, Entry, Expect, Lifecycles, NewEvent, Refusal};
 use waggle_core::time::Timestamp;
 
 use super::cells::Generation;
@@ -90,16 +90,17 @@ impl Inner {
         let generation = self.generation.load_full();
         self.check_references(&submission)?;
         let at = now();
+        let lifecycles = self.directory.lifecycles(log.tenant);
         let (slot, event) = match (submission.ticket, submission.request.command) {
             (None, Command::Create { follow_up_of, .. }) => {
                 if let Some(closed) = follow_up_of {
-                    self.check_closed(&generation, log.tenant, closed).await?;
+                    self.check_closed(&generation, &lifecycles, log.tenant, closed).await?;
                 }
-                create(&generation, log, &submission, at)?
+                create(&generation, &lifecycles, log, &submission, at)?
             }
             (Some(ticket), _) => {
                 let slot = self.slot(&generation, log.tenant, ticket).await?;
-                let event = reserve(&slot, ticket, &submission, at)?;
+                let event = reserve(&slot, &lifecycles, ticket, &submission, at)?;
                 (slot, event)
             }
             (None, _) => return Err(SubmitError::WrongTarget),
@@ -143,11 +144,12 @@ impl Inner {
     async fn check_closed(
         &self,
         generation: &Generation,
+        lifecycles: &Lifecycles,
         tenant: TenantId,
         ticket: TicketId,
     ) -> Result<(), SubmitError> {
         let slot = self.slot(generation, tenant, ticket).await?;
-        match Lifecycle::default_table().category(slot.cell.load().status()) {
+        match lifecycles.category(slot.cell.load().status()) {
             Category::Closed => Ok(()),
             _ => Err(SubmitError::NotClosed(ticket)),
         }
@@ -194,14 +196,15 @@ impl Inner {
 
 fn create(
     generation: &Generation,
+    lifecycles: &Lifecycles,
     log: &TenantLog,
     submission: &Submission<'_>,
     at: Timestamp,
 ) -> Result<(Arc<Slot>, NewEvent), SubmitError> {
     let ticket = log.next_ticket();
     let actor = submission.authority.actor;
-    let event =
-        NewEvent::created(ticket, &submission.request.command, actor, at).ok_or(SubmitError::WrongTarget)?;
+    let event = NewEvent::created(lifecycles, ticket, &submission.request.command, actor, at)
+        .ok_or(SubmitError::WrongTarget)?;
     let queue = event.queue.unwrap_or_default();
     let cell = Cell::new(event.version, event.status, event.fence, None);
     let slot = Slot::new(cell, Written { version: Version(0), offset: Offset(0), queue, agent: None });
@@ -210,17 +213,46 @@ fn create(
 
 fn reserve(
     slot: &Slot,
+    lifecycles: &Lifecycles,
     ticket: TicketId,
     submission: &Submission<'_>,
     at: Timestamp,
 ) -> Result<NewEvent, SubmitError> {
     let Submission { authority, request, .. } = submission;
-    let intent = request.command.intent().ok_or(SubmitError::WrongTarget)?;
+    // Another command may move the ticket before this one is decided; then there is no edge, or another lifecycle's
+    // status, which there is no edge to either.
+    let intent = request.command.intent(lifecycles, slot.cell.load().status())?;
+    let intent = intent.ok_or(SubmitError::WrongTarget)?;
     let expect = request.expect.unwrap_or(Expect::Any);
-    let reserved = slot.cell.reserve(*authority, expect, request.fence, intent)?;
-    let event = NewEvent::admitted(ticket, &request.command, &reserved.transition, authority.actor, at);
+    let reserved = slot
+        .cell
+        .reserve(lifecycles, *authority, expect, request.fence, intent)
+        .map_err(|refusal| refused(lifecycles, refusal))?;
+    let event = NewEvent::admitted(lifecycles, ticket, &request.command, &reserved.transition, authority.actor, at);
     // Only create has no such event, and no intent: that was answered above.
     event.ok_or(SubmitError::WrongTarget)
+}
+
+/// A refusal with the names that its author knows statuses by.
+fn refused(lifecycles: &Lifecycles, refusal: Refusal) -> SubmitError {
+    let name = |status| lifecycles.name(status).to_owned();
+    match refusal {
+        Refusal::NoEdge { from, to } => SubmitError::NoEdge {
+            from: name(from),
+            to: name(to),
+            allowed: lifecycles.targets(from).map(str::to_owned).collect(),
+        },
+        Refusal::NoStatus { from, into } => {
+            let lifecycle = lifecycles.get(into);
+            let statuses = lifecycle.map(|lifecycle| lifecycle.statuses()).unwrap_or_default();
+            SubmitError::StatusRequired {
+                from: name(from),
+                lifecycle: lifecycle.map(|lifecycle| lifecycle.name().to_owned()).unwrap_or_default(),
+                allowed: statuses.iter().copied().map(name).collect(),
+            }
+        }
+        other => SubmitError::Refused(other),
+    }
 }
 
 fn slot_of(row: &TicketRow) -> Slot {

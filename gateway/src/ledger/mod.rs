@@ -17,7 +17,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use waggle_core::id::{AgentId, Cursor, Offset, QueueId, TenantId, TicketId};
 use waggle_core::limits::COMMANDS_IN_FLIGHT_MAX;
-use waggle_core::ticket::{Authority, Entry, Refusal, Request};
+use waggle_core::ticket::{Authority, Entry, Refusal, Request, UnknownStatus};
 
 use crate::directory::Directory;
 use crate::store::{Store, StoreError};
@@ -82,6 +82,32 @@ pub enum SubmitError {
     /// Admission said no.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The ticket's lifecycle has no such edge.
+    #[error("a ticket cannot go from {from} to {to}")]
+    NoEdge {
+        /// The status that it has.
+        from: String,
+        /// Where it was to go.
+        to: String,
+        /// Where it can go.
+        allowed: Vec<String>,
+    },
+    /// The ticket's lifecycle has no such status.
+    #[error(transparent)]
+    UnknownStatus(#[from] UnknownStatus),
+    /// The ticket's new queue has another lifecycle.
+    #[error(
+        "the queue has the lifecycle {lifecycle:?}, which says nothing of tickets in {from:?}; give the status that the ticket gets, one of {}",
+        allowed.join(", ")
+    )]
+    StatusRequired {
+        /// The status that it has.
+        from: String,
+        /// The queue's lifecycle.
+        lifecycle: String,
+        /// Its statuses.
+        allowed: Vec<String>,
+    },
     /// No such ticket in this tenant.
     #[error("there is no ticket {0}")]
     NoSuchTicket(TicketId),

@@ -2,18 +2,22 @@
 
 mod attachment;
 mod audit;
+mod lifecycles;
 mod sqlite;
 
 pub use attachment::{AttachmentRow, AttachmentStore};
 pub use audit::{
     AuditActor, AuditEntry, AuditFault, AuditFilter, AuditHead, AuditRow, AuditStore, Hex, verify_audit,
 };
+pub use lifecycles::{
+    DeleteLifecycle, GiveLifecycle, LifecycleStore, QueueChangeRow, SaveLifecycle, TenantLifecycle,
+};
 pub use sqlite::SqliteStore;
 
 use async_trait::async_trait;
 use serde::Serialize;
-use waggle_core::id::{AgentId, Cursor, Epoch, Fence, Offset, QueueId, TenantId, TicketId, Version};
-use waggle_core::ticket::{Actor, NewEvent, Priority, Route, Status, StoredEvent};
+use waggle_core::id::{AgentId, Cursor, Epoch, Fence, LifecycleId, Offset, QueueId, TenantId, TicketId, Version};
+use waggle_core::ticket::{Actor, NewEvent, Priority, Route, Status, StatusSet, StoredEvent};
 use waggle_core::time::Timestamp;
 
 /// A ticket as storage has it: the fold of its events.
@@ -54,8 +58,8 @@ pub struct TicketRow {
 pub struct TicketFilter {
     /// In this queue.
     pub queue: Option<QueueId>,
-    /// In this status.
-    pub status: Option<Status>,
+    /// In one of these statuses.
+    pub status: Option<StatusSet>,
     /// Held by this agent (`Some(Some)`) or by nobody (`Some(None)`).
     pub assignee: Option<Option<AgentId>>,
 }
@@ -112,6 +116,8 @@ pub struct DirectoryRows {
     pub revision: u64,
     /// Tenants.
     pub tenants: Vec<TenantRow>,
+    /// Lifecycles, those that were deleted included.
+    pub lifecycles: Vec<TenantLifecycle>,
     /// Queues.
     pub queues: Vec<QueueRow>,
     /// Agents.
@@ -142,6 +148,8 @@ pub struct QueueRow {
     pub id: QueueId,
     /// Its name, unique within the tenant.
     pub name: String,
+    /// The number of its tickets' lifecycle.
+    pub lifecycle: LifecycleId,
 }
 
 /// An agent.
@@ -207,6 +215,9 @@ pub enum StoreError {
         /// The name.
         name: String,
     },
+    /// What was decided, was decided on an older state of the directory.
+    #[error("the directory has changed meanwhile")]
+    Outdated,
     /// A parent that does not exist.
     #[error("there is no {kind} {name}")]
     Missing {
@@ -234,7 +245,7 @@ pub enum StoreError {
 /// What the gateway needs of a database. One writer calls `commit`; all else may be called at once from
 /// anywhere.
 #[async_trait]
-pub trait Store: AttachmentStore + AuditStore + Send + Sync + 'static {
+pub trait Store: AttachmentStore + AuditStore + LifecycleStore + Send + Sync + 'static {
     /// Writes a batch as one transaction, durable on return: tickets guarded by their versions,
     /// events, heads and keys. On error nothing of it is there, except where the database cannot
     /// tell ([`StoreError::Database`] at commit): read the heads again then.

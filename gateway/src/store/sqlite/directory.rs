@@ -4,12 +4,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqlitePool;
-use waggle_core::id::{AgentId, Epoch, QueueId, TenantId};
+use waggle_core::id::{AgentId, Epoch, LifecycleId, QueueId, TenantId};
 use waggle_core::limits::REVOKED_TOKENS_MAX;
 use waggle_core::time::Timestamp;
 
 use super::read::collect;
-use super::row;
+use super::{lifecycles, row};
 use crate::store::{AgentRow, DirectoryRows, QueueRow, Scope, StoreError, TenantRow, TokenRow};
 
 pub(super) async fn revision(pool: &SqlitePool) -> Result<u64, StoreError> {
@@ -29,8 +29,10 @@ pub(super) async fn read(pool: &SqlitePool) -> Result<DirectoryRows, StoreError>
         .map_err(StoreError::from_sqlx)?;
     let tenants =
         sqlx::query("SELECT id, name, epoch FROM tenant ORDER BY id").fetch_all(&mut *reading).await;
-    let queues =
-        sqlx::query("SELECT tenant, id, name FROM queue ORDER BY tenant, id").fetch_all(&mut *reading).await;
+    let lifecycles = lifecycles::read(&mut reading, None).await?;
+    let queues = sqlx::query("SELECT tenant, id, name, lifecycle FROM queue ORDER BY tenant, id")
+        .fetch_all(&mut *reading)
+        .await;
     let agents =
         sqlx::query("SELECT tenant, id, name FROM agent ORDER BY tenant, id").fetch_all(&mut *reading).await;
     let tokens = sqlx::query(
@@ -48,11 +50,13 @@ pub(super) async fn read(pool: &SqlitePool) -> Result<DirectoryRows, StoreError>
         tenants: collect(tenants, |columns| {
             Ok(TenantRow { id: row::tenant(columns)?, name: columns.text()?, epoch: Epoch(columns.bits()?) })
         })?,
+        lifecycles,
         queues: collect(queues, |columns| {
             Ok(QueueRow {
                 tenant: row::tenant(columns)?,
                 id: QueueId(columns.small("queue")?),
                 name: columns.text()?,
+                lifecycle: LifecycleId(columns.small("lifecycle")?),
             })
         })?,
         agents: collect(agents, |columns| {
@@ -103,7 +107,8 @@ pub(super) async fn create_queue(
         INSERT INTO queue (tenant, id, name)
         SELECT ?1, 1 + coalesce(max(id), 0), ?2 FROM queue WHERE tenant = ?1 RETURNING id";
     let id = insert_named(writer, SQL, tenant, "queue", name).await?;
-    Ok(QueueRow { tenant, id: QueueId(id), name: name.to_owned() })
+    // As the column has it by default: the built-in one.
+    Ok(QueueRow { tenant, id: QueueId(id), name: name.to_owned(), lifecycle: LifecycleId(1) })
 }
 
 pub(super) async fn create_agent(
@@ -199,7 +204,7 @@ pub(super) fn missing_parent(error: sqlx::Error, kind: &'static str, name: &str)
     }
 }
 
-fn name_taken(error: sqlx::Error, kind: &'static str, name: &str) -> StoreError {
+pub(super) fn name_taken(error: sqlx::Error, kind: &'static str, name: &str) -> StoreError {
     match violation(&error) {
         Some(sqlx::error::ErrorKind::UniqueViolation) => {
             StoreError::NameTaken { kind, name: name.to_owned() }

@@ -4,6 +4,7 @@ mod attachment;
 mod audit;
 mod commit;
 mod directory;
+mod lifecycles;
 mod read;
 mod row;
 mod state;

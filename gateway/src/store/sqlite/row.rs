@@ -45,9 +45,9 @@ impl<'a> Columns<'a> {
     }
 
     /// A status' index.
-    fn optional_status(&mut self) -> Result<Option<Status>, StoreError> {
+    pub(super) fn optional_status(&mut self) -> Result<Option<Status>, StoreError> {
         let Some(number) = self.optional("status")? else { return Ok(None) };
-        let index = u8::try_from(number).ok().filter(|index| usize::from(*index) < Status::MAX);
+        let index = u8::try_from(number).ok();
         index
             .map(|index| Some(Status::from_index(index)))
             .ok_or_else(|| unknown("status", &number.to_string()))
@@ -67,7 +67,7 @@ impl<'a> Columns<'a> {
         self.take()
     }
 
-    fn optional_text(&mut self) -> Result<Option<String>, StoreError> {
+    pub(super) fn optional_text(&mut self) -> Result<Option<String>, StoreError> {
         self.take()
     }
 

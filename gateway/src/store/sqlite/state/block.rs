@@ -63,7 +63,7 @@ impl TicketState {
     pub(super) fn fits(&self, filter: &TicketFilter) -> bool {
         self.exists()
             && filter.queue.is_none_or(|queue| queue == self.queue)
-            && filter.status.is_none_or(|status| status == self.status())
+            && filter.status.is_none_or(|statuses| statuses.contains(self.status()))
             && filter.assignee.is_none_or(|assignee| assignee == self.assignee())
     }
 
@@ -84,7 +84,7 @@ impl TicketState {
         let long = |place: usize| long.get(place).map(|bytes| u64::from_le_bytes(*bytes));
         let short = |place: usize| short.get(place).map(|bytes| u32::from_le_bytes(*bytes));
         let [status, priority] = last.first_chunk().copied()?;
-        (usize::from(status) < Status::MAX && usize::from(priority) < PRIORITIES.len()).then_some(Self {
+        (usize::from(priority) < PRIORITIES.len()).then_some(Self {
             newest: Offset(long(0)?),
             created_at: Timestamp(long(1)?),
             updated_at: Timestamp(long(2)?),
