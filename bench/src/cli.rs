@@ -14,7 +14,7 @@ use crate::result::{Document, SCHEMA, medians};
 use crate::scenario::{self, Bench, Own, SCENARIOS, SIGNAL_ALL, SIGNAL_ONE, Scenario, Settings, Versus};
 use crate::stream::Address;
 use crate::target::Target;
-use crate::{accel, report, stop};
+use crate::{accel, desk, report, stop};
 
 /// Measures Waggle: open-loop load with latencies from the intended send time.
 #[derive(Debug, Parser)]
@@ -51,6 +51,9 @@ enum Action {
         /// Where to listen.
         address: std::net::SocketAddr,
     },
+    /// Drives a part of the load of `table`, which comes from several processes.
+    #[command(hide = true)]
+    DriveTable,
     /// Makes README.md and the plots anew from all results.
     Report {
         /// Where results are.
@@ -78,8 +81,11 @@ struct RunArguments {
     #[arg(long, value_enum, default_value = "even")]
     arrivals: Arrivals,
     /// Keep-alive connections for commands.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=60_000))]
     connections: Option<u32>,
+    /// Processes that the load of `table` comes from.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    processes: u32,
     /// Tickets that are moved.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     tickets: Option<u32>,
@@ -246,6 +252,7 @@ pub fn run(cli: Cli) -> Result<()> {
             let address = tcp.map(Address::Tcp).or(unix.map(Address::Unix)).context("--tcp or --unix")?;
             fanout::floor::serve(&address, &Address::Tcp(publisher), sessions, broadcast)
         }
+        Action::DriveTable => desk::drive_share(),
         Action::ServeNaive { address } => fanout::naive::serve(address),
         Action::AccelLoss(arguments) => accel::run_loss(&arguments),
         Action::AccelVerdict(arguments) => accel::run_verdict(&arguments),
@@ -275,6 +282,7 @@ fn compare(arguments: &CompareArguments) -> Result<()> {
         path: arguments.path,
         targets: 1,
         gateway_arguments: arguments.gateway_arguments.clone(),
+        processes: 1,
     };
     let (peers, folder) = (arguments.peers.clone(), arguments.peers_dir.clone());
     let plan =
@@ -418,6 +426,7 @@ fn settings(arguments: &RunArguments, scenario: &dyn Scenario, targets: usize) -
         path: arguments.path,
         targets,
         gateway_arguments: arguments.gateway_arguments.clone(),
+        processes: arguments.processes,
     }
 }
 

@@ -22,6 +22,8 @@ use crate::target::Target;
 const READY: Duration = Duration::from_secs(30);
 /// From SIGTERM to SIGKILL.
 const STOP: Duration = Duration::from_secs(10);
+/// More than any load of the bench has.
+const HTTP_CONNECTIONS: &str = "65536";
 const LOG: &str = "gateway.log";
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
@@ -193,6 +195,7 @@ impl Gateway {
             .args(&start.arguments)
             // All sessions of a bench come from one address.
             .env("WAGGLE_PUSH_LIMITS_SESSIONS_PER_ADDRESS", "0")
+            .env("WAGGLE_HTTP_CONNECTIONS_MAX", HTTP_CONNECTIONS)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log);

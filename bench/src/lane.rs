@@ -44,7 +44,18 @@ impl Lane {
     /// # Errors
     /// As the kernel tells them.
     pub fn connect(target: &Target, index: u32, poller: &Poller) -> io::Result<Self> {
-        let stream = Stream::connect(&target.api)?;
+        Self::over(Stream::connect(&target.api)?, target, index, poller)
+    }
+
+    /// Begins to connect, without a wait, as the `client`-th client: see [`Stream::begin`].
+    ///
+    /// # Errors
+    /// As the kernel tells them at once.
+    pub fn begin(target: &Target, index: u32, client: u32, poller: &Poller) -> io::Result<Self> {
+        Self::over(Stream::begin(&target.api, client)?, target, index, poller)
+    }
+
+    fn over(stream: Stream, target: &Target, index: u32, poller: &Poller) -> io::Result<Self> {
         let key = Key::Lane(index);
         poller.add(&stream, key, Interest::Read)?;
         let requests = Requests::new(&target.host, target.token(index as usize));

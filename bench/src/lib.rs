@@ -5,6 +5,7 @@
 pub mod accel;
 pub mod cli;
 pub mod clock;
+pub mod desk;
 pub mod facts;
 pub mod fanout;
 pub mod fsync;

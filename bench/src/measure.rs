@@ -49,7 +49,9 @@ pub struct Window {
 }
 
 impl Window {
-    fn holds(&self, at_ns: u64) -> bool {
+    /// Whether a time is in it.
+    #[must_use]
+    pub fn holds(&self, at_ns: u64) -> bool {
         (self.start_ns..self.end_ns).contains(&at_ns)
     }
 }

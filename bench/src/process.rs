@@ -108,8 +108,9 @@ fn cpu_ns(pid: u32) -> Option<u64> {
     Some((user + system) * (1_000_000_000 / rustix::param::clock_ticks_per_second().max(1)))
 }
 
-/// Time on a CPU, the first field of schedstat.
-fn thread_cpu_ns() -> Option<u64> {
+/// This thread's time on a CPU in nanoseconds: the first field of schedstat.
+#[must_use]
+pub fn thread_cpu_ns() -> Option<u64> {
     fs::read_to_string("/proc/thread-self/schedstat").ok()?.split_whitespace().next()?.parse().ok()
 }
 

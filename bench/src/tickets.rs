@@ -1,9 +1,12 @@
 //! The tickets that commands go to, and what is known of each.
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Random;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Use {
+    #[default]
     Idle,
     /// A command is on its way.
     Busy,
@@ -12,13 +15,14 @@ enum Use {
 }
 
 /// A ticket that moves between open and pending for ever.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
     /// Its id.
     pub id: u64,
     /// Its version.
     pub version: u32,
     is_open: bool,
+    #[serde(skip)]
     state: Use,
 }
 
@@ -55,6 +59,18 @@ impl Tickets {
     /// Their ids.
     pub fn ids(&self) -> impl Iterator<Item = u64> {
         self.all.iter().map(|ticket| ticket.id)
+    }
+
+    /// All, as they are now.
+    pub fn iter(&self) -> impl Iterator<Item = Ticket> {
+        self.all.iter().copied()
+    }
+
+    /// One at random, whatever is on its way to it, with its place.
+    #[must_use]
+    pub fn look(&self, random: &mut Random) -> Option<(usize, Ticket)> {
+        let index = random.below(self.all.len());
+        self.all.get(index).map(|ticket| (index, *ticket))
     }
 
     /// Whether one can be taken.

@@ -178,6 +178,7 @@ fn one(arguments: &FloodArguments, binary: &Path, flood: Option<(Kind, u64)>, gu
         path: PushPath::Tcp,
         targets: 1,
         gateway_arguments: start.arguments.clone(),
+        processes: 1,
     };
     let queues = gateway.queues();
     let before = Arrived::read(&pair, &target)?;

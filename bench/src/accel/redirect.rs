@@ -173,6 +173,7 @@ fn plan(
         path,
         targets: 1,
         gateway_arguments: Vec::new(),
+        processes: 1,
     };
     let contest = Contest::Messages(reach);
     Plan {

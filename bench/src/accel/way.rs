@@ -184,6 +184,7 @@ fn one(
         path: PushPath::Tcp,
         targets: 1,
         gateway_arguments: start.arguments.clone(),
+        processes: 1,
     };
     let queues = gateway.queues();
     let runs = lab.client.within(move || {

@@ -92,6 +92,11 @@ impl Load {
         Ok(())
     }
 
+    /// The tickets that it moves, as they are now.
+    pub fn tickets(&self) -> impl Iterator<Item = Ticket> {
+        self.tickets.iter()
+    }
+
     /// Asks for the next ticket; returns how many were asked for: one, or none when all have been.
     fn create(&mut self, index: usize, asked: usize, count: usize, queues: &[u32]) -> Result<usize> {
         let Some(lane) = self.lanes.get_mut(index).filter(|_| asked < count) else { return Ok(0) };

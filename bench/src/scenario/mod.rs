@@ -10,6 +10,7 @@ mod push_one;
 mod slow;
 mod soak;
 mod storm;
+mod table;
 
 pub use contests::{IDLE_PEERS, SIGNAL_ALL, SIGNAL_ONE, SLOW_PEERS, STORM_PEERS, Versus};
 
@@ -22,8 +23,9 @@ use crate::result::Run;
 use crate::target::Target;
 
 /// All scenarios, by name.
-pub static SCENARIOS: [&dyn Scenario; 13] = [
+pub static SCENARIOS: [&dyn Scenario; 14] = [
     &commands::Commands,
+    &table::Table,
     &push_one::PushOne,
     &push_all::PushAll,
     &idle::Idle,
@@ -142,6 +144,9 @@ pub struct Settings {
     pub targets: usize,
     /// Arguments that the gateway was given besides the bench's own.
     pub gateway_arguments: Vec<String>,
+    /// Processes that the load comes from, where it may come from several.
+    #[serde(default)]
+    pub processes: u32,
 }
 
 /// A gateway that the bench has started.

@@ -128,6 +128,14 @@ impl Requests {
         out.extend_from_slice(body);
     }
 
+    /// `GET path`.
+    pub fn get(&self, out: &mut Vec<u8>, path: &str) {
+        out.extend_from_slice(b"GET ");
+        out.extend_from_slice(path.as_bytes());
+        out.extend_from_slice(&self.headers);
+        out.extend_from_slice(b"0\r\n\r\n");
+    }
+
     /// A move of `ticket` at `version` to the status called `to`.
     pub fn move_to(&self, out: &mut Vec<u8>, ticket: u64, to: &str, version: u64) {
         let mut digits = itoa::Buffer::new();
