@@ -89,15 +89,18 @@ pub enum RouteClass {
     Ops,
     /// Paths that do not exist.
     Other,
+    /// Logins, sessions, passwords and tokens.
+    Account,
 }
 
-const CLASSES: [(RouteClass, &str); 6] = [
+const CLASSES: [(RouteClass, &str); 7] = [
     (RouteClass::Command, "command"),
     (RouteClass::Create, "create"),
     (RouteClass::Read, "read"),
     (RouteClass::Push, "push"),
     (RouteClass::Ops, "ops"),
     (RouteClass::Other, "other"),
+    (RouteClass::Account, "account"),
 ];
 const STATUSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 

@@ -2,6 +2,7 @@
 
 mod audit;
 mod commit;
+mod credentials;
 mod directory;
 mod read;
 mod row;
