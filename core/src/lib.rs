@@ -12,5 +12,6 @@ pub mod name;
 pub mod push;
 pub mod requester;
 pub mod right;
+pub mod throttle;
 pub mod ticket;
 pub mod time;

@@ -286,5 +286,42 @@ pub const DIRECTORY_REFRESH_MS: u64 = 1_000;
 pub const AUDIT_DETAIL_BYTES_MAX: usize = 4 * 1024;
 /// What an entry of the audit log names as its object, in bytes; the rest is cut off.
 pub const AUDIT_OBJECT_BYTES_MAX: usize = 256;
+/// A password, in characters: OWASP's Application Security Verification Standard 4.0.3, requirement 2.1.1.
+pub const PASSWORD_CHARS_MIN: usize = 12;
+/// The same, in bytes.
+pub const PASSWORD_BYTES_MAX: usize = 512;
+/// Passwords that wait to be hashed, of browsers that are known and of others each; one more is answered overload.
+pub const PASSWORDS_WAITING_MAX: usize = 32;
+/// Failed logins to one account within [`LOGIN_WINDOW_MS`] by devices that have not logged in to it before, and as many
+/// by each device that has.
+pub const LOGIN_FAILURES_MAX: u32 = 10;
+/// Failed logins from one IPv4 address, or 64 bits of IPv6, within [`LOGIN_WINDOW_MS`]: an office is one address.
+pub const LOGIN_SOURCE_FAILURES_MAX: u32 = 100;
+/// Milliseconds after which failed logins are forgotten.
+pub const LOGIN_WINDOW_MS: u64 = 15 * 60_000;
+/// Milliseconds that an account, device or source with too many of them waits.
+pub const LOGIN_REST_MS: u64 = 15 * 60_000;
+/// Accounts, devices and sources, each, whose failed logins are counted: a power of two.
+pub const LOGIN_COUNTERS: usize = 1 << 15;
+/// Sessions of one agent; a new one ends the oldest.
+pub const LOGIN_SESSIONS_MAX: u32 = 64;
+/// Devices that are remembered of one agent; a new one takes the oldest's place.
+pub const LOGIN_DEVICES_MAX: u32 = 32;
+/// Accounts that one browser is remembered for.
+pub const DEVICE_ACCOUNTS_MAX: usize = 4;
+/// Entries of the audit log about failed logins that wait to be written; one more is counted as lost.
+pub const AUDIT_WAITING_MAX: usize = 1_024;
+/// Milliseconds to the nearest of which it is known when a session or token was used last.
+pub const SEEN_STEP_MS: u64 = 60_000;
+/// Sessions and tokens whose last use is written in one transaction.
+pub const SEEN_BATCH_MAX: usize = 512;
+/// Milliseconds that a push token lasts: from asking for it to a push client's `hello`.
+pub const PUSH_TOKEN_MS: u64 = 60_000;
+/// Push tokens that are waited for.
+pub const PUSH_TOKENS_MAX: usize = 65_536;
+/// What a browser calls itself, as it is kept with its session, in bytes.
+pub const CLIENT_NAME_BYTES_MAX: usize = 200;
+/// API tokens of one agent that are in force.
+pub const TOKENS_PER_AGENT_MAX: usize = 256;
 /// Revoked tokens that a gateway knows from unknown ones, the newest.
 pub const REVOKED_TOKENS_MAX: usize = 65_536;

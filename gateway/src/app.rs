@@ -16,6 +16,7 @@ use waggle_core::limits::{
 
 use crate::accel::{Accel, AccelConfig, AccelError, Guard, Leg, Pins, Redirect};
 use crate::attachment;
+use crate::auth::{self, Auth};
 use crate::config::{Config, ConfigError};
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::directory::{self, Directory};
@@ -28,6 +29,7 @@ use crate::push::{
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::tls::{Tls, TlsError};
 
+mod auth_stats;
 mod guard_stats;
 mod leg_stats;
 mod push_view;
@@ -87,6 +89,9 @@ pub enum StartError {
     /// Certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// What lets people in.
+    #[error("logins cannot be taken")]
+    Auth(#[source] io::Error),
     /// The system gives no random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(getrandom::Error),
@@ -315,12 +320,18 @@ impl Base {
         let listener = socket.listen(API_BACKLOG).map_err(api_at)?;
         let accepting = Arc::clone(&accel);
         let (failing, rules) = (Arc::clone(&guard), config.peer_rules());
+        let (letting_in, failures) =
+            Auth::start(Arc::clone(&store), directory.clone(), config.auth.sessions())
+                .map_err(StartError::Auth)?;
+        let letting_in = Arc::new(letting_in);
+        auth_stats::add_to(&metrics, &letting_in);
         // It was empty: nobody else sets it.
         let _ = late.set(Arc::clone(&guard));
         let api = Arc::new(Api {
             commands: Arc::new(ledger.clone()),
             store: Arc::clone(&store),
             directory: directory.clone(),
+            auth: letting_in,
             metrics,
             readiness: Arc::clone(&readiness),
             adopt: adopter(&push),
@@ -336,6 +347,9 @@ impl Base {
         let control = start_control(&dir, &accel, &guard, &redirect)?;
         let stop = watch::Sender::new(false);
         let mut background = watch_directory(&directory, &store, &ledger, &stop);
+        background.push(tokio::spawn(failures.run(stop.subscribe())));
+        let kept = auth::keep_credentials(directory.clone(), Arc::clone(&store), stop.subscribe());
+        background.push(tokio::spawn(kept));
         background.extend(tls.clone().map(|tls| tokio::spawn(watch_certificate(tls, stop.subscribe()))));
         Ok(App {
             config,

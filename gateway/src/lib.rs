@@ -3,6 +3,7 @@
 pub use waggle_accel as accel;
 pub mod app;
 pub mod attachment;
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod data_dir;

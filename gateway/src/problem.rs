@@ -47,7 +47,7 @@ pub const CODES: &[Code] = &[
         "malformed",
         400,
         "Malformed command",
-        "The body is not JSON of a command's shape; the detail says where.",
+        "The body is not JSON of the shape that is expected; the detail says where.",
     ),
     code(
         "bad_if_match",
@@ -252,12 +252,7 @@ pub const CODES: &[Code] = &[
         "Lifecycle in use",
         "Queues or tickets have the lifecycle, or it is just changing; the detail says which and what to do.",
     ),
-    code(
-        "no_such_lifecycle",
-        404,
-        "No such lifecycle",
-        "The token's tenant has no lifecycle of this name.",
-    ),
+    code("no_such_lifecycle", 404, "No such lifecycle", "The token's tenant has no lifecycle of this name."),
     code(
         "bad_lifecycle",
         422,
@@ -269,6 +264,71 @@ pub const CODES: &[Code] = &[
         422,
         "Too many views",
         "Unsubscribe from views first; the detail names the limit of one push session.",
+    ),
+    code(
+        "login_failed",
+        401,
+        "Not logged in",
+        "Tenant, name or password is wrong; or no agent is linked to the identity at the provider.",
+    ),
+    later(
+        code(
+            "too_many_logins",
+            429,
+            "Too many failed logins",
+            "Wait as `Retry-After` says, or log in with a browser that was logged in before.",
+        ),
+        900,
+    ),
+    code(
+        "password_change_required",
+        403,
+        "Password must be changed",
+        "Somebody else has chosen the password: log in with your own as `new_password`.",
+    ),
+    code("weak_password", 422, "Weak password", "Choose another password; the detail says why."),
+    code(
+        "cross_site",
+        403,
+        "Request of another site",
+        "Requests with a session's cookie that change something come from a page of the gateway's own origin.",
+    ),
+    code(
+        "csrf_token",
+        403,
+        "No CSRF token",
+        "Give `X-CSRF-Token` as `csrf_token` is in the answer to the login and to `GET /v1/session`.",
+    ),
+    code("read_only", 403, "Token only reads", "Ask with a token of scope `agent` or `admin`."),
+    code("needs_session", 403, "Needs a session", "Log in: this is for a session, not for a token."),
+    code("no_such_session", 404, "No such session", "You have no session with this number."),
+    code("no_such_token", 404, "No such token", "There is no token with this number that you may see."),
+    code("bad_value", 422, "Bad value", "A field has a value that it does not take; the detail says which."),
+    code("too_many_tokens", 422, "Too many tokens", "Revoke tokens first; the detail names the limit."),
+    later(
+        code(
+            "keys_unknown",
+            503,
+            "Key not known yet",
+            "The token is signed with a key that the identity provider has only now: ask again.",
+        ),
+        1,
+    ),
+    later(
+        code(
+            "provider_unavailable",
+            503,
+            "Identity provider unavailable",
+            "The identity provider does not answer as it should: try again.",
+        ),
+        5,
+    ),
+    code("no_provider", 404, "No identity provider", "Login by OpenID Connect is not configured here."),
+    code(
+        "login_flow",
+        400,
+        "Login was not begun here",
+        "Begin again at `/v1/login/oidc`, in this browser, and finish within ten minutes.",
     ),
 ];
 
@@ -293,12 +353,12 @@ impl Problem {
         let detail = error.to_string();
         match error {
             SubmitError::Refused(refusal) => Self::from_refusal(refusal, detail),
-            SubmitError::NoEdge { from, allowed, .. } => {
-                Self::new("forbidden_edge", detail).with("from", from.as_str()).with("allowed", allowed.clone())
-            }
-            SubmitError::StatusRequired { from, allowed, .. } => {
-                Self::new("status_required", detail).with("from", from.as_str()).with("allowed", allowed.clone())
-            }
+            SubmitError::NoEdge { from, allowed, .. } => Self::new("forbidden_edge", detail)
+                .with("from", from.as_str())
+                .with("allowed", allowed.clone()),
+            SubmitError::StatusRequired { from, allowed, .. } => Self::new("status_required", detail)
+                .with("from", from.as_str())
+                .with("allowed", allowed.clone()),
             SubmitError::UnknownStatus(unknown) => {
                 Self::new("unknown_status", detail).with("expected", unknown.expected.clone())
             }

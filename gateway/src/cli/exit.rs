@@ -68,7 +68,9 @@ fn code(error: &anyhow::Error) -> Exit {
                 StartError::Tls(_) | StartError::Accel(AccelError::Guard(_) | AccelError::Profiles(_)) => {
                     Exit::Usage
                 }
-                StartError::Push(_) | StartError::Accel(_) | StartError::Random(_) => Exit::Failed,
+                StartError::Push(_) | StartError::Accel(_) | StartError::Auth(_) | StartError::Random(_) => {
+                    Exit::Failed
+                }
             };
         }
         if let Some(error) = cause.downcast_ref::<StoreError>() {

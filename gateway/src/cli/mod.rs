@@ -4,11 +4,13 @@ mod accel;
 mod accel_check;
 mod accel_detach;
 mod admin;
+mod agent;
 mod audit;
 mod demo;
 mod exit;
 mod output;
 mod serve;
+mod token;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -109,6 +109,16 @@ pub const KEYS: &[Key] = &[
         "error, warn, info, debug or trace; or pairs such as `info,waggle_gateway::http=debug`.",
     ),
     key(
+        "auth.session_idle_minutes",
+        "5 to 43200",
+        "Minutes without a request after which a session of a browser ends, and its push connections with it.",
+    ),
+    key(
+        "auth.session_hours",
+        "1 to 8760",
+        "Hours after which it ends, used or not: its agent logs in again.",
+    ),
+    key(
         "accel.mode",
         "auto, off, require",
         "eBPF as far as the system allows; not at all; or else refuse to start.",

@@ -1,7 +1,9 @@
 //! Configuration: a TOML file, then `WAGGLE_*` variables, then flags; the later wins.
 
+mod auth;
 mod keys;
 
+pub use auth::AuthConfig;
 pub use keys::{KEYS, Key, reference, reference_json};
 
 use std::net::SocketAddr;
@@ -56,6 +58,8 @@ pub struct Config {
     pub tls: TlsConfig,
     /// Logs.
     pub log: LogConfig,
+    /// Letting people in.
+    pub auth: AuthConfig,
     /// eBPF.
     pub accel: AccelConfig,
 }
@@ -198,6 +202,7 @@ impl Default for Config {
             attachments: AttachmentsConfig { bytes_max: ATTACHMENT_BYTES_MAX },
             tls: TlsConfig::default(),
             log: LogConfig { format: LogFormat::Human, level: "info".to_owned() },
+            auth: AuthConfig::default(),
             accel: AccelConfig {
                 mode: Mode::Auto,
                 mesh_ports: Vec::new(),
@@ -262,6 +267,7 @@ impl Config {
         range("accel.guard.burst", guard.burst.into(), 1, 1_000_000)?;
         range("accel.guard.failures", guard.failures.into(), 0, 1_000_000)?;
         range("accel.guard.failures_deny_s", guard.failures_deny_s.into(), 1, 31_536_000)?;
+        self.auth.check()?;
         range("drain_after_ms", self.drain_after_ms, 0, 600_000)?;
         range("drain_spread_ms", self.drain_spread_ms, 0, 600_000)?;
         if self.tls.certificate.is_some() != self.tls.key.is_some() {

@@ -1,10 +1,11 @@
 //! Who may: tenants, queues, agents and tokens, in memory.
 
+mod push_token;
 mod refresh;
 mod snapshot;
 mod token;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -13,13 +14,28 @@ use waggle_core::right::Rights;
 use waggle_core::ticket::{Actor, Authority, Lifecycles};
 use waggle_core::time::Timestamp;
 
+pub use push_token::PushTokenError;
 pub use refresh::keep_fresh;
-pub use token::{PREFIX, TOKEN_CHARS, Token};
+pub use token::{PREFIX, SecretKind, TOKEN_CHARS, Token, hash as hash_secret, push_base64url};
 
-use crate::store::{AgentRow, DirectoryRows, QueueRow, Scope, Store, StoreError, TenantRow};
+use crate::store::{
+    AgentRow, DirectoryRows, QueueRow, Scope, Seen, SessionRow, Store, StoreError, TenantRow, TokenRow,
+};
+use push_token::PushTokens;
 use snapshot::Snapshot;
 
-/// Whoever shows a valid token.
+/// By what somebody was let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Credential {
+    /// An API token, by number.
+    Token(u64),
+    /// A session, by number.
+    Session(u64),
+    /// A token of the identity provider.
+    Provider,
+}
+
+/// Whoever shows a valid credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Principal {
     /// Whose data it may see.
@@ -28,9 +44,9 @@ pub struct Principal {
     pub agent: AgentId,
     /// What it may do.
     pub scope: Scope,
-    /// The token's number.
-    pub token: u64,
-    /// When the token ends.
+    /// By what it was let in.
+    pub credential: Credential,
+    /// When that ends.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -39,10 +55,23 @@ impl Principal {
     #[must_use]
     pub fn authority(&self) -> Authority {
         let rights = match self.scope {
+            Scope::Read => Rights::VIEWER,
             Scope::Agent => Rights::AGENT,
             Scope::Admin => Rights::ALL,
         };
         Authority { actor: Actor::Agent(self.agent), rights }
+    }
+
+    /// Whether it may administer its tenant.
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        self.scope == Scope::Admin
+    }
+
+    /// Whether it may do more than read.
+    #[must_use]
+    pub fn may_change(&self) -> bool {
+        self.scope != Scope::Read
     }
 
     fn is_over(&self, now: Timestamp) -> bool {
@@ -65,14 +94,51 @@ pub enum AuthError {
     /// Its time is over.
     #[error("the token has expired")]
     Expired,
+    /// A session that has ended, or whose time is over.
+    #[error("the session has ended; log in again")]
+    Ended,
+    /// A token of the identity provider whose signature is wrong.
+    #[error("the token's signature is not the identity provider's")]
+    Forged,
+    /// A token of the identity provider that is not for here, with the reason.
+    #[error("the identity provider's token is not taken: {0}")]
+    NotForUs(&'static str),
+    /// A token that is signed with a key that was not read yet.
+    #[error("the token is signed with a key that is not known here; the provider's keys are read again")]
+    KeyUnknown,
+    /// Nobody here is who the identity provider means.
+    #[error("no agent is linked to the identity that the token names")]
+    NoAgent,
 }
 
 impl AuthError {
     /// Whether somebody tries to guess a token: what was one, or has no token's form, is a mistake.
     #[must_use]
     pub fn is_guess(self) -> bool {
-        self == Self::Unknown
+        matches!(self, Self::Unknown | Self::Forged)
     }
+}
+
+/// Takes tokens of an identity provider.
+pub trait Provider: Send + Sync + 'static {
+    /// Whom the token means, where it is good at `now`.
+    ///
+    /// # Errors
+    /// Where it is not.
+    fn verify(&self, token: &str, now: Timestamp) -> Result<Claimed, AuthError>;
+}
+
+/// What an identity provider says of somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// Whose tenant's agents it speaks of.
+    pub tenant: TenantId,
+    /// The provider.
+    pub issuer: Arc<str>,
+    /// What it says in the claim that was configured.
+    pub subject: String,
+    /// Until when.
+    pub expires_at: Timestamp,
 }
 
 /// The directory of one gateway: a snapshot that is swapped whole when something changes. Clones share it.
@@ -84,15 +150,19 @@ pub struct Directory {
 struct Inner {
     snapshot: ArcSwap<Snapshot>,
     revision: watch::Sender<u64>,
+    push_tokens: PushTokens,
+    provider: OnceLock<Arc<dyn Provider>>,
 }
 
 impl Directory {
     /// A directory of these rows.
     #[must_use]
     pub fn new(rows: DirectoryRows) -> Self {
-        let snapshot = Snapshot::new(rows);
+        let snapshot = Snapshot::new(rows, &Snapshot::default());
         let revision = watch::Sender::new(snapshot.revision);
-        Self { inner: Arc::new(Inner { snapshot: ArcSwap::from_pointee(snapshot), revision }) }
+        let (push_tokens, provider) = (PushTokens::default(), OnceLock::new());
+        let snapshot = ArcSwap::from_pointee(snapshot);
+        Self { inner: Arc::new(Inner { snapshot, revision, push_tokens, provider }) }
     }
 
     /// Reads the directory from storage.
@@ -117,7 +187,7 @@ impl Directory {
     /// Swaps the snapshot for a newer one and tells all who watch. Of two that read storage at the same time
     /// the one that read it earlier may come later: what it has is old, and is not taken.
     fn replace(&self, rows: DirectoryRows) -> bool {
-        let fresh = Arc::new(Snapshot::new(rows));
+        let fresh = Arc::new(Snapshot::new(rows, &self.inner.snapshot.load()));
         let newer =
             |known: &Arc<Snapshot>| Arc::clone(if known.revision < fresh.revision { &fresh } else { known });
         self.inner.snapshot.rcu(newer);
@@ -128,28 +198,167 @@ impl Directory {
         })
     }
 
-    /// Checks a token without touching storage.
+    /// Tokens that are not Waggle's own are shown to this from now on; the first that is given stays.
+    pub fn trust(&self, provider: Arc<dyn Provider>) {
+        let _ = self.inner.provider.set(provider);
+    }
+
+    /// Checks a token, Waggle's own or the identity provider's, without touching storage.
     ///
     /// # Errors
     /// Where it is not valid at `now`.
     pub fn authenticate(&self, token: &str, now: Timestamp) -> Result<Principal, AuthError> {
-        if !token::is_token_shaped(token) {
-            return Err(AuthError::Malformed);
+        match (SecretKind::of(token), self.inner.provider.get()) {
+            (Some(SecretKind::Token), _) => self.by_secret(token, now),
+            // Three parts with dots between: RFC 7519 section 3.
+            (None, Some(provider)) if token.bytes().filter(|byte| *byte == b'.').count() == 2 => {
+                self.claimed(provider.verify(token, now)?)
+            }
+            _ => Err(AuthError::Malformed),
         }
-        let snapshot = self.inner.snapshot.load();
-        let hash = token::hash(token);
-        let principal = snapshot.by_hash(&hash).ok_or_else(|| {
-            if snapshot.is_revoked(&hash) { AuthError::Revoked } else { AuthError::Unknown }
-        })?;
-        if principal.is_over(now) {
-            return Err(AuthError::Expired);
-        }
-        Ok(*principal)
     }
 
-    /// Whether a principal's token is still good: sessions ask after every change.
+    /// Checks what a push client shows: a token, or one for a push connection.
+    ///
+    /// # Errors
+    /// Where it is not valid at `now`.
+    pub fn authenticate_push(&self, token: &str, now: Timestamp) -> Result<Principal, AuthError> {
+        match SecretKind::of(token) {
+            Some(SecretKind::Push) => {
+                let principal = self.inner.push_tokens.take(token, now)?;
+                if self.still_valid(&principal, now) { Ok(principal) } else { Err(AuthError::Ended) }
+            }
+            _ => self.authenticate(token, now),
+        }
+    }
+
+    /// Checks the secret of a session's cookie.
+    ///
+    /// # Errors
+    /// Where it is not valid at `now`.
+    pub fn authenticate_session(&self, secret: &str, now: Timestamp) -> Result<Principal, AuthError> {
+        match SecretKind::of(secret) {
+            Some(SecretKind::Session) => self.by_secret(secret, now).map_err(|_| AuthError::Ended),
+            _ => Err(AuthError::Malformed),
+        }
+    }
+
+    fn by_secret(&self, secret: &str, now: Timestamp) -> Result<Principal, AuthError> {
+        let snapshot = self.inner.snapshot.load();
+        // What is compared is the hash of 256 random bits: how long it takes tells nothing of them.
+        let hash = token::hash(secret);
+        let known = snapshot.by_hash(&hash).ok_or_else(|| {
+            if snapshot.is_revoked(&hash) { AuthError::Revoked } else { AuthError::Unknown }
+        })?;
+        if known.principal.is_over(now) || known.is_idle(now) {
+            return Err(AuthError::Expired);
+        }
+        known.touch(now);
+        Ok(known.principal)
+    }
+
+    /// The agent that an identity provider means.
+    fn claimed(&self, claimed: Claimed) -> Result<Principal, AuthError> {
+        let snapshot = self.inner.snapshot.load();
+        let agent = snapshot.identity(claimed.tenant, &claimed.issuer, &claimed.subject);
+        let agent = agent.ok_or(AuthError::NoAgent)?;
+        Ok(Principal {
+            tenant: claimed.tenant,
+            agent,
+            scope: snapshot.scope_of(claimed.tenant, agent),
+            credential: Credential::Provider,
+            expires_at: Some(claimed.expires_at),
+        })
+    }
+
+    /// Whether a principal's credential is still good: push sessions ask after every change.
     pub fn still_valid(&self, principal: &Principal, now: Timestamp) -> bool {
-        !principal.is_over(now) && self.inner.snapshot.load().by_token(principal.token) == Some(principal)
+        let snapshot = self.inner.snapshot.load();
+        let is_known = match principal.credential {
+            Credential::Provider => snapshot.has_agent(principal.tenant, principal.agent),
+            stored => snapshot
+                .by_credential(stored)
+                .is_some_and(|known| known.principal == *principal && !known.is_idle(now)),
+        };
+        is_known && !principal.is_over(now)
+    }
+
+    /// Makes a token for one push connection of a principal, and says when it ends.
+    ///
+    /// # Errors
+    /// Where too many wait, or the system gives no random bytes.
+    pub fn push_token(
+        &self,
+        principal: Principal,
+        now: Timestamp,
+    ) -> Result<(Token, Timestamp), PushTokenError> {
+        self.inner.push_tokens.make(principal, now)
+    }
+
+    /// The agent that is linked to an identity at a provider.
+    pub fn agent_of_identity(&self, tenant: TenantId, issuer: &str, subject: &str) -> Option<AgentId> {
+        self.inner.snapshot.load().identity(tenant, issuer, subject)
+    }
+
+    /// An agent's sessions, oldest first, each with the time of its last use.
+    pub fn sessions(&self, tenant: TenantId, agent: AgentId) -> Vec<(SessionRow, Timestamp)> {
+        let snapshot = self.inner.snapshot.load();
+        let own = snapshot.sessions.iter().filter(|row| (row.tenant, row.agent) == (tenant, agent));
+        own.filter_map(|row| {
+            let known = snapshot.by_credential(Credential::Session(row.id))?;
+            Some((row.clone(), known.seen_at()))
+        })
+        .collect()
+    }
+
+    /// A tenant's tokens in force, oldest first, each with the time of its last use.
+    pub fn tokens(&self, tenant: TenantId) -> Vec<(TokenRow, Option<Timestamp>)> {
+        let snapshot = self.inner.snapshot.load();
+        let own = snapshot.tokens.iter().filter(|row| row.tenant == tenant);
+        own.filter_map(|row| {
+            let known = snapshot.by_credential(Credential::Token(row.id))?;
+            Some((row.clone(), Some(known.seen_at()).filter(|at| at.0 > 0)))
+        })
+        .collect()
+    }
+
+    /// What was used since that was last written to storage, at most `most` of sessions and tokens each.
+    pub fn unwritten(&self, most: usize) -> Seen {
+        let mut seen = Seen::default();
+        let snapshot = self.inner.snapshot.load();
+        for known in snapshot.known() {
+            let Some(at) = known.unwritten() else { continue };
+            match known.principal.credential {
+                Credential::Session(id) if seen.sessions.len() < most => seen.sessions.push((id, at)),
+                Credential::Token(id) if seen.tokens.len() < most => seen.tokens.push((id, at)),
+                _ => {}
+            }
+        }
+        seen
+    }
+
+    /// What [`Directory::unwritten`] told is written.
+    pub fn written(&self, seen: &Seen) {
+        let snapshot = self.inner.snapshot.load();
+        let sessions = seen.sessions.iter().map(|(id, at)| (Credential::Session(*id), *at));
+        let tokens = seen.tokens.iter().map(|(id, at)| (Credential::Token(*id), *at));
+        for (credential, at) in sessions.chain(tokens) {
+            if let Some(known) = snapshot.by_credential(credential) {
+                known.written(at);
+            }
+        }
+    }
+
+    /// The tenant of this name.
+    pub fn tenant_named(&self, name: &str) -> Option<TenantId> {
+        self.inner.snapshot.load().tenant_named(name)
+    }
+
+    /// The tenant's agent of this name.
+    pub fn agent_named(&self, tenant: TenantId, name: &str) -> Option<AgentId> {
+        let snapshot = self.inner.snapshot.load();
+        let agents = &snapshot.tenant(tenant)?.agents;
+        agents.iter().find(|agent| agent.name == name).map(|agent| agent.id)
     }
 
     /// Whether the tenant has this queue.
@@ -214,9 +423,12 @@ mod tests {
             id: 9,
             tenant,
             agent,
-            scope: Scope::Agent,
+            name: String::new(),
+            scopes: Scope::Agent.into(),
             hash: token.hash(),
+            created_at: Timestamp(0),
             expires_at,
+            seen_at: None,
         };
         DirectoryRows {
             revision,
@@ -231,6 +443,8 @@ mod tests {
             agents: vec![AgentRow { tenant, id: agent, name: "ana".to_owned() }],
             tokens: token.map(row).into_iter().collect(),
             revoked: Vec::new(),
+            sessions: Vec::new(),
+            identities: Vec::new(),
         }
     }
 
@@ -239,7 +453,7 @@ mod tests {
         let token = Token::make().unwrap();
         let directory = Directory::new(rows(1, Some(&token), Some(Timestamp(100))));
         let principal = directory.authenticate(token.reveal(), Timestamp(99)).unwrap();
-        assert_eq!((principal.tenant, principal.agent, principal.token), (TenantId(1), AgentId(1), 9));
+        assert_eq!((principal.tenant, principal.credential), (TenantId(1), Credential::Token(9)));
         assert!(directory.still_valid(&principal, Timestamp(99)));
         assert_eq!(directory.authenticate(token.reveal(), Timestamp(100)), Err(AuthError::Expired));
         assert!(!directory.still_valid(&principal, Timestamp(100)));

@@ -1,24 +1,76 @@
 //! One consistent state of the directory, arranged for looking up.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use waggle_core::id::{AgentId, QueueId, TenantId};
+use waggle_core::limits::SEEN_STEP_MS;
 use waggle_core::ticket::{LifecycleRow, Lifecycles};
+use waggle_core::time::Timestamp;
 
-use super::Principal;
-use crate::store::{AgentRow, DirectoryRows, QueueRow, TenantRow};
+use super::{Credential, Principal};
+use crate::store::{AgentRow, DirectoryRows, QueueRow, Scope, SessionRow, TenantRow, TokenRow};
 
-/// A snapshot: never changed, replaced whole.
+/// A snapshot: never changed, replaced whole. Only when a credential was last used changes, which snapshots share.
 #[derive(Default)]
 pub(super) struct Snapshot {
     /// The store's revision that this is.
     pub(super) revision: u64,
-    /// By SHA-256 of the token's text: uniform already, so that a simple hasher does.
-    by_hash: FxHashMap<[u8; 32], Principal>,
-    by_token: FxHashMap<u64, Principal>,
+    /// By SHA-256 of the secret's text: uniform already, so that a simple hasher does.
+    by_hash: FxHashMap<[u8; 32], Credential>,
+    by_credential: FxHashMap<Credential, Known>,
     revoked: FxHashSet<[u8; 32]>,
     tenants: FxHashMap<TenantId, Tenant>,
+    by_tenant_name: FxHashMap<String, TenantId>,
+    /// Which agent an identity is: by tenant, issuer and subject.
+    identities: FxHashMap<(TenantId, String), FxHashMap<String, AgentId>>,
+    /// Agents with a token of scope admin.
+    admins: FxHashSet<(TenantId, AgentId)>,
+    pub(super) sessions: Vec<SessionRow>,
+    pub(super) tokens: Vec<TokenRow>,
+}
+
+/// Whoever has a credential, and when it was last used.
+pub(super) struct Known {
+    pub(super) principal: Principal,
+    idle_ms: u64,
+    last_use: Arc<LastUse>,
+}
+
+/// When a credential was last used: as it is, and as far as it is written.
+#[derive(Default)]
+struct LastUse {
+    at: AtomicU64,
+    written_at: AtomicU64,
+}
+
+impl Known {
+    /// Whether it has not been used for too long.
+    pub(super) fn is_idle(&self, now: Timestamp) -> bool {
+        now.0.saturating_sub(self.last_use.at.load(Ordering::Relaxed)) >= self.idle_ms
+    }
+
+    /// It is used now. Once a minute this writes; else it only reads.
+    pub(super) fn touch(&self, now: Timestamp) {
+        if now.0.saturating_sub(self.last_use.at.load(Ordering::Relaxed)) >= SEEN_STEP_MS {
+            self.last_use.at.fetch_max(now.0, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn seen_at(&self) -> Timestamp {
+        Timestamp(self.last_use.at.load(Ordering::Relaxed))
+    }
+
+    /// When it was last used, where that is later than is written.
+    pub(super) fn unwritten(&self) -> Option<Timestamp> {
+        Some(self.seen_at()).filter(|at| at.0 > self.last_use.written_at.load(Ordering::Relaxed))
+    }
+
+    /// Its last use up to `at` is written.
+    pub(super) fn written(&self, at: Timestamp) {
+        self.last_use.written_at.fetch_max(at.0, Ordering::Relaxed);
+    }
 }
 
 /// A tenant with its people and queues, by number.
@@ -32,11 +84,13 @@ pub(super) struct Tenant {
 }
 
 impl Snapshot {
-    /// Arranges rows; those of a tenant that is not there are left out.
-    pub(super) fn new(rows: DirectoryRows) -> Self {
+    /// Arranges rows; those of a tenant that is not there are left out. What was used after it was written is
+    /// known from the snapshot `before`.
+    pub(super) fn new(rows: DirectoryRows, before: &Self) -> Self {
         let revoked = rows.revoked.into_iter().collect();
         let mut snapshot = Self { revision: rows.revision, revoked, ..Self::default() };
         for row in rows.tenants {
+            snapshot.by_tenant_name.insert(row.name.clone(), row.id);
             snapshot.tenants.insert(row.id, Tenant::new(row));
         }
         for queue in rows.queues {
@@ -60,32 +114,86 @@ impl Snapshot {
             tenant.lifecycles = Arc::new(Lifecycles::new(&own, queues));
         }
         for token in rows.tokens {
-            if !snapshot.has_agent(token.tenant, token.agent) {
-                continue;
+            snapshot.add_token(token, before);
+        }
+        for session in rows.sessions {
+            snapshot.add_session(session, before);
+        }
+        for row in rows.identities {
+            if snapshot.has_agent(row.tenant, row.agent) {
+                let of_issuer = snapshot.identities.entry((row.tenant, row.issuer)).or_default();
+                of_issuer.insert(row.subject, row.agent);
             }
-            let principal = Principal {
-                tenant: token.tenant,
-                agent: token.agent,
-                scope: token.scope,
-                token: token.id,
-                expires_at: token.expires_at,
-            };
-            snapshot.by_hash.insert(token.hash, principal);
-            snapshot.by_token.insert(token.id, principal);
         }
         snapshot
     }
 
-    pub(super) fn by_hash(&self, hash: &[u8; 32]) -> Option<&Principal> {
-        self.by_hash.get(hash)
+    fn add_token(&mut self, row: TokenRow, before: &Self) {
+        if !self.has_agent(row.tenant, row.agent) {
+            return;
+        }
+        let principal = Principal {
+            tenant: row.tenant,
+            agent: row.agent,
+            scope: row.scopes.widest(),
+            credential: Credential::Token(row.id),
+            expires_at: row.expires_at,
+        };
+        if row.scopes.has(Scope::Admin) {
+            self.admins.insert((row.tenant, row.agent));
+        }
+        let written_at = row.seen_at.map_or(0, |at| at.0);
+        self.add(row.hash, principal, u64::MAX, written_at, before);
+        self.tokens.push(row);
+    }
+
+    /// After tokens: what a session allows is what its agent's tokens do.
+    fn add_session(&mut self, row: SessionRow, before: &Self) {
+        if !self.has_agent(row.tenant, row.agent) {
+            return;
+        }
+        let principal = Principal {
+            tenant: row.tenant,
+            agent: row.agent,
+            scope: self.scope_of(row.tenant, row.agent),
+            credential: Credential::Session(row.id),
+            expires_at: Some(row.expires_at),
+        };
+        self.add(row.hash, principal, row.idle_ms, row.seen_at.0, before);
+        self.sessions.push(row);
+    }
+
+    fn add(&mut self, hash: [u8; 32], principal: Principal, idle_ms: u64, written_at: u64, before: &Self) {
+        let credential = principal.credential;
+        let earlier = before.by_credential.get(&credential);
+        let last_use = earlier.map_or_else(Arc::default, |earlier| Arc::clone(&earlier.last_use));
+        last_use.at.fetch_max(written_at, Ordering::Relaxed);
+        last_use.written_at.fetch_max(written_at, Ordering::Relaxed);
+        self.by_hash.insert(hash, credential);
+        self.by_credential.insert(credential, Known { principal, idle_ms, last_use });
+    }
+
+    /// What an agent may do who is let in by something else than a token: an administrator is who has a token of
+    /// that scope in force.
+    pub(super) fn scope_of(&self, tenant: TenantId, agent: AgentId) -> Scope {
+        if self.admins.contains(&(tenant, agent)) { Scope::Admin } else { Scope::Agent }
+    }
+
+    pub(super) fn by_hash(&self, hash: &[u8; 32]) -> Option<&Known> {
+        self.by_credential(*self.by_hash.get(hash)?)
     }
 
     pub(super) fn is_revoked(&self, hash: &[u8; 32]) -> bool {
         self.revoked.contains(hash)
     }
 
-    pub(super) fn by_token(&self, token: u64) -> Option<&Principal> {
-        self.by_token.get(&token)
+    pub(super) fn by_credential(&self, credential: Credential) -> Option<&Known> {
+        self.by_credential.get(&credential)
+    }
+
+    /// All that has a credential in storage.
+    pub(super) fn known(&self) -> impl Iterator<Item = &Known> {
+        self.by_credential.values()
     }
 
     pub(super) fn tenant(&self, tenant: TenantId) -> Option<&Tenant> {
@@ -94,6 +202,14 @@ impl Snapshot {
 
     pub(super) fn tenants(&self) -> impl Iterator<Item = TenantId> {
         self.tenants.keys().copied()
+    }
+
+    pub(super) fn tenant_named(&self, name: &str) -> Option<TenantId> {
+        self.by_tenant_name.get(name).copied()
+    }
+
+    pub(super) fn identity(&self, tenant: TenantId, issuer: &str, subject: &str) -> Option<AgentId> {
+        self.identities.get(&(tenant, issuer.to_owned()))?.get(subject).copied()
     }
 
     pub(super) fn has_queue(&self, tenant: TenantId, queue: QueueId) -> bool {

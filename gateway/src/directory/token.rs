@@ -1,11 +1,50 @@
-//! Tokens: how they are made, written and recognised.
+//! Secrets that Waggle gives out: how they are made, written and recognised.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-/// What every token starts with, so that leak scanners and people know one.
+/// What every API token starts with, so that leak scanners and people know one.
 pub const PREFIX: &str = "wgl_";
+
+/// What a secret is for: one of another kind is not taken in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretKind {
+    /// An API token.
+    Token,
+    /// A session's cookie.
+    Session,
+    /// For one push connection.
+    Push,
+    /// A device's cookie.
+    Device,
+    /// What ties a login at an identity provider to the browser that began it.
+    Flow,
+    /// A password that its agent has to change.
+    Password,
+}
+
+impl SecretKind {
+    const ALL: [Self; 6] = [Self::Token, Self::Session, Self::Push, Self::Device, Self::Flow, Self::Password];
+
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Token => PREFIX,
+            Self::Session => "wgs_",
+            Self::Push => "wgp_",
+            Self::Device => "wgd_",
+            Self::Flow => "wgf_",
+            Self::Password => "wgt_",
+        }
+    }
+
+    /// What kind of secret a text has the form of: cheap, before it is hashed.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        let kind = Self::ALL.into_iter().find(|kind| text.starts_with(kind.prefix()));
+        kind.filter(|_| text.len() == TOKEN_CHARS && text.is_ascii())
+    }
+}
 const SECRET_BYTES: usize = 32;
 /// 32 bytes in base64 without padding.
 const SECRET_CHARS: usize = 43;
@@ -17,14 +56,25 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 pub struct Token(String);
 
 impl Token {
-    /// Makes a token of 256 random bits.
+    /// Makes an API token of 256 random bits.
     ///
     /// # Errors
     /// Where the system gives no random bytes.
     pub fn make() -> Result<Self, getrandom::Error> {
+        Self::make_for(SecretKind::Token)
+    }
+
+    /// Makes a secret of 256 random bits.
+    ///
+    /// # Errors
+    /// Where the system gives no random bytes.
+    pub fn make_for(kind: SecretKind) -> Result<Self, getrandom::Error> {
         let mut secret = [0_u8; SECRET_BYTES];
         getrandom::fill(&mut secret)?;
-        Ok(Self(write(&secret)))
+        let mut text = String::with_capacity(TOKEN_CHARS);
+        text.push_str(kind.prefix());
+        push_base64url(&mut text, &secret);
+        Ok(Self(text))
     }
 
     /// The text, to be shown to its owner.
@@ -42,27 +92,19 @@ impl Token {
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(wgl_…)")
+        f.write_str("Token(…)")
     }
 }
 
 /// SHA-256 of a token's text. The text has 256 random bits: it needs no salt and no slow hash.
 #[must_use]
-pub(super) fn hash(token: &str) -> [u8; 32] {
+pub fn hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// Whether a text could be a token at all: cheap, before it is hashed.
-#[must_use]
-pub(super) fn is_token_shaped(text: &str) -> bool {
-    text.len() == TOKEN_CHARS && text.starts_with(PREFIX)
-}
-
-/// URL-safe base64 (RFC 4648 section 5) without padding, after the prefix.
-fn write(secret: &[u8; SECRET_BYTES]) -> String {
-    let mut out = String::with_capacity(TOKEN_CHARS);
-    out.push_str(PREFIX);
-    for chunk in secret.chunks(3) {
+/// Appends bytes as URL-safe base64 (RFC 4648 section 5) without padding.
+pub fn push_base64url(out: &mut String, bytes: &[u8]) {
+    for chunk in bytes.chunks(3) {
         let mut word = 0_u32;
         for index in 0..3 {
             word = word << 8 | u32::from(chunk.get(index).copied().unwrap_or_default());
@@ -73,7 +115,6 @@ fn write(secret: &[u8; SECRET_BYTES]) -> String {
             out.push(char::from(ALPHABET[sextet as usize]));
         }
     }
-    out
 }
 
 #[cfg(test)]
@@ -81,7 +122,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_base64url_of_32_bytes() {
+    fn secrets_are_base64url_of_32_bytes() {
+        let write = |bytes: &[u8]| {
+            let mut text = PREFIX.to_owned();
+            push_base64url(&mut text, bytes);
+            text
+        };
         assert_eq!(write(&[0; 32]), format!("wgl_{}", "A".repeat(43)));
         assert_eq!(write(&[0xff; 32]), format!("wgl_{}8", "_".repeat(42)));
         let mut counted = [0_u8; 32];
@@ -95,7 +141,12 @@ mod tests {
     fn tokens_differ_and_do_not_show_themselves() {
         let (one, other) = (Token::make().unwrap(), Token::make().unwrap());
         assert_ne!(one.reveal(), other.reveal());
-        assert!(is_token_shaped(one.reveal()) && !is_token_shaped("wgl_short"));
+        assert_eq!(SecretKind::of(one.reveal()), Some(SecretKind::Token));
+        let session = Token::make_for(SecretKind::Session).unwrap();
+        assert_eq!(SecretKind::of(session.reveal()), Some(SecretKind::Session));
+        for none in ["", "wgl_short", &format!("{}x", one.reveal()), &one.reveal().replace("wgl_", "wgx_")] {
+            assert_eq!(SecretKind::of(none), None, "{none}");
+        }
         assert!(!format!("{one:?}").contains(one.reveal()));
         assert_eq!(one.hash(), hash(one.reveal()));
     }

@@ -9,7 +9,7 @@ use super::answer::{self, Response};
 use super::query::Query;
 use super::{Api, auth};
 use crate::problem::Problem;
-use crate::store::{AuditFilter, AuditRow, Hex, Scope};
+use crate::store::{AuditFilter, AuditRow, Hex};
 
 #[derive(Serialize)]
 struct Entry<'a> {
@@ -47,11 +47,8 @@ impl<'a> From<&'a AuditRow> for Entry<'a> {
 /// dot is all that begin with it), `from` and `until` in milliseconds since 1970.
 pub(super) async fn list(api: &Api, parts: &Parts) -> Result<Response, Problem> {
     const PARAMETERS: [&str; 7] = ["actor", "action", "object", "from", "until", "cursor", "limit"];
-    let principal = auth::principal(&api.directory, &parts.headers)?;
+    let principal = auth::administrator(&api.directory, &parts.headers, "see the audit log")?;
     let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
-    if principal.scope != Scope::Admin {
-        return Err(Problem::new("needs_admin", "only administrators see the audit log"));
-    }
     let text = |name| query.text(name).map(str::to_owned);
     let filter = AuditFilter {
         actor: text("actor"),

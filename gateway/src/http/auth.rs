@@ -6,17 +6,58 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use waggle_core::time::Timestamp;
 
+use super::cookie;
 use crate::directory::{AuthError, Directory, Principal};
 use crate::problem::Problem;
 
-/// The principal behind `Authorization: Bearer wgl_…`.
+/// The principal behind `Authorization: Bearer …`, or else behind the session's cookie.
 pub(super) fn principal(directory: &Directory, headers: &HeaderMap) -> Result<Principal, Problem> {
-    let token = token(headers)?;
-    directory.authenticate(token, now()).map_err(|error| Problem::new("unauthorized", error.to_string()))
+    let outcome = match session(headers) {
+        Some(secret) => directory.authenticate_session(secret, now()),
+        None => directory.authenticate(token(headers)?, now()),
+    };
+    outcome.map_err(refused)
 }
 
-/// The token in `Authorization: Bearer wgl_…`, whether or not it is good.
-pub(super) fn token(headers: &HeaderMap) -> Result<&str, Problem> {
+/// The secret of the session that a request is made with: it has no `Authorization` header.
+pub(super) fn session(headers: &HeaderMap) -> Option<&str> {
+    if headers.contains_key(AUTHORIZATION) {
+        return None;
+    }
+    cookie::value(headers, cookie::SESSION)
+}
+
+/// An administrator's principal; `what` is what only they do.
+pub(super) fn administrator(
+    directory: &Directory,
+    headers: &HeaderMap,
+    what: &str,
+) -> Result<Principal, Problem> {
+    let principal = principal(directory, headers)?;
+    if principal.is_admin() {
+        return Ok(principal);
+    }
+    Err(Problem::new("needs_admin", format!("only administrators {what}")))
+}
+
+fn refused(error: AuthError) -> Problem {
+    let code = if error == AuthError::KeyUnknown { "keys_unknown" } else { "unauthorized" };
+    Problem::new(code, error.to_string())
+}
+
+/// What a push client of this request's principal says as the token of its `hello`.
+pub(super) fn hello_token(directory: &Directory, headers: &HeaderMap) -> Result<String, Problem> {
+    let principal = principal(directory, headers)?;
+    if session(headers).is_none() {
+        return token(headers).map(str::to_owned);
+    }
+    let made = directory.push_token(principal, now());
+    let (token, _) = made.map_err(|error| Problem::new("overload", error.to_string()))?;
+    Ok(token.reveal().to_owned())
+}
+
+/// The token in `Authorization: Bearer …`, whether or not it is good.
+fn token(headers: &HeaderMap) -> Result<&str, Problem> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(Problem::new("unauthorized", "give one header `Authorization: Bearer wgl_…`"));

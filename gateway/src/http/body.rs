@@ -5,8 +5,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::request::Parts;
 use http_body_util::BodyExt;
 use hyper::body::Body;
+use serde::de::DeserializeOwned;
 use waggle_core::limits::{COMMAND_BYTES_MAX, HTTP_BODY_MS_MAX};
 use waggle_core::ticket::CommandError;
 
@@ -31,6 +33,18 @@ where
             format!("the body did not arrive within {HTTP_BODY_MS_MAX} milliseconds"),
         )),
     }
+}
+
+/// The body as a value of a JSON shape.
+pub(super) async fn json<T, B>(parts: &Parts, body: B) -> Result<T, Problem>
+where
+    T: DeserializeOwned,
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
+    check_type(&parts.headers)?;
+    let bytes = read(body).await?;
+    serde_json::from_slice(&bytes).map_err(|error| Problem::new("malformed", error.to_string()))
 }
 
 async fn collect<B>(mut body: B) -> Result<Bytes, Problem>

@@ -28,6 +28,9 @@ where
 {
     let headers = &parts.headers;
     let principal = auth::principal(&api.directory, headers)?;
+    if !principal.may_change() {
+        return Err(super::read_only());
+    }
     super::query::Query::parse(parts.uri.query(), &[])?;
     body::check_type(headers)?;
     let key = preconditions::idempotency_key(headers)?;

@@ -44,6 +44,17 @@ pub(super) enum Operation {
     ListPushSessions,
     StreamEvents,
     ListAudit,
+    LogIn,
+    LogOut,
+    GetSession,
+    ListSessions,
+    EndSession,
+    CreatePushToken,
+    ChangePassword,
+    ResetPassword,
+    ListTokens,
+    CreateToken,
+    RevokeToken,
     GetHealth,
     GetReadiness,
     GetMetrics,
@@ -56,6 +67,7 @@ pub(super) enum Verb {
     /// GET that HEAD does not stand in for.
     GetOnly,
     Post,
+    Delete,
 }
 
 impl Verb {
@@ -64,6 +76,7 @@ impl Verb {
             Method::GET => &[Self::Get, Self::GetOnly],
             Method::HEAD => &[Self::Get],
             Method::POST => &[Self::Post],
+            Method::DELETE => &[Self::Delete],
             _ => &[],
         }
     }
@@ -73,7 +86,13 @@ impl Verb {
             Self::Get => "GET, HEAD",
             Self::GetOnly => "GET",
             Self::Post => "POST",
+            Self::Delete => "DELETE",
         }
+    }
+
+    /// Whether it may change something.
+    pub(super) fn changes(self) -> bool {
+        !matches!(self, Self::Get | Self::GetOnly)
     }
 }
 
@@ -91,6 +110,10 @@ const fn push(path: &'static str, operation: Operation) -> Endpoint {
 
 const fn post(path: &'static str, operation: Operation, class: RouteClass) -> Endpoint {
     Endpoint { method: Verb::Post, path, operation, class }
+}
+
+const fn account(method: Verb, path: &'static str, operation: Operation) -> Endpoint {
+    Endpoint { method, path, operation, class: RouteClass::Account }
 }
 
 /// All endpoints.
@@ -117,6 +140,17 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     get("/v1/push/sessions", Operation::ListPushSessions),
     push("/v1/push/events", Operation::StreamEvents),
     get("/v1/audit", Operation::ListAudit),
+    account(Verb::Post, "/v1/login", Operation::LogIn),
+    account(Verb::Post, "/v1/logout", Operation::LogOut),
+    account(Verb::Get, "/v1/session", Operation::GetSession),
+    account(Verb::Get, "/v1/sessions", Operation::ListSessions),
+    account(Verb::Delete, "/v1/sessions/{session}", Operation::EndSession),
+    account(Verb::Post, "/v1/push/tokens", Operation::CreatePushToken),
+    account(Verb::Post, "/v1/password", Operation::ChangePassword),
+    account(Verb::Post, "/v1/agents/{agent}/password", Operation::ResetPassword),
+    account(Verb::Get, "/v1/tokens", Operation::ListTokens),
+    account(Verb::Post, "/v1/tokens", Operation::CreateToken),
+    account(Verb::Delete, "/v1/tokens/{token}", Operation::RevokeToken),
     ops("/healthz", Operation::GetHealth),
     ops("/readyz", Operation::GetReadiness),
     ops("/metrics", Operation::GetMetrics),
@@ -222,6 +256,7 @@ mod tests {
             let method = match endpoint.method {
                 Verb::Get | Verb::GetOnly => Method::GET,
                 Verb::Post => Method::POST,
+                Verb::Delete => Method::DELETE,
             };
             let (operation, _) = found(&method, &path).unwrap_or_else(|code| panic!("{path}: {code}"));
             assert_eq!(operation, endpoint.operation, "{path}");
@@ -254,9 +289,9 @@ mod tests {
 
     #[test]
     fn allow_lists_the_methods_of_a_path() {
-        let allow = |path| match find(&Method::DELETE, path) {
+        let allow = |path| match find(&Method::PATCH, path) {
             Err(NoEndpoint::Method(_, allow)) => allow.to_str().map(str::to_owned).unwrap(),
-            _ => panic!("{path} takes DELETE"),
+            _ => panic!("{path} takes PATCH"),
         };
         assert_eq!(allow("/v1/tickets"), "GET, HEAD, POST");
         assert_eq!(allow("/v1/tickets/17/commands"), "POST");

@@ -3,6 +3,7 @@
 //! Every endpoint is a row of `endpoint::ENDPOINTS`. Every answer that is no success, the router's own
 //! included, is a [`Problem`](crate::problem::Problem).
 
+mod account;
 mod answer;
 mod attachments;
 mod audit;
@@ -10,18 +11,23 @@ mod auth;
 mod body;
 mod commands;
 mod control;
+mod cookie;
+mod csrf;
 mod endpoint;
 mod health;
 mod listen;
+mod login;
 mod people;
 mod preconditions;
 mod push_port;
 mod query;
 mod render;
 mod request_id;
+mod sessions;
 mod sse;
 mod stall;
 mod tickets;
+mod tokens;
 mod upgrade;
 
 #[cfg(test)]
@@ -46,6 +52,7 @@ pub use health::{Phase, Readiness};
 pub use listen::Server;
 pub use push_port::Push;
 
+use crate::auth::Auth;
 use crate::directory::Directory;
 use crate::ledger::{Ledger, Outcome, Submission, SubmitError};
 use crate::observe::{Metrics, RouteClass};
@@ -93,6 +100,8 @@ pub struct Api {
     pub store: Arc<dyn Store>,
     /// Tokens, queues, agents.
     pub directory: Directory,
+    /// Lets people in.
+    pub auth: Arc<Auth>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// Whether to send work here.
@@ -181,6 +190,11 @@ impl Api {
         };
         let outcome = match endpoint.operation {
             _ if !header_fits(&parts.headers) => Err(too_large().into()),
+            _ if endpoint.method.changes()
+                && let Err(problem) = self.may_change(endpoint.operation, &parts.headers) =>
+            {
+                Err(problem.into())
+            }
             Operation::SubmitCommand => match parameters.ticket() {
                 Ok(ticket) => commands::submit(self, &parts, body, Some(ticket)).await.map_err(Refused::from),
                 Err(problem) => Err(problem.into()),
@@ -196,9 +210,26 @@ impl Api {
             },
             Operation::OpenPush => upgrade::push(self, &mut parts, remote),
             Operation::StreamEvents => sse::stream(self, &parts, remote),
+            operation if endpoint.class == RouteClass::Account => {
+                Box::pin(account::answer(self, operation, &parts, &parameters, body, remote)).await
+            }
             reading => Box::pin(self.read(reading, &parts, &parameters)).await.map_err(Refused::from),
         };
         (endpoint.class, outcome)
+    }
+
+    /// Whether a request that changes something may, as far as is known before it is read: no page of another site
+    /// has made a browser send it, and it has no token that only reads. A command's token is checked with the command.
+    fn may_change(&self, operation: Operation, headers: &HeaderMap) -> Result<(), Problem> {
+        csrf::check(headers, operation)?;
+        if matches!(operation, Operation::SubmitCommand | Operation::CreateTicket | Operation::LogIn) {
+            return Ok(());
+        }
+        // Whoever is nobody is told so by the operation.
+        match auth::principal(&self.directory, headers) {
+            Ok(principal) if !principal.may_change() => Err(read_only()),
+            _ => Ok(()),
+        }
     }
 
     /// Everything that changes nothing.
@@ -231,7 +262,18 @@ impl Api {
             | Operation::CreateTicket
             | Operation::AddAttachment
             | Operation::OpenPush
-            | Operation::StreamEvents => Err(Problem::new("not_found", "this is not for reading")),
+            | Operation::StreamEvents
+            | Operation::LogIn
+            | Operation::LogOut
+            | Operation::GetSession
+            | Operation::ListSessions
+            | Operation::EndSession
+            | Operation::CreatePushToken
+            | Operation::ChangePassword
+            | Operation::ResetPassword
+            | Operation::ListTokens
+            | Operation::CreateToken
+            | Operation::RevokeToken => Err(Problem::new("not_found", "this is not for reading")),
         }
     }
 }
@@ -275,6 +317,11 @@ impl From<Problem> for Refused {
 fn header_fits(headers: &HeaderMap) -> bool {
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     bytes <= HTTP_HEADER_BYTES_MAX
+}
+
+/// What a token is told that only reads.
+pub(crate) fn read_only() -> Problem {
+    Problem::new("read_only", "the token's scope is read: it changes nothing")
 }
 
 fn too_large() -> Problem {

@@ -52,7 +52,7 @@ pub(super) fn stream(api: &Api, parts: &Parts, remote: SocketAddr) -> Result<Res
     if api.readiness.phase() != Phase::Ready {
         return Err(Problem::new("stopping", "the gateway takes no new push connections").into());
     }
-    auth::principal(&api.directory, &parts.headers)?;
+    let token = auth::hello_token(&api.directory, &parts.headers)?;
     let query = Query::parse(parts.uri.query(), &["views", "resume", "window"])?;
     let views = query.text("views").ok_or_else(|| {
         query::bad("give the parameter views: mine, queue:<id>, ticket:<id>, tenant or presence, with commas")
@@ -71,8 +71,7 @@ pub(super) fn stream(api: &Api, parts: &Parts, remote: SocketAddr) -> Result<Res
     let place = Arc::clone(&api.streams)
         .try_acquire_owned()
         .map_err(|_| Problem::new("overload", format!("{HTTP_STREAMS_MAX} streams of events are open")))?;
-    let token = auth::token(&parts.headers)?;
-    let hello = Hello { r#type: "hello", token, views, resume, window };
+    let hello = Hello { r#type: "hello", token: &token, views, resume, window };
     let hello = serde_json::to_vec(&hello).map_err(|error| Problem::new("internal", error.to_string()))?;
 
     let no_pair =

@@ -51,6 +51,9 @@ pub(super) fn start(
 
 impl Call {
     async fn submit(&self, shard: &Shard, principal: Principal) -> Result<Outcome, Problem> {
+        if !principal.may_change() {
+            return Err(Problem::new("read_only", "the token's scope is read: it changes nothing"));
+        }
         let request = Request::parse(&self.body).map_err(|error| Problem::from_command(&error))?;
         if request.command.overwrites() && request.expect.is_none() {
             let detail = format!(

@@ -36,7 +36,7 @@ pub use admission::{PushLimits, PushRefusal};
 pub use engine::{PushConfig, PushEngine, PushError};
 pub use hub::{Handover, HandoverStream, PushHub};
 pub use listen::{AcceptHook, RedirectHook, UnauthorizedHook};
-pub use peer::{PeerRules, TrustedProxy, TrustedProxyError, Via};
+pub use peer::{PeerRules, TrustedProxy, TrustedProxyError, Via, is_same_host};
 pub use port::{Access, Log};
 pub use report::{RedirectRow, SessionList, SessionOrder, SessionOrderError, SessionRow};
 pub use stats::PushStats;

@@ -97,7 +97,8 @@ impl PeerRules {
     }
 }
 
-fn is_same_host(origin: &str, host: &str) -> bool {
+/// Whether an `Origin` is of the same host and port as a `Host` header.
+pub fn is_same_host(origin: &str, host: &str) -> bool {
     let Ok(origin) = Uri::from_str(origin) else { return false };
     let default_port = if origin.scheme_str() == Some("https") { ":443" } else { ":80" };
     let bare = |text: &str| text.strip_suffix(default_port).unwrap_or(text).to_ascii_lowercase();

@@ -57,7 +57,7 @@ impl Log for Ledger {
 
 /// Who may connect.
 pub trait Access: Send + Sync + 'static {
-    /// See [`Directory::authenticate`].
+    /// See [`Directory::authenticate_push`].
     ///
     /// # Errors
     /// Where the token is not valid at `now`.
@@ -70,7 +70,7 @@ pub trait Access: Send + Sync + 'static {
 
 impl Access for Directory {
     fn authenticate(&self, token: &str, now: Timestamp) -> Result<Principal, AuthError> {
-        Directory::authenticate(self, token, now)
+        Directory::authenticate_push(self, token, now)
     }
 
     fn still_valid(&self, principal: &Principal, now: Timestamp) -> bool {

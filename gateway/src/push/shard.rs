@@ -44,7 +44,7 @@ use super::socket::Socket;
 use super::stats::ShardStats;
 use super::timers::Timers;
 use crate::accel::RedirectWay;
-use crate::directory::Principal;
+use crate::directory::{AuthError, Principal};
 use crate::ledger::PublishedBatch;
 use crate::problem::Problem;
 use crate::tls::Tls;
@@ -459,6 +459,10 @@ impl Shard {
         let Some(slot) = slots.get_mut(key.slot as usize) else { return Effects::new() };
         let principal = match self.access.authenticate(&token.decode(), self.clock.wall_now()) {
             Ok(principal) => principal,
+            Err(error @ AuthError::KeyUnknown) => {
+                let refusal = self.admission.refuse(error.to_string());
+                return slot.session.close(CloseCode::Overload, refusal.reason);
+            }
             Err(error) => {
                 let peer = slot.link.tcp_peer().filter(|_| error.is_guess());
                 if let (Some(hook), Some(peer)) = (&self.on_unauthorized, peer) {

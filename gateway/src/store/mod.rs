@@ -2,21 +2,30 @@
 
 mod attachment;
 mod audit;
+mod credentials;
 mod lifecycles;
+mod scope;
 mod sqlite;
 
 pub use attachment::{AttachmentRow, AttachmentStore};
 pub use audit::{
     AuditActor, AuditEntry, AuditFault, AuditFilter, AuditHead, AuditRow, AuditStore, Hex, verify_audit,
 };
+pub use credentials::{
+    CredentialStore, IdentityRow, Keep, Method, NewSession, NewToken, PasswordKind, PasswordRow, Seen,
+    SessionRow,
+};
 pub use lifecycles::{
     DeleteLifecycle, GiveLifecycle, LifecycleStore, QueueChangeRow, SaveLifecycle, TenantLifecycle,
 };
+pub use scope::{Scope, Scopes, UnknownScope};
 pub use sqlite::SqliteStore;
 
 use async_trait::async_trait;
 use serde::Serialize;
-use waggle_core::id::{AgentId, Cursor, Epoch, Fence, LifecycleId, Offset, QueueId, TenantId, TicketId, Version};
+use waggle_core::id::{
+    AgentId, Cursor, Epoch, Fence, LifecycleId, Offset, QueueId, TenantId, TicketId, Version,
+};
 use waggle_core::ticket::{Actor, NewEvent, Priority, Route, Status, StatusSet, StoredEvent};
 use waggle_core::time::Timestamp;
 
@@ -126,6 +135,10 @@ pub struct DirectoryRows {
     pub tokens: Vec<TokenRow>,
     /// Hashes of the newest revoked ones, at most [`REVOKED_TOKENS_MAX`](waggle_core::limits::REVOKED_TOKENS_MAX).
     pub revoked: Vec<[u8; 32]>,
+    /// Sessions that have not ended.
+    pub sessions: Vec<SessionRow>,
+    /// Whom identity providers mean.
+    pub identities: Vec<IdentityRow>,
 }
 
 /// A tenant.
@@ -163,16 +176,6 @@ pub struct AgentRow {
     pub name: String,
 }
 
-/// What a token allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Scope {
-    /// Work on tickets as its agent.
-    Agent,
-    /// That, and administration of its tenant.
-    Admin,
-}
-
 /// A token, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenRow {
@@ -182,12 +185,18 @@ pub struct TokenRow {
     pub tenant: TenantId,
     /// As whom it acts.
     pub agent: AgentId,
+    /// What it is for, for people; may be empty.
+    pub name: String,
     /// What it allows.
-    pub scope: Scope,
+    pub scopes: Scopes,
     /// SHA-256 of its text.
     pub hash: [u8; 32],
+    /// When it was made.
+    pub created_at: Timestamp,
     /// When it ends.
     pub expires_at: Option<Timestamp>,
+    /// When it was last shown, as far as it is written.
+    pub seen_at: Option<Timestamp>,
 }
 
 /// Why storage did not do it.
@@ -245,7 +254,9 @@ pub enum StoreError {
 /// What the gateway needs of a database. One writer calls `commit`; all else may be called at once from
 /// anywhere.
 #[async_trait]
-pub trait Store: AttachmentStore + AuditStore + LifecycleStore + Send + Sync + 'static {
+pub trait Store:
+    AttachmentStore + AuditStore + CredentialStore + LifecycleStore + Send + Sync + 'static
+{
     /// Writes a batch as one transaction, durable on return: tickets guarded by their versions,
     /// events, heads and keys. On error nothing of it is there, except where the database cannot
     /// tell ([`StoreError::Database`] at commit): read the heads again then.

@@ -16,7 +16,7 @@ use waggle_core::id::{AgentId, Cursor, Epoch, Offset, QueueId, TenantId, TicketI
 use waggle_core::push::close_frame;
 use waggle_core::ticket::{Actor, Command, Entry, Kind, Refusal, Route, StoredEvent};
 use waggle_core::time::Timestamp;
-use waggle_gateway::directory::{AuthError, Principal};
+use waggle_gateway::directory::{AuthError, Credential, Principal};
 use waggle_gateway::ledger::{Outcome, PublishedBatch, Publisher, Submission, SubmitError};
 use waggle_gateway::push::{Access, Log, PushConfig, PushEngine, PushHub, PushStats};
 use waggle_gateway::store::{Scope, StoreError};
@@ -163,7 +163,7 @@ impl Tokens {
             tenant: TENANT,
             agent: AgentId(agent),
             scope: Scope::Agent,
-            token: principals.len() as u64,
+            credential: Credential::Token(principals.len() as u64),
             expires_at,
         };
         principals.insert(token.to_owned(), principal);

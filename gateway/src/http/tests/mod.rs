@@ -4,7 +4,11 @@ mod attachments;
 mod audit;
 mod commands;
 mod identity;
+mod login;
 mod reads;
+
+mod secrets;
+mod tokens;
 mod trouble;
 mod wire;
 
@@ -17,11 +21,12 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use waggle_core::id::{AgentId, QueueId, TenantId};
 use waggle_core::time::Timestamp;
 
 use super::{Api, Commands, Phase, Push, PushAdopter, Readiness, RequestIdSource};
+use crate::auth::{Auth, SessionRules};
 use crate::directory::{Directory, Token};
 use crate::ledger::{Ledger, PublishedBatch, Publisher};
 use crate::observe::Metrics;
@@ -38,6 +43,7 @@ impl Publisher for NoPublisher {
 struct World {
     api: Arc<Api>,
     dir: tempfile::TempDir,
+    _stop: watch::Sender<bool>,
     ana: String,
     ben: String,
     admin: String,
@@ -71,7 +77,8 @@ impl Answer {
         assert_eq!((known.status, known.title), (self.status.as_u16(), problem["title"].as_str().unwrap()));
         assert_eq!(problem["type"], format!("urn:waggle:error:{code}"));
         assert!(!problem["detail"].as_str().unwrap().is_empty());
-        assert_eq!(self.headers.contains_key("retry-after"), self.status == 503);
+        let is_later = self.status == 503 || self.status == 429;
+        assert_eq!(self.headers.contains_key("retry-after"), is_later);
         code
     }
 }
@@ -117,6 +124,10 @@ impl World {
         let directory = Directory::open(store.as_ref()).await.unwrap();
         let ledger =
             Ledger::open(Arc::clone(&store), directory.clone(), Arc::new(NoPublisher)).await.unwrap();
+        let rules = SessionRules { idle_ms: 3_600_000, lasts_ms: 86_400_000 };
+        let (auth, failures) = Auth::start(Arc::clone(&store), directory.clone(), rules).unwrap();
+        let (stop, stopped) = watch::channel(false);
+        tokio::spawn(failures.run(stopped));
         let readiness = Readiness::default();
         readiness.enter(Phase::Ready);
         let adopt: PushAdopter = Arc::new(|_| {});
@@ -124,6 +135,7 @@ impl World {
             commands: commands.unwrap_or_else(|| Arc::new(ledger)),
             store,
             directory,
+            auth: Arc::new(auth),
             metrics: Arc::new(Metrics::default()),
             readiness: Arc::new(readiness),
             adopt,
@@ -137,7 +149,7 @@ impl World {
             unauthorized: Box::new(|_| ()),
         });
         let (ana, ben, admin, expired, stranger) = texts;
-        Self { api, dir, ana, ben, admin, expired, stranger }
+        Self { api, dir, _stop: stop, ana, ben, admin, expired, stranger }
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Answer {

@@ -8,9 +8,12 @@ use waggle_core::id::{AgentId, Epoch, LifecycleId, QueueId, TenantId};
 use waggle_core::limits::REVOKED_TOKENS_MAX;
 use waggle_core::time::Timestamp;
 
+use super::credentials::{SESSION_COLUMNS, session};
 use super::read::collect;
 use super::{lifecycles, row};
-use crate::store::{AgentRow, DirectoryRows, QueueRow, Scope, StoreError, TenantRow, TokenRow};
+use crate::store::{
+    AgentRow, DirectoryRows, IdentityRow, NewToken, QueueRow, Scope, StoreError, TenantRow, TokenRow,
+};
 
 pub(super) async fn revision(pool: &SqlitePool) -> Result<u64, StoreError> {
     let revision: i64 = sqlx::query_scalar("SELECT revision FROM directory")
@@ -36,7 +39,8 @@ pub(super) async fn read(pool: &SqlitePool) -> Result<DirectoryRows, StoreError>
     let agents =
         sqlx::query("SELECT tenant, id, name FROM agent ORDER BY tenant, id").fetch_all(&mut *reading).await;
     let tokens = sqlx::query(
-        "SELECT id, tenant, agent, scope, hash, expires_at FROM token WHERE revoked_at IS NULL ORDER BY id",
+        "SELECT id, tenant, agent, name, scope, hash, created_at, expires_at, seen_at FROM token \
+         WHERE revoked_at IS NULL ORDER BY id",
     )
     .fetch_all(&mut *reading)
     .await;
@@ -45,6 +49,9 @@ pub(super) async fn read(pool: &SqlitePool) -> Result<DirectoryRows, StoreError>
             .bind(REVOKED_TOKENS_MAX as i64)
             .fetch_all(&mut *reading)
             .await;
+    let sessions = sqlx::query(SESSION_COLUMNS).fetch_all(&mut *reading).await;
+    let identities =
+        sqlx::query("SELECT tenant, issuer, subject, agent FROM identity").fetch_all(&mut *reading).await;
     Ok(DirectoryRows {
         revision: revision.cast_unsigned(),
         tenants: collect(tenants, |columns| {
@@ -71,12 +78,24 @@ pub(super) async fn read(pool: &SqlitePool) -> Result<DirectoryRows, StoreError>
                 id: columns.number("token")?,
                 tenant: row::tenant(columns)?,
                 agent: AgentId(columns.small("agent")?),
-                scope: columns.named("scope", Scope::from_name)?,
+                name: columns.text()?,
+                scopes: columns.named("scope", |names| names.parse().ok())?,
                 hash: columns.hash()?,
+                created_at: Timestamp(columns.number("time")?),
                 expires_at: columns.optional("time")?.map(Timestamp),
+                seen_at: columns.optional("time")?.map(Timestamp),
             })
         })?,
         revoked: collect(revoked, |columns| columns.hash())?,
+        sessions: collect(sessions, session)?,
+        identities: collect(identities, |columns| {
+            Ok(IdentityRow {
+                tenant: row::tenant(columns)?,
+                issuer: columns.text()?,
+                subject: columns.text()?,
+                agent: AgentId(columns.small("agent")?),
+            })
+        })?,
     })
 }
 
@@ -149,24 +168,36 @@ pub(super) async fn create_token(
     hash: [u8; 32],
     expires_at: Option<Timestamp>,
 ) -> Result<TokenRow, StoreError> {
+    let token = NewToken { tenant, agent, name: String::new(), scopes: scope.into(), hash, expires_at };
+    let id = insert_token(writer, &token).await?;
+    Ok(TokenRow {
+        id,
+        tenant,
+        agent,
+        name: token.name,
+        scopes: token.scopes,
+        hash,
+        created_at: Timestamp(now_ms().cast_unsigned()),
+        expires_at,
+        seen_at: None,
+    })
+}
+
+pub(super) async fn insert_token(writer: &mut SqliteConnection, token: &NewToken) -> Result<u64, StoreError> {
     const SQL: &str = "
-        INSERT INTO token (tenant, agent, scope, hash, created_at, expires_at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING id";
+        INSERT INTO token (tenant, agent, name, scope, hash, created_at, expires_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING id";
     let query = sqlx::query_scalar(SQL)
-        .bind(tenant.0)
-        .bind(agent.0)
-        .bind(scope.name())
-        .bind(hash.as_slice())
+        .bind(token.tenant.0)
+        .bind(token.agent.0)
+        .bind(token.name.clone())
+        .bind(token.scopes.to_string())
+        .bind(token.hash.to_vec())
         .bind(now_ms())
-        .bind(expires_at.map(|at| i64::try_from(at.0).unwrap_or(i64::MAX)));
-    let ids = query.fetch_all(writer).await.map_err(|error| match violation(&error) {
-        Some(sqlx::error::ErrorKind::ForeignKeyViolation) => {
-            StoreError::Missing { kind: "agent", name: agent.to_string() }
-        }
-        _ => StoreError::from_sqlx(error),
-    })?;
-    let id = only(ids)?;
-    Ok(TokenRow { id: id.cast_unsigned(), tenant, agent, scope, hash, expires_at })
+        .bind(token.expires_at.map(|at| i64::try_from(at.0).unwrap_or(i64::MAX)));
+    let missing = |error| missing_parent(error, "agent", &token.agent.to_string());
+    let ids = query.fetch_all(writer).await.map_err(missing)?;
+    Ok(only(ids)?.cast_unsigned())
 }
 
 pub(super) async fn revoke_token(
@@ -186,7 +217,7 @@ pub(super) async fn revoke_token(
 
 /// The one id of `INSERT … RETURNING`. All rows are asked for, not the first: the statement commits when
 /// it has given its last, and only then can it fail on a full disk.
-fn only(ids: Vec<i64>) -> Result<i64, StoreError> {
+pub(super) fn only(ids: Vec<i64>) -> Result<i64, StoreError> {
     ids.first().copied().ok_or(StoreError::Database(sqlx::Error::RowNotFound))
 }
 

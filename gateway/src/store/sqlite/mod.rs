@@ -3,6 +3,7 @@
 mod attachment;
 mod audit;
 mod commit;
+mod credentials;
 mod directory;
 mod lifecycles;
 mod read;

@@ -7,7 +7,7 @@ use waggle_core::ticket::{Actor, Kind, Priority, Route, Status, StoredEvent};
 use waggle_core::time::Timestamp;
 
 use super::state::Change;
-use crate::store::{Scope, StoreError};
+use crate::store::StoreError;
 
 /// Reads the columns of a row, one after the other.
 pub(super) struct Columns<'a> {
@@ -166,21 +166,4 @@ pub(super) fn change(columns: &mut Columns<'_>) -> Result<Change, StoreError> {
 /// A tenant's number.
 pub(super) fn tenant(columns: &mut Columns<'_>) -> Result<TenantId, StoreError> {
     columns.small("tenant").map(TenantId)
-}
-
-impl Scope {
-    /// Its name in storage and on the wire.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Agent => "agent",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// The scope called `name`.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Agent, Self::Admin].into_iter().find(|scope| scope.name() == name)
-    }
 }
