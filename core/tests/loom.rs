@@ -37,7 +37,8 @@ fn one_of_two_claims_wins() {
         assert_eq!(results[1 - winner], Err(Refusal::AlreadyClaimed));
         // Only the winner may release with its fence; the other never passes for the holder.
         let (holder, other) = (agent(winner as u32 + 1), agent(2 - winner as u32));
-        let release = |who| cell.reserve(&Lifecycles::built_in(), who, Expect::Any, Some(Fence(1)), Intent::Release);
+        let release =
+            |who| cell.reserve(&Lifecycles::built_in(), who, Expect::Any, Some(Fence(1)), Intent::Release);
         assert_eq!(release(other), Err(Refusal::NotHolder));
         assert!(release(holder).is_ok());
     });
@@ -92,7 +93,13 @@ fn a_claim_over_a_known_fence_voids_the_old_holder() {
             }
             Err(refusal) => assert_eq!(refusal, stale),
         }
-        assert_eq!(cell.reserve(&Lifecycles::built_in(), agent(1), Expect::Any, known, Intent::Note), Err(stale));
-        assert!(cell.reserve(&Lifecycles::built_in(), agent(2), Expect::Any, Some(Fence(2)), Intent::Release).is_ok());
+        assert_eq!(
+            cell.reserve(&Lifecycles::built_in(), agent(1), Expect::Any, known, Intent::Note),
+            Err(stale)
+        );
+        assert!(
+            cell.reserve(&Lifecycles::built_in(), agent(2), Expect::Any, Some(Fence(2)), Intent::Release)
+                .is_ok()
+        );
     });
 }

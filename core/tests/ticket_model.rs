@@ -48,8 +48,11 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Intent::Message),
         prop::option::of(status()).prop_map(|status| Intent::Reply { status }),
         Just(Intent::Note),
-        prop::sample::select(vec![Right::Edit, Right::MoveQueue])
-            .prop_map(|right| Intent::Set { needs: Rights::one(right), into: None, status: None }),
+        prop::sample::select(vec![Right::Edit, Right::MoveQueue]).prop_map(|right| Intent::Set {
+            needs: Rights::one(right),
+            into: None,
+            status: None
+        }),
         status().prop_map(|to| Intent::Move { to }),
         Just(Intent::Claim),
         Just(Intent::Release),
@@ -94,7 +97,8 @@ impl Model {
             Category::Pending | Category::OnHold | Category::Solved => Status::from_index(1),
             _ => self.status,
         };
-        let taken = if table.category(self.status) == Category::New { Status::from_index(1) } else { self.status };
+        let taken =
+            if table.category(self.status) == Category::New { Status::from_index(1) } else { self.status };
         let Actor::Agent(AgentId(agent)) = step.authority.actor else {
             next.status = reopened;
             return (step.intent == Intent::Message).then_some(next);

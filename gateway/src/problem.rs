@@ -252,12 +252,7 @@ pub const CODES: &[Code] = &[
         "Lifecycle in use",
         "Queues or tickets have the lifecycle, or it is just changing; the detail says which and what to do.",
     ),
-    code(
-        "no_such_lifecycle",
-        404,
-        "No such lifecycle",
-        "The token's tenant has no lifecycle of this name.",
-    ),
+    code("no_such_lifecycle", 404, "No such lifecycle", "The token's tenant has no lifecycle of this name."),
     code(
         "bad_lifecycle",
         422,
@@ -293,12 +288,12 @@ impl Problem {
         let detail = error.to_string();
         match error {
             SubmitError::Refused(refusal) => Self::from_refusal(refusal, detail),
-            SubmitError::NoEdge { from, allowed, .. } => {
-                Self::new("forbidden_edge", detail).with("from", from.as_str()).with("allowed", allowed.clone())
-            }
-            SubmitError::StatusRequired { from, allowed, .. } => {
-                Self::new("status_required", detail).with("from", from.as_str()).with("allowed", allowed.clone())
-            }
+            SubmitError::NoEdge { from, allowed, .. } => Self::new("forbidden_edge", detail)
+                .with("from", from.as_str())
+                .with("allowed", allowed.clone()),
+            SubmitError::StatusRequired { from, allowed, .. } => Self::new("status_required", detail)
+                .with("from", from.as_str())
+                .with("allowed", allowed.clone()),
             SubmitError::UnknownStatus(unknown) => {
                 Self::new("unknown_status", detail).with("expected", unknown.expected.clone())
             }

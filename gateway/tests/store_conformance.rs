@@ -54,7 +54,8 @@ impl Book {
             command => {
                 let slot = Arc::clone(&self.slots.iter().find(|(id, _)| *id == ticket).unwrap().1);
                 let intent = command.intent(&lifecycles, slot.cell.load().status()).unwrap().unwrap();
-                let reserved = slot.cell.reserve(&lifecycles, ANA, Expect::Any, request.fence, intent).unwrap();
+                let reserved =
+                    slot.cell.reserve(&lifecycles, ANA, Expect::Any, request.fence, intent).unwrap();
                 let event =
                     NewEvent::admitted(&lifecycles, ticket, &command, &reserved.transition, ANA.actor, at)
                         .unwrap();

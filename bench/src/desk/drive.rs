@@ -281,7 +281,8 @@ impl<W: Work> Drive<W> {
             let Some(Job { ask, intended_ns }) = self.jobs[index].take() else { continue };
             // It counts with its wait so far; its answer would be taken for the next one's.
             self.tally.answered(ask.kind, intended_ns, now_ns);
-            self.tally.error("no answer in time", || format!("no answer {} s after the end", DRAIN.as_secs()));
+            self.tally
+                .error("no answer in time", || format!("no answer {} s after the end", DRAIN.as_secs()));
             self.work.lost(ask);
             self.lanes[index] = self.begin(index as u32)?;
             self.idle.push(index as u32);

@@ -72,8 +72,7 @@ impl Share {
         }
         let mut first_client = self.first_client;
         let part = |index: u32| {
-            let connections =
-                self.connections / processes + u32::from(index < self.connections % processes);
+            let connections = self.connections / processes + u32::from(index < self.connections % processes);
             let mine = self.tickets.iter().skip(index as usize).step_by(processes as usize);
             let rate = match self.rate {
                 Rate::Max => Rate::Max,

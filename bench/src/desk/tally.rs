@@ -171,11 +171,7 @@ impl Tally {
         let mut run = Run {
             errors: self.errors.clone(),
             first_error: self.first_error.clone(),
-            steps: self
-                .steps
-                .iter()
-                .map(|(answers, slowest_ns)| (*answers, 0, slowest_ns / 1_000))
-                .collect(),
+            steps: self.steps.iter().map(|(answers, slowest_ns)| (*answers, 0, slowest_ns / 1_000)).collect(),
             ..Run::default()
         };
         for series in &self.series {

@@ -207,7 +207,9 @@ pub enum CommandError {
         field: &'static str,
     },
     /// A set command with a status and no queue.
-    #[error("a set command takes a status only together with a queue; to change the status alone, send a move")]
+    #[error(
+        "a set command takes a status only together with a queue; to change the status alone, send a move"
+    )]
     StatusWithoutQueue,
     /// A set command that sets nothing.
     #[error("a set command needs at least one of the fields \"subject\", \"priority\", \"queue\"")]

@@ -108,7 +108,13 @@ impl World {
             log.ticket += 1;
             let ticket = TicketId(log.ticket);
             let parsed = CommandRequest::parse(request.body.as_bytes()).expect("a command");
-            let event = NewEvent::created(&Lifecycles::built_in(), ticket, &parsed.command, request.authority.actor, at);
+            let event = NewEvent::created(
+                &Lifecycles::built_in(),
+                ticket,
+                &parsed.command,
+                request.authority.actor,
+                at,
+            );
             let event = event.expect("a create command");
             let queue = event.queue.unwrap_or_default();
             let cell = Cell::new(event.version, event.status, event.fence, None);
@@ -167,14 +173,8 @@ impl World {
             Err(_) => self.answer(id, Err(Failure::Refused)),
             Ok(reserved) => {
                 let (actor, at) = (request.authority.actor, Timestamp(self.now));
-                let event = NewEvent::admitted(
-                    &lifecycles,
-                    ticket,
-                    &parsed.command,
-                    &reserved.transition,
-                    actor,
-                    at,
-                );
+                let event =
+                    NewEvent::admitted(&lifecycles, ticket, &parsed.command, &reserved.transition, actor, at);
                 let event = event.expect("a command of a ticket");
                 self.send(id, generation.number, &request, slot, event, &parsed);
             }

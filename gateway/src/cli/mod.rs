@@ -7,6 +7,7 @@ mod admin;
 mod audit;
 mod demo;
 mod exit;
+mod lifecycle;
 mod output;
 mod serve;
 

@@ -44,6 +44,12 @@ pub(super) enum Operation {
     ListPushSessions,
     StreamEvents,
     ListAudit,
+    ListLifecycles,
+    GetLifecycle,
+    SaveLifecycle,
+    DeleteLifecycle,
+    CheckLifecycle,
+    GiveLifecycle,
     GetHealth,
     GetReadiness,
     GetMetrics,
@@ -56,6 +62,8 @@ pub(super) enum Verb {
     /// GET that HEAD does not stand in for.
     GetOnly,
     Post,
+    Put,
+    Delete,
 }
 
 impl Verb {
@@ -64,6 +72,8 @@ impl Verb {
             Method::GET => &[Self::Get, Self::GetOnly],
             Method::HEAD => &[Self::Get],
             Method::POST => &[Self::Post],
+            Method::PUT => &[Self::Put],
+            Method::DELETE => &[Self::Delete],
             _ => &[],
         }
     }
@@ -73,6 +83,8 @@ impl Verb {
             Self::Get => "GET, HEAD",
             Self::GetOnly => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
         }
     }
 }
@@ -91,6 +103,11 @@ const fn push(path: &'static str, operation: Operation) -> Endpoint {
 
 const fn post(path: &'static str, operation: Operation, class: RouteClass) -> Endpoint {
     Endpoint { method: Verb::Post, path, operation, class }
+}
+
+/// A change of what the tenant is: its people, its rights, its queues.
+const fn setting(method: Verb, path: &'static str, operation: Operation) -> Endpoint {
+    Endpoint { method, path, operation, class: RouteClass::Setting }
 }
 
 /// All endpoints.
@@ -117,6 +134,12 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     get("/v1/push/sessions", Operation::ListPushSessions),
     push("/v1/push/events", Operation::StreamEvents),
     get("/v1/audit", Operation::ListAudit),
+    get("/v1/lifecycles", Operation::ListLifecycles),
+    get("/v1/lifecycles/{lifecycle}", Operation::GetLifecycle),
+    setting(Verb::Put, "/v1/lifecycles/{lifecycle}", Operation::SaveLifecycle),
+    setting(Verb::Delete, "/v1/lifecycles/{lifecycle}", Operation::DeleteLifecycle),
+    setting(Verb::Post, "/v1/lifecycles/check", Operation::CheckLifecycle),
+    setting(Verb::Put, "/v1/queues/{queue}/lifecycle", Operation::GiveLifecycle),
     ops("/healthz", Operation::GetHealth),
     ops("/readyz", Operation::GetReadiness),
     ops("/metrics", Operation::GetMetrics),
@@ -222,6 +245,8 @@ mod tests {
             let method = match endpoint.method {
                 Verb::Get | Verb::GetOnly => Method::GET,
                 Verb::Post => Method::POST,
+                Verb::Put => Method::PUT,
+                Verb::Delete => Method::DELETE,
             };
             let (operation, _) = found(&method, &path).unwrap_or_else(|code| panic!("{path}: {code}"));
             assert_eq!(operation, endpoint.operation, "{path}");

@@ -12,6 +12,7 @@ mod commands;
 mod control;
 mod endpoint;
 mod health;
+mod lifecycles;
 mod listen;
 mod people;
 mod preconditions;
@@ -196,6 +197,9 @@ impl Api {
             },
             Operation::OpenPush => upgrade::push(self, &mut parts, remote),
             Operation::StreamEvents => sse::stream(self, &parts, remote),
+            setting if endpoint.class == RouteClass::Setting => {
+                Box::pin(self.change(setting, &parts, &parameters, body)).await.map_err(Refused::from)
+            }
             reading => Box::pin(self.read(reading, &parts, &parameters)).await.map_err(Refused::from),
         };
         (endpoint.class, outcome)
@@ -224,15 +228,32 @@ impl Api {
             Operation::GetPresence => people::presence(self, parts).await,
             Operation::ListPushSessions => push_port::sessions(self, parts).await,
             Operation::ListAudit => audit::list(self, parts).await,
+            Operation::ListLifecycles => lifecycles::list(self, parts),
+            Operation::GetLifecycle => lifecycles::one(self, parts, parameters.text(0)),
             Operation::GetHealth => Ok(health::alive()),
             Operation::GetReadiness => health::ready(self).await,
             Operation::GetMetrics => health::metrics(self),
-            Operation::SubmitCommand
-            | Operation::CreateTicket
-            | Operation::AddAttachment
-            | Operation::OpenPush
-            | Operation::StreamEvents => Err(Problem::new("not_found", "this is not for reading")),
+            // Whatever is not for reading was answered before.
+            _ => Err(Problem::new("not_found", "this is not for reading")),
         }
+    }
+
+    /// Changes of what the tenant is.
+    async fn change<B>(
+        &self,
+        operation: Operation,
+        parts: &http::request::Parts,
+        parameters: &Parameters<'_>,
+        body: B,
+    ) -> Result<Response, Problem>
+    where
+        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B::Error: std::fmt::Display,
+    {
+        // Nobody who shows no token has his body read.
+        auth::principal(&self.directory, &parts.headers)?;
+        let body = body::read(body).await?;
+        lifecycles::change(self, operation, parts, parameters, body).await
     }
 }
 

@@ -228,7 +228,8 @@ fn reserve(
         .cell
         .reserve(lifecycles, *authority, expect, request.fence, intent)
         .map_err(|refusal| refused(lifecycles, refusal))?;
-    let event = NewEvent::admitted(lifecycles, ticket, &request.command, &reserved.transition, authority.actor, at);
+    let event =
+        NewEvent::admitted(lifecycles, ticket, &request.command, &reserved.transition, authority.actor, at);
     // Only create has no such event, and no intent: that was answered above.
     event.ok_or(SubmitError::WrongTarget)
 }

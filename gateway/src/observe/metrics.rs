@@ -91,9 +91,11 @@ pub enum RouteClass {
     Ops,
     /// Paths that do not exist.
     Other,
+    /// Changes of people, rights and queues.
+    Setting,
 }
 
-const CLASSES: [(RouteClass, &str); 7] = [
+const CLASSES: [(RouteClass, &str); 8] = [
     (RouteClass::Command, "command"),
     (RouteClass::Create, "create"),
     (RouteClass::Read, "read"),
@@ -101,6 +103,7 @@ const CLASSES: [(RouteClass, &str); 7] = [
     (RouteClass::Push, "push"),
     (RouteClass::Ops, "ops"),
     (RouteClass::Other, "other"),
+    (RouteClass::Setting, "setting"),
 ];
 const STATUSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 

@@ -16,7 +16,9 @@ pub use sqlite::SqliteStore;
 
 use async_trait::async_trait;
 use serde::Serialize;
-use waggle_core::id::{AgentId, Cursor, Epoch, Fence, LifecycleId, Offset, QueueId, TenantId, TicketId, Version};
+use waggle_core::id::{
+    AgentId, Cursor, Epoch, Fence, LifecycleId, Offset, QueueId, TenantId, TicketId, Version,
+};
 use waggle_core::ticket::{Actor, NewEvent, Priority, Route, Status, StatusSet, StoredEvent};
 use waggle_core::time::Timestamp;
 

@@ -18,8 +18,12 @@ impl LifecycleSpec {
     #[must_use]
     pub fn built_in() -> Self {
         let status = |name: &str| StatusSpec { name: name.to_owned(), category: name.to_owned() };
-        let edge =
-            |from: &str, to: &str| EdgeSpec { from: from.to_owned(), to: to.to_owned(), right: None, guard: None };
+        let edge = |from: &str, to: &str| EdgeSpec {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            right: None,
+            guard: None,
+        };
         let edges = EDGES.iter().flat_map(|(from, to)| to.iter().map(move |to| edge(from, to)));
         Self {
             statuses: STATUSES.into_iter().map(status).collect(),

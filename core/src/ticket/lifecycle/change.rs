@@ -62,7 +62,8 @@ impl Change<'_> {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let index = |name: &str| statuses.iter().find(|(_, known, _)| known == name).map(|(status, ..)| *status);
+        let index =
+            |name: &str| statuses.iter().find(|(_, known, _)| known == name).map(|(status, ..)| *status);
         let successor = |status: Status| {
             let mapped = self.map.get(lifecycles.name(status)).and_then(|name| index(name));
             mapped.or_else(|| index(self.like(lifecycles.category(status))?))

@@ -42,7 +42,9 @@ fn check_name(name: &str) -> Result<(), BadName> {
         Some(first) if !first.is_ascii_lowercase() => return Err(BadName::Character(first)),
         Some(_) => {}
     }
-    name.chars().find(|character| !is_taken(*character)).map_or(Ok(()), |other| Err(BadName::Character(other)))
+    name.chars()
+        .find(|character| !is_taken(*character))
+        .map_or(Ok(()), |other| Err(BadName::Character(other)))
 }
 
 /// The same for names that people take for each other.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Change, Fault, LifecycleRow, LifecycleSpec, Lifecycles, QueueChange, Status, StatusRow, StatusSet, check};
+use super::{
+    Change, Fault, LifecycleRow, LifecycleSpec, Lifecycles, QueueChange, Status, StatusRow, StatusSet, check,
+};
 use crate::id::{LifecycleId, QueueId};
 use crate::limits::{LIFECYCLE_EDGES_MAX, LIFECYCLE_STATUSES_MAX, LIFECYCLES_MAX, STATUS_NAME_BYTES_MAX};
 
@@ -63,8 +65,14 @@ fn each_fault_is_found_and_says_what_would_be_right() {
         (with("/statuses/-", status(&"x".repeat(STATUS_NAME_BYTES_MAX + 1), "open")), "33 bytes; at most 32"),
         (with("/statuses/-", status("working", "open")), "status \"working\" is there twice"),
         (with("/statuses/-", status("w0rk_ing", "open")), "\"w0rk_ing\" looks like \"working\""),
-        (with("/statuses/1/category", json!("busy")), "category \"busy\"; expected one of new, open, pending"),
-        (with("/statuses/3/category", json!("solved")), "no status of category closed; a lifecycle needs one"),
+        (
+            with("/statuses/1/category", json!("busy")),
+            "category \"busy\"; expected one of new, open, pending",
+        ),
+        (
+            with("/statuses/3/category", json!("solved")),
+            "no status of category closed; a lifecycle needs one",
+        ),
         (with("/statuses/1/category", json!("on_hold")), "no status of category open"),
         (with("/edges/-", edge("working", "gone")), "to \"gone\" names \"gone\", which is no status"),
         (with("/edges/-", edge("lost", "working")), "from \"lost\" to \"working\" names \"lost\""),
@@ -73,13 +81,19 @@ fn each_fault_is_found_and_says_what_would_be_right() {
         (with("/edges/-", edge("done", "working")), "leaves a closed status"),
         (with("/edges/0/right", json!("fly")), "right \"fly\"; expected one of see create"),
         (with("/edges/0/guard", json!("moon")), "guard \"moon\"; expected one of assigned, holder, reply"),
-        (with("/defaults/initial", Value::Null), "defaults.initial is missing; it names a status of category new or open"),
+        (
+            with("/defaults/initial", Value::Null),
+            "defaults.initial is missing; it names a status of category new or open",
+        ),
         (with("/defaults/taken", Value::Null), "defaults.taken is missing"),
         (with("/defaults/message", Value::Null), "defaults.message is missing"),
         (with("/defaults/reopen", Value::Null), "defaults.reopen is missing"),
         (with("/defaults/reply", json!("lost")), "defaults.reply is \"lost\", which is no status"),
         (with("/defaults/message", json!("waiting")), "of category pending; expected one of category open"),
-        (with("/defaults/initial", json!("done")), "of category closed; expected one of category new or open"),
+        (
+            with("/defaults/initial", json!("done")),
+            "of category closed; expected one of category new or open",
+        ),
         (with("/statuses/-", status("lonely", "solved")), "no ticket can come to \"lonely\""),
         (with("/statuses/-", status("lonely", "solved")), "a ticket in \"lonely\" can go nowhere"),
         (with("/edges/3", edge("triage", "done")), "from \"working\" no edges lead to a closed status"),
@@ -92,14 +106,27 @@ fn each_fault_is_found_and_says_what_would_be_right() {
 
 #[test]
 fn all_faults_are_told_at_once() {
-    let faults = check("a b", &spec(json!({
-        "statuses": [{"name": "x y", "category": "busy"}, {"name": "z", "category": "open"}],
-        "edges": [{"from": "z", "to": "q", "right": "fly", "guard": "moon"}],
-    })));
+    let faults = check(
+        "a b",
+        &spec(json!({
+            "statuses": [{"name": "x y", "category": "busy"}, {"name": "z", "category": "open"}],
+            "edges": [{"from": "z", "to": "q", "right": "fly", "guard": "moon"}],
+        })),
+    );
     let kinds = told(&faults);
     for wanted in [
-        "\"a b\"", "\"x y\" is no name", "\"busy\"", "category closed", "names \"q\"", "\"fly\"", "\"moon\"",
-        "defaults.initial", "defaults.taken", "defaults.message", "defaults.reopen", "\"x y\" can go nowhere",
+        "\"a b\"",
+        "\"x y\" is no name",
+        "\"busy\"",
+        "category closed",
+        "names \"q\"",
+        "\"fly\"",
+        "\"moon\"",
+        "defaults.initial",
+        "defaults.taken",
+        "defaults.message",
+        "defaults.reopen",
+        "\"x y\" can go nowhere",
     ] {
         assert!(kinds.iter().any(|fault| fault.contains(wanted)), "{wanted}: {kinds:#?}");
     }
@@ -109,14 +136,17 @@ fn all_faults_are_told_at_once() {
 fn sizes_end_at_their_limits() {
     let of = |statuses: usize, edges: usize| LifecycleSpec {
         statuses: (0..statuses)
-            .map(|place| serde_json::from_value(json!({"name": format!("s{place}"), "category": "open"})).unwrap())
+            .map(|place| {
+                serde_json::from_value(json!({"name": format!("s{place}"), "category": "open"})).unwrap()
+            })
             .collect(),
         edges: (0..edges)
             .map(|place| serde_json::from_value(json!({"from": format!("s{place}"), "to": "s1"})).unwrap())
             .collect(),
         ..LifecycleSpec::default()
     };
-    let has = |spec: &LifecycleSpec, text: &str| told(&check("x", spec)).iter().any(|fault| fault.contains(text));
+    let has =
+        |spec: &LifecycleSpec, text: &str| told(&check("x", spec)).iter().any(|fault| fault.contains(text));
     assert!(!has(&of(LIFECYCLE_STATUSES_MAX, 1), "a lifecycle has at most"));
     assert!(has(&of(LIFECYCLE_STATUSES_MAX + 1, 1), "there are 65 statuses; a lifecycle has at most 64"));
     assert!(!has(&of(2, LIFECYCLE_EDGES_MAX), "a lifecycle has at most"));
@@ -188,7 +218,10 @@ fn removed_statuses_need_a_map_where_tickets_have_them() {
     assert_eq!(plan(json!({"waiting": "working"}), used), Ok(vec![(waiting, working)]));
     assert_eq!(plan(json!({}), StatusSet::default()), Ok(vec![(waiting, working)]), "the like of it");
     for (map, wanted) in [
-        (json!({}), "tickets have the status \"waiting\", which is removed; say in map which of triage, working, done"),
+        (
+            json!({}),
+            "tickets have the status \"waiting\", which is removed; say in map which of triage, working, done",
+        ),
         (json!({"waiting": "gone"}), "map gives \"gone\" to tickets of \"waiting\"; expected one of"),
         (json!({"waiting": "done", "triage": "done"}), "map names \"triage\", which is not removed"),
     ] {
@@ -207,10 +240,17 @@ fn closed_stays_closed() {
     let done = StatusSet::from(Status::from_index(9));
     let faults = |map: Value| {
         let map = serde_json::from_value(map).unwrap();
-        told(&Change { name: "returns", spec: &renamed, map: &map }.plan(&all, &done).err().unwrap_or_default())
+        told(
+            &Change { name: "returns", spec: &renamed, map: &map }
+                .plan(&all, &done)
+                .err()
+                .unwrap_or_default(),
+        )
     };
     assert_eq!(faults(json!({"done": "over"})), Vec::<String>::new());
-    assert!(faults(json!({"done": "working"}))[0].contains("closed is final: expected one of category closed"));
+    assert!(
+        faults(json!({"done": "working"}))[0].contains("closed is final: expected one of category closed")
+    );
     let mut reopened = sound();
     reopened["statuses"][3]["category"] = json!("solved");
     let map = BTreeMap::new();

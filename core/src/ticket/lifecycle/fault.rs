@@ -1,9 +1,7 @@
 //! What may be wrong with a lifecycle, each with what would be right.
 
 use super::{CATEGORIES, Category, GUARDS};
-use crate::limits::{
-    LIFECYCLE_EDGES_MAX, LIFECYCLE_STATUSES_MAX, LIFECYCLES_MAX, STATUS_NAME_BYTES_MAX,
-};
+use crate::limits::{LIFECYCLE_EDGES_MAX, LIFECYCLE_STATUSES_MAX, LIFECYCLES_MAX, STATUS_NAME_BYTES_MAX};
 use crate::right::Rights;
 
 /// Why a text is no name of a lifecycle or status.
@@ -195,7 +193,9 @@ pub enum Fault {
         expected: String,
     },
     /// A map that would open closed tickets.
-    #[error("map gives {to:?} to tickets of {from:?}, which is closed; closed is final: expected one of category closed")]
+    #[error(
+        "map gives {to:?} to tickets of {from:?}, which is closed; closed is final: expected one of category closed"
+    )]
     MapReopens {
         /// The removed one.
         from: String,

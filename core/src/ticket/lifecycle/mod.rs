@@ -1,8 +1,8 @@
 //! Lifecycles as data: statuses inside fixed categories, and the edges between them.
 
 mod built_in;
-mod check;
 mod change;
+mod check;
 mod fault;
 mod spec;
 mod table;

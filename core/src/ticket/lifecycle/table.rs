@@ -191,7 +191,8 @@ impl Lifecycles {
             }
         }
         let name = row.name.clone()?;
-        let statuses: Vec<Status> = row.spec.statuses.iter().filter_map(|def| row.status(&def.name)).collect();
+        let statuses: Vec<Status> =
+            row.spec.statuses.iter().filter_map(|def| row.status(&def.name)).collect();
         let first = statuses.first().copied().unwrap_or(Status::from_index(0));
         let default = |name: &Option<String>| name.as_deref().and_then(|name| row.status(name));
         let defaults = &row.spec.defaults;
@@ -241,7 +242,10 @@ impl Lifecycles {
 
     /// The lifecycle of a queue's tickets.
     #[must_use]
-    #[expect(clippy::indexing_slicing, reason = "there is always a first one, and `new` takes places from the list")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "there is always a first one, and `new` takes places from the list"
+    )]
     pub fn of_queue(&self, queue: QueueId) -> &Lifecycle {
         let place = self.queues.binary_search_by_key(&queue, |(queue, _)| *queue);
         let place = place.ok().and_then(|found| self.queues.get(found)).map_or(0, |(_, place)| *place);
@@ -373,7 +377,8 @@ impl Lifecycles {
             let current = self.current(from);
             let edges = self.place(current).map(|place| place.edges.as_slice()).unwrap_or_default();
             let by_itself = [current, self.after_taken(current), self.after_reply(current)];
-            let targets = edges.iter().map(|edge| edge.to).chain(by_itself).chain(self.after_requester(current));
+            let targets =
+                edges.iter().map(|edge| edge.to).chain(by_itself).chain(self.after_requester(current));
             steps.extend(targets.filter(|to| *to != from).map(|to| (from, to)));
         }
         steps

@@ -12,7 +12,8 @@ use super::read::collect;
 use super::row::{self, Columns};
 use super::{SqliteStore, audit, directory};
 use crate::store::{
-    DeleteLifecycle, GiveLifecycle, LifecycleStore, QueueChangeRow, SaveLifecycle, StoreError, TenantLifecycle,
+    DeleteLifecycle, GiveLifecycle, LifecycleStore, QueueChangeRow, SaveLifecycle, StoreError,
+    TenantLifecycle,
 };
 
 #[async_trait]
@@ -36,7 +37,10 @@ impl LifecycleStore for SqliteStore {
         let spec = serde_json::to_string(&save.spec)
             .map_err(|error| StoreError::Unknown { what: "lifecycle", value: error.to_string() })?;
         let query = sqlx::query(SAVE).bind(save.tenant.0).bind(id).bind(&save.name).bind(spec);
-        query.execute(&mut *writing).await.map_err(|error| directory::name_taken(error, "lifecycle", &save.name))?;
+        query
+            .execute(&mut *writing)
+            .await
+            .map_err(|error| directory::name_taken(error, "lifecycle", &save.name))?;
         retire(&mut writing, save.tenant, &save.plan.retired).await?;
         for (status, name, category) in &save.plan.statuses {
             let query = sqlx::query(STATUS)
@@ -86,7 +90,8 @@ impl LifecycleStore for SqliteStore {
     }
 
     async fn queue_changes(&self) -> Result<Vec<QueueChangeRow>, StoreError> {
-        const SQL: &str = "SELECT tenant, queue, status_from, status_to FROM queue_change ORDER BY tenant, queue";
+        const SQL: &str =
+            "SELECT tenant, queue, status_from, status_to FROM queue_change ORDER BY tenant, queue";
         let pairs = collect(sqlx::query(SQL).fetch_all(&self.readers).await, |columns| {
             let (tenant, queue) = (row::tenant(columns)?, QueueId(columns.small("queue")?));
             Ok((tenant, queue, (status(columns)?, status(columns)?)))
@@ -181,8 +186,7 @@ async fn check_revision(writing: &mut SqliteConnection, decided: u64) -> Result<
 async fn one(writing: &mut SqliteConnection, sql: &'static str, tenant: TenantId) -> Result<u32, StoreError> {
     let number: i64 =
         sqlx::query_scalar(sql).bind(tenant.0).fetch_one(writing).await.map_err(StoreError::from_sqlx)?;
-    u32::try_from(number)
-        .map_err(|_| StoreError::Unknown { what: "lifecycle", value: number.to_string() })
+    u32::try_from(number).map_err(|_| StoreError::Unknown { what: "lifecycle", value: number.to_string() })
 }
 
 async fn retire(
@@ -204,8 +208,7 @@ async fn write_edges(writing: &mut SqliteConnection, tenant: TenantId) -> Result
     const CHANGES: &str = "SELECT status_from, status_to FROM queue_change WHERE tenant = ?1";
     const KNOWN: &str = "SELECT status_from, status_to FROM edge WHERE tenant = ?1 AND until IS NULL";
     const OVER: &str = "DELETE FROM edge WHERE tenant = ?1 AND until < ?2";
-    const END: &str =
-        "UPDATE edge SET until = ?4 WHERE tenant = ?1 AND status_from = ?2 AND status_to = ?3";
+    const END: &str = "UPDATE edge SET until = ?4 WHERE tenant = ?1 AND status_from = ?2 AND status_to = ?3";
     let rows: Vec<LifecycleRow> =
         read(writing, Some(tenant)).await?.into_iter().map(|lifecycle| lifecycle.row).collect();
     let lifecycles = Lifecycles::new(&rows, []);
