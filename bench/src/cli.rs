@@ -14,7 +14,7 @@ use crate::result::{Document, SCHEMA, medians};
 use crate::scenario::{self, Bench, Own, SCENARIOS, SIGNAL_ALL, SIGNAL_ONE, Scenario, Settings, Versus};
 use crate::stream::Address;
 use crate::target::Target;
-use crate::{accel, desk, report, stop};
+use crate::{accel, desk, report, seed, stop};
 
 /// Measures Waggle: open-loop load with latencies from the intended send time.
 #[derive(Debug, Parser)]
@@ -42,6 +42,8 @@ enum Action {
     AccelVerdict(Box<accel::VerdictArguments>),
     /// Runs `push-one` between two hosts whose wire loses packets, with everything off and on; needs root.
     AccelWay(Box<accel::WayArguments>),
+    /// Makes a data directory with two years of tickets, for `run … --seeded`.
+    Seed(SeedArguments),
     /// Serves as the floor of `compare`.
     #[command(hide = true)]
     ServeFloor(FloorArguments),
@@ -205,6 +207,32 @@ struct CompareArguments {
 }
 
 #[derive(Debug, Args)]
+struct SeedArguments {
+    /// Tickets, each with three messages.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=20_000_000))]
+    tickets: u64,
+    /// Where: a directory that holds no data yet.
+    #[arg(long)]
+    data_dir: PathBuf,
+    /// A folder of questions that people asked: the first column of its CSV files, and the texts of its JSON
+    /// files [default: phrases of the bench's own].
+    #[arg(long)]
+    texts: Option<PathBuf>,
+    /// Queues.
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(2..=1_000))]
+    queues: u32,
+    /// Agents.
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(2..=1_000))]
+    agents: u32,
+    /// Fixes all randomness but the tokens'.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The end of the two years, in milliseconds since 1970 [default: the last midnight, UTC].
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1_000_000_000_000..=4_000_000_000_000))]
+    end_ms: Option<u64>,
+}
+
+#[derive(Debug, Args)]
 struct FloorArguments {
     /// Where sessions come.
     #[arg(long)]
@@ -252,6 +280,7 @@ pub fn run(cli: Cli) -> Result<()> {
             let address = tcp.map(Address::Tcp).or(unix.map(Address::Unix)).context("--tcp or --unix")?;
             fanout::floor::serve(&address, &Address::Tcp(publisher), sessions, broadcast)
         }
+        Action::Seed(arguments) => make_seed(&arguments),
         Action::DriveTable => desk::drive_share(),
         Action::ServeNaive { address } => fanout::naive::serve(address),
         Action::AccelLoss(arguments) => accel::run_loss(&arguments),
@@ -261,6 +290,20 @@ pub fn run(cli: Cli) -> Result<()> {
         Action::AccelWay(arguments) => accel::run_way(&arguments),
         Action::Report { results_dir } => write_report(&results_dir),
     }
+}
+
+fn make_seed(arguments: &SeedArguments) -> Result<()> {
+    let SeedArguments { tickets, data_dir, texts, queues, agents, seed, end_ms } = arguments;
+    stop::listen()?;
+    let order = seed::Order {
+        data_dir: data_dir.clone(),
+        sizes: seed::Sizes { tickets: *tickets, queues: *queues, agents: *agents, seed: *seed },
+        texts: texts.clone(),
+        end_ms: end_ms.unwrap_or_else(seed::last_midnight_ms),
+    };
+    let manifest = seed::make(&order)?;
+    print!("{}", seed::summary(&manifest, data_dir));
+    Ok(())
 }
 
 fn compare(arguments: &CompareArguments) -> Result<()> {

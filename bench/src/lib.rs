@@ -22,6 +22,7 @@ pub mod report;
 pub mod result;
 pub mod scenario;
 pub mod scrape;
+pub mod seed;
 pub mod session;
 pub mod stop;
 pub mod stream;
