@@ -8,6 +8,7 @@ pub mod clock;
 pub mod desk;
 pub mod facts;
 pub mod fanout;
+pub mod fetch;
 pub mod fsync;
 pub mod gateway;
 #[cfg(target_os = "linux")]

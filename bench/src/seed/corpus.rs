@@ -122,7 +122,8 @@ mod tests {
     fn questions_are_found_in_both_formats() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("deeper")).unwrap();
-        fs::write(dir.path().join("a.csv"), "text,category\n\"Where is it, please?\",lost\nHello,x\n").unwrap();
+        fs::write(dir.path().join("a.csv"), "text,category\n\"Where is it, please?\",lost\nHello,x\n")
+            .unwrap();
         fs::write(dir.path().join("deeper/b.json"), r#"{"train":[["how much","fee"]],"test":[["why","x"]]}"#)
             .unwrap();
         fs::write(dir.path().join("LICENSE"), "not a question").unwrap();

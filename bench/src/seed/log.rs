@@ -2,13 +2,16 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use rustc_hash::FxHashMap;
-use waggle_core::id::{AgentId, Offset, QueueId, TenantId, TicketId};
+use waggle_core::id::{AgentId, Offset, TicketId};
 use waggle_core::json::push_literal;
 use waggle_core::right::Rights;
-use waggle_core::ticket::{Actor, Authority, Expect, NewEvent, Request, Route, Word, decide};
+use waggle_core::ticket::{
+    Actor, Authority, Expect, Hold, Lifecycles, NewEvent, Request, Route, Word, decide,
+};
 use waggle_core::time::Timestamp;
 use waggle_gateway::store::CommitEvent;
 
@@ -40,6 +43,7 @@ struct Alive {
 pub(super) struct Log<'a> {
     sizes: Sizes,
     end_ms: u64,
+    lifecycles: Arc<Lifecycles>,
     people: &'a People,
     texts: &'a mut Texts,
     /// Next steps: when, of which ticket.
@@ -56,6 +60,7 @@ impl<'a> Log<'a> {
         Self {
             sizes: *sizes,
             end_ms,
+            lifecycles: Lifecycles::built_in(),
             people,
             texts,
             due: BinaryHeap::new(),
@@ -131,10 +136,9 @@ impl<'a> Log<'a> {
         let request = Request::parse(&self.command).context("a create command of the seed")?;
         let ticket = TicketId(self.made);
         let at = Timestamp(shape.created_ms);
-        let event = NewEvent::created(ticket, &request.command, Actor::Requester, at)
+        let event = NewEvent::created(&self.lifecycles, ticket, &request.command, Actor::Requester, at)
             .context("a create command that creates nothing")?;
-        let hold = waggle_core::ticket::Hold::Free;
-        let word = Word::pack(event.version, event.status, event.fence, hold);
+        let word = Word::pack(event.version, event.status, event.fence, Hold::Free);
         let route = Route { queue, ..Route::default() };
         let commit = self.commit(event, route, None, Some(subject), Some(requester));
         let alive = Alive { shape, word, holder: None, newest: commit.offset, done: 0 };
@@ -154,12 +158,21 @@ impl<'a> Log<'a> {
         let request = Request::parse(&self.command).context("a command of the seed")?;
         let actor = if step == Step::Message { Actor::Requester } else { Actor::Agent(agent) };
         let authority = Authority { actor, rights: Rights::ALL };
-        let intent = request.command.intent().context("a command without an intent")?;
-        let (word, transition) = decide(alive.word, alive.holder, authority, Expect::Any, None, intent)
-            .with_context(|| format!("{step:?} of ticket {number}"))?;
-        let event =
-            NewEvent::admitted(TicketId(number), &request.command, &transition, actor, Timestamp(at_ms))
-                .context("a command that becomes no event")?;
+        let lifecycles = &*self.lifecycles;
+        let intent = request.command.intent(lifecycles, alive.word.status());
+        let intent = intent.ok().flatten().context("a command without an intent")?;
+        let (word, transition) =
+            decide(lifecycles, alive.word, alive.holder, authority, Expect::Any, None, intent)
+                .with_context(|| format!("{step:?} of ticket {number}"))?;
+        let event = NewEvent::admitted(
+            lifecycles,
+            TicketId(number),
+            &request.command,
+            &transition,
+            actor,
+            Timestamp(at_ms),
+        )
+        .context("a command that becomes no event")?;
         let held_before = alive.holder;
         alive.holder = transition.holder.unwrap_or(alive.holder);
         alive.word = word;
@@ -202,7 +215,7 @@ impl<'a> Log<'a> {
         requester: Option<String>,
     ) -> CommitEvent {
         self.offset = self.offset.next();
-        let (tenant, offset): (TenantId, Offset) = (self.people.tenant(), self.offset);
+        let (tenant, offset) = (self.people.tenant(), self.offset);
         CommitEvent {
             tenant,
             offset,
@@ -230,14 +243,7 @@ fn step(shape: &Shape, done: usize) -> Option<Step> {
     claim.into_iter().chain(messages).chain(close).nth(done)
 }
 
-fn write_command(
-    step: Step,
-    shape: &Shape,
-    texts: &mut Texts,
-    number: u64,
-    done: usize,
-    out: &mut Vec<u8>,
-) {
+fn write_command(step: Step, shape: &Shape, texts: &mut Texts, number: u64, done: usize, out: &mut Vec<u8>) {
     let (kind, status) = match step {
         Step::Claim => return out.extend_from_slice(br#"{"type":"claim"}"#),
         Step::Close => return out.extend_from_slice(br#"{"type":"move","to":"closed"}"#),
@@ -260,16 +266,5 @@ fn reply_status(outcome: Outcome) -> Option<&'static str> {
         Outcome::New | Outcome::Open => None,
         Outcome::Closed => Some(Outcome::Solved.status_name()),
         other => Some(other.status_name()),
-    }
-}
-
-/// A queue's number, so that the seed needs no other name for it.
-impl People {
-    fn queue(&self, index: u32) -> QueueId {
-        self.queues().get(index as usize).map_or(QueueId(1), |queue| queue.id)
-    }
-
-    fn agent(&self, index: u32) -> AgentId {
-        self.agents().get(index as usize).map_or(AgentId(1), |agent| agent.id)
     }
 }

@@ -40,8 +40,9 @@ impl Manifest {
         let all = (1..=self.sizes.tickets)
             .filter_map(|number| Shape::of(&self.sizes, self.end_ms, number).to_move(number));
         let all: Vec<_> = all.collect();
-        let step = all.len().div_ceil(most.max(1)).max(1);
-        all.into_iter().step_by(step).collect()
+        let count = all.len().min(most);
+        // Below the length: there are `count` of them.
+        (0..count).filter_map(|index| all.get(index * all.len() / count).copied()).collect()
     }
 }
 

@@ -5,6 +5,7 @@
 //! ticket's version and status without asking. The events are decided by core and written by the gateway's own
 //! store; of that, and of nothing else of the gateway's insides, this module makes use.
 
+mod arguments;
 mod corpus;
 mod log;
 mod manifest;
@@ -13,6 +14,7 @@ mod phrase;
 mod shape;
 mod texts;
 
+pub use arguments::{SeedArguments, run};
 pub use manifest::{Manifest, Seeded};
 pub use shape::{Outcome, Shape, Sizes};
 
@@ -67,6 +69,16 @@ pub fn make(order: &Order) -> Result<Manifest> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(fill(order, corpus))
+}
+
+/// Makes a directory with people and no tickets.
+///
+/// # Errors
+/// As [`make`].
+pub fn people(data_dir: &Path, queues: u32, agents: u32) -> Result<Seeded> {
+    let sizes = Sizes { tickets: 0, queues, agents, seed: 1 };
+    make(&Order { data_dir: data_dir.to_owned(), sizes, texts: None, end_ms: last_midnight_ms() })?;
+    Seeded::open(data_dir)
 }
 
 async fn fill(order: &Order, corpus: Corpus) -> Result<Manifest> {
@@ -141,4 +153,81 @@ pub fn summary(manifest: &Manifest, data_dir: &Path) -> String {
          measure it: waggle-bench run list --seeded {dir}     (a copy of it)\n"
     );
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(dir: &Path, seed: u64) -> Order {
+        let sizes = Sizes { tickets: 400, queues: 5, agents: 9, seed };
+        Order { data_dir: dir.to_owned(), sizes, texts: None, end_ms: 1_790_000_000_000 }
+    }
+
+    /// All rows and events, as storage has them.
+    fn stored(dir: &Path) -> (Vec<waggle_gateway::store::TicketRow>, Vec<waggle_core::ticket::StoredEvent>) {
+        use waggle_core::id::{Offset, TenantId};
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let store = SqliteStore::open(&DataDir::at(dir).database()).await.unwrap();
+            let filter = waggle_gateway::store::TicketFilter::default();
+            let mut rows = store.tickets(TenantId(1), &filter, None, 1_000).await.unwrap();
+            rows.reverse();
+            let events = store.events_after(TenantId(1), Offset(0), 10_000).await.unwrap();
+            store.close().await;
+            (rows, events)
+        })
+    }
+
+    #[test]
+    fn what_is_stored_is_what_the_shapes_say() {
+        let dir = tempfile::tempdir().unwrap();
+        let order = order(&dir.path().join("a"), 1);
+        let manifest = make(&order).unwrap();
+        let (rows, events) = stored(&order.data_dir);
+        assert_eq!((rows.len(), events.len() as u64), (400, manifest.events));
+        assert!(events.is_sorted_by_key(|event| event.at), "the log is in the order of time");
+        assert_eq!(manifest.statuses.iter().sum::<u64>(), 400);
+        let mut number = 0;
+        for row in &rows {
+            number += 1;
+            let shape = Shape::of(&order.sizes, order.end_ms, number);
+            assert_eq!((row.id.0, row.version.0), (number, shape.events()));
+            assert_eq!(Outcome::ALL[usize::from(row.status.index())], shape.outcome);
+            assert_eq!((row.created_at.0, row.priority), (shape.created_ms, shape.priority));
+            assert_eq!(row.assignee.is_some(), shape.is_held);
+        }
+        let seeded = Seeded::open(&order.data_dir).unwrap();
+        assert_eq!(seeded.manifest, manifest);
+        let to_move = seeded.manifest.to_move(usize::MAX);
+        assert!(to_move.iter().all(|ticket| rows[ticket.id as usize - 1].version.0 == ticket.version));
+        assert_eq!(seeded.manifest.to_move(10).len(), 10);
+        let copy = dir.path().join("copy");
+        seeded.copy(&copy).unwrap();
+        assert_eq!(stored(&copy), (rows, events));
+    }
+
+    #[test]
+    fn the_same_seed_makes_the_same_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = |name: &str, seed| {
+            let order = order(&dir.path().join(name), seed);
+            make(&order).unwrap();
+            stored(&order.data_dir)
+        };
+        let first = log("a", 1);
+        assert_eq!(first, log("b", 1));
+        assert_ne!(first, log("c", 2));
+    }
+
+    #[test]
+    fn data_is_never_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        make(&order(dir.path(), 1)).unwrap();
+        let error = make(&order(dir.path(), 1)).unwrap_err().to_string();
+        assert!(error.contains("holds data already"), "{error}");
+        let error = Seeded::open(&dir.path().join("none")).unwrap_err().to_string();
+        assert!(error.contains("waggle-bench seed"), "{error}");
+    }
 }

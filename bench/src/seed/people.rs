@@ -33,8 +33,8 @@ const QUEUES: [&str; 12] = [
 /// As above.
 const AGENTS: [&str; 8] = ["ana", "ben", "chloe", "dmitri", "esra", "farid", "grace", "hiro"];
 
-pub(super) struct Named<Id> {
-    pub(super) id: Id,
+struct Named<Id> {
+    id: Id,
     name: String,
     token: String,
 }
@@ -72,21 +72,21 @@ impl People {
         self.tenant
     }
 
-    pub(super) fn queues(&self) -> &[Named<QueueId>] {
-        &self.queues
+    /// The `index`-th queue, from zero.
+    pub(super) fn queue(&self, index: u32) -> QueueId {
+        self.queues.get(index as usize).map_or(QueueId(1), |queue| queue.id)
     }
 
-    pub(super) fn agents(&self) -> &[Named<AgentId>] {
-        &self.agents
+    /// The `index`-th agent, from zero.
+    pub(super) fn agent(&self, index: u32) -> AgentId {
+        self.agents.get(index as usize).map_or(AgentId(1), |agent| agent.id)
     }
 
     /// Writes what `waggle serve --demo` keeps in `path`: tokens' texts are stored nowhere else.
     pub(super) fn write(&self, path: &Path) -> Result<()> {
         let queues = self.queues.iter().map(|queue| json!({"id": queue.id, "name": queue.name}));
-        let agents = self
-            .agents
-            .iter()
-            .map(|agent| json!({"id": agent.id, "name": agent.name, "token": agent.token}));
+        let agents =
+            self.agents.iter().map(|agent| json!({"id": agent.id, "name": agent.name, "token": agent.token}));
         let demo = json!({
             "tenant": {"id": self.tenant, "name": TENANT},
             "queues": queues.collect::<Vec<_>>(),
