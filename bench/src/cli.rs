@@ -10,11 +10,15 @@ use crate::facts::{Facts, file_system};
 use crate::fanout::{self, Peer, Plan};
 use crate::gateway::{Gateway, PushPath, Start, find_binary};
 use crate::pace::{Arrivals, Rate};
-use crate::result::{Document, SCHEMA, medians};
-use crate::scenario::{self, Bench, Own, SCENARIOS, SIGNAL_ALL, SIGNAL_ONE, Scenario, Settings, Versus};
+use crate::process::Probe;
+use crate::result::{Document, Run, SCHEMA, medians};
+use crate::scenario::{
+    self, Bench, Data, Own, SCENARIOS, SIGNAL_ALL, SIGNAL_ONE, Scenario, Settings, Versus,
+};
+use crate::seed::Seeded;
 use crate::stream::Address;
 use crate::target::Target;
-use crate::{accel, desk, report, stop};
+use crate::{accel, desk, report, seed, stop};
 
 /// Measures Waggle: open-loop load with latencies from the intended send time.
 #[derive(Debug, Parser)]
@@ -42,6 +46,8 @@ enum Action {
     AccelVerdict(Box<accel::VerdictArguments>),
     /// Runs `push-one` between two hosts whose wire loses packets, with everything off and on; needs root.
     AccelWay(Box<accel::WayArguments>),
+    /// Makes a data directory with two years of tickets, for `run … --seeded`.
+    Seed(seed::SeedArguments),
     /// Serves as the floor of `compare`.
     #[command(hide = true)]
     ServeFloor(FloorArguments),
@@ -117,6 +123,10 @@ struct RunArguments {
     /// that is in memory].
     #[arg(long)]
     data_dir: Option<PathBuf>,
+    /// A directory that `waggle-bench seed` has made: the gateway serves a copy of it. With --target, what the
+    /// running gateways serve a fresh copy of.
+    #[arg(long, visible_alias = "data-dir-from", conflicts_with = "peers")]
+    seeded: Option<PathBuf>,
     /// Running gateways (`http://host:port`) instead of one of the bench's own; may be given again.
     #[arg(long, requires = "token", value_delimiter = ',')]
     target: Vec<String>,
@@ -252,6 +262,7 @@ pub fn run(cli: Cli) -> Result<()> {
             let address = tcp.map(Address::Tcp).or(unix.map(Address::Unix)).context("--tcp or --unix")?;
             fanout::floor::serve(&address, &Address::Tcp(publisher), sessions, broadcast)
         }
+        Action::Seed(arguments) => seed::run(&arguments),
         Action::DriveTable => desk::drive_share(),
         Action::ServeNaive { address } => fanout::naive::serve(address),
         Action::AccelLoss(arguments) => accel::run_loss(&arguments),
@@ -283,6 +294,7 @@ fn compare(arguments: &CompareArguments) -> Result<()> {
         targets: 1,
         gateway_arguments: arguments.gateway_arguments.clone(),
         processes: 1,
+        seeded: 0,
     };
     let (peers, folder) = (arguments.peers.clone(), arguments.peers_dir.clone());
     let plan =
@@ -340,7 +352,9 @@ fn run_scenario(arguments: &RunArguments) -> Result<()> {
     }
     stop::listen()?;
     let _place = arguments.path.place()?;
-    let own = if arguments.target.is_empty() { Some(start(arguments, scenario)?) } else { None };
+    let seeded = seeded(arguments, scenario)?;
+    let own =
+        if arguments.target.is_empty() { Some(start(arguments, scenario, seeded.clone())?) } else { None };
     let targets = match &own {
         Some(own) => vec![own.gateway.target()?],
         None => targets(arguments)?,
@@ -350,9 +364,19 @@ fn run_scenario(arguments: &RunArguments) -> Result<()> {
         eprintln!("this is a debug build: its figures say little");
     }
     let queues = own.as_ref().map_or_else(|| arguments.queue.clone(), |own| own.gateway.queues());
-    let settings = settings(arguments, scenario, targets.len());
-    let mut bench = Bench { own, settings, targets, queues, count_fsync: arguments.count_fsync };
-    let runs = scenario.run(&mut bench)?;
+    let seeded = seeded.map(|seeded| seeded.manifest);
+    let mut settings = settings(arguments, scenario, targets.len());
+    if let Some(manifest) = &seeded {
+        settings.seeded = manifest.sizes.tickets;
+        if scenario.data() == Data::Either {
+            let most = arguments.tickets.map_or(usize::MAX, |tickets| tickets as usize);
+            settings.tickets = manifest.to_move(most).len();
+        }
+    }
+    let count_fsync = arguments.count_fsync;
+    let mut bench = Bench { own, settings, targets, queues, count_fsync, seeded };
+    let mut runs = scenario.run(&mut bench)?;
+    add_start(&bench, &mut runs);
     // A gateway that does not end well is an error, yet the figures are worth a look.
     let stopped = bench.own.map_or(Ok(()), |own| own.gateway.stop());
     let name = arguments.save.clone().filter(|name| !name.is_empty());
@@ -379,7 +403,32 @@ fn run_scenario(arguments: &RunArguments) -> Result<()> {
     }
 }
 
-fn start(arguments: &RunArguments, scenario: &dyn Scenario) -> Result<Own> {
+/// The seeded directory that was given, where the scenario takes one.
+fn seeded(arguments: &RunArguments, scenario: &dyn Scenario) -> Result<Option<Seeded>> {
+    let name = scenario.name();
+    match (&arguments.seeded, scenario.data()) {
+        (Some(dir), Data::Either | Data::Seeded) => Seeded::open(dir).map(Some),
+        (Some(_), Data::Demo | Data::People { .. }) => {
+            bail!("{name} begins without tickets: leave out --seeded")
+        }
+        (None, Data::Seeded) => {
+            bail!("{name} needs --seeded DIRECTORY: `waggle-bench seed --data-dir DIRECTORY` makes one")
+        }
+        (None, _) => Ok(None),
+    }
+}
+
+/// How the gateway started on what was seeded, and what it needs for it.
+fn add_start(bench: &Bench, runs: &mut [Run]) {
+    let Some(own) = bench.own.as_ref().filter(|_| bench.seeded.is_some()) else { return };
+    let resident = Probe::new(vec![own.gateway.pid()]).resident_bytes();
+    for run in runs {
+        run.add("ready_ms", Some(own.gateway.ready_after().as_secs_f64() * 1e3));
+        run.add("gateway_resident_mib", resident.map(|bytes| bytes as f64 / f64::from(1 << 20)));
+    }
+}
+
+fn start(arguments: &RunArguments, scenario: &dyn Scenario, seeded: Option<Seeded>) -> Result<Own> {
     let parent = match &arguments.data_dir {
         Some(dir) => dir.clone(),
         None => match std::env::temp_dir() {
@@ -394,7 +443,13 @@ fn start(arguments: &RunArguments, scenario: &dyn Scenario) -> Result<Own> {
     let path = arguments.path;
     let own = scenario.gateway_arguments().iter().map(|argument| (*argument).to_owned());
     let arguments = own.chain(arguments.gateway_arguments.iter().cloned()).collect();
-    let start = Start { binary, arguments, parent, path, host: Ipv4Addr::LOCALHOST };
+    let mut start = Start { binary, arguments, parent, path, host: Ipv4Addr::LOCALHOST, seeded };
+    // Until it is copied.
+    let mut people = None;
+    if let Data::People { queues, agents } = scenario.data() {
+        let dir = people.insert(tempfile::tempdir_in(&start.parent)?);
+        start.seeded = Some(seed::people(&dir.path().join("people"), queues, agents)?);
+    }
     Ok(Own { gateway: Gateway::start(&start)?, start })
 }
 
@@ -427,6 +482,7 @@ fn settings(arguments: &RunArguments, scenario: &dyn Scenario, targets: usize) -
         targets,
         gateway_arguments: arguments.gateway_arguments.clone(),
         processes: arguments.processes,
+        seeded: 0,
     }
 }
 

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 use waggle_accel::{Accel, AccelConfig, Mode, own_cgroup};
 
+use crate::seed::Seeded;
 use crate::stream::{Address, Trust};
 use crate::target::Target;
 
@@ -24,6 +25,7 @@ const READY: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(10);
 /// More than any load of the bench has.
 const HTTP_CONNECTIONS: &str = "65536";
+const DATA: &str = "data";
 const LOG: &str = "gateway.log";
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
@@ -86,6 +88,8 @@ pub struct Start {
     pub path: PushPath,
     /// Which of this machine's addresses it listens on.
     pub host: Ipv4Addr,
+    /// What its data directory is a copy of; otherwise it is empty.
+    pub seeded: Option<Seeded>,
 }
 
 /// A running gateway; dropping it stops it.
@@ -95,6 +99,7 @@ pub struct Gateway {
     _last_will: LastWill,
     data: Arc<TempDir>,
     ready: ReadyLine,
+    ready_after: Duration,
     path: PushPath,
 }
 
@@ -146,9 +151,14 @@ impl Gateway {
             fs::write(data.path().join(CERTIFICATE), made.cert.pem())?;
             fs::write(data.path().join(KEY), made.signing_key.serialize_pem())?;
         }
+        if let Some(seeded) = &start.seeded {
+            seeded.copy(&data.path().join(DATA))?;
+        }
+        let begin = Instant::now();
         let free = format!("{}:0", start.host);
         let (mut gateway, output) = Self::spawn(start, Arc::new(data), &free, &free, &["--demo"])?;
         gateway.wait_ready(output)?;
+        gateway.ready_after = begin.elapsed();
         Ok(gateway)
     }
 
@@ -171,7 +181,7 @@ impl Gateway {
         more: &[&str],
     ) -> Result<(Self, Option<ChildStdout>)> {
         let mut command = Command::new(&start.binary);
-        command.arg("serve").arg("--data-dir").arg(data.path().join("data"));
+        command.arg("serve").arg("--data-dir").arg(data.path().join(DATA));
         command.args(["--api", api, "--push", push, "--output", "json"]).args(more);
         match start.path {
             PushPath::Tcp => {}
@@ -211,7 +221,8 @@ impl Gateway {
         let output = child.stdout.take();
         // From here on the guard stops it.
         let ready = ReadyLine::default();
-        Ok((Self { child, _last_will: last_will, data, ready, path: start.path }, output))
+        let ready_after = Duration::ZERO;
+        Ok((Self { child, _last_will: last_will, data, ready, ready_after, path: start.path }, output))
     }
 
     fn wait_ready(&mut self, output: Option<ChildStdout>) -> Result<()> {
@@ -256,6 +267,12 @@ impl Gateway {
         }
         let api = over_tcp(&self.ready.api)?;
         Ok(Target { api, host: self.ready.api.clone(), push, tokens, pid: Some(self.child.id()) })
+    }
+
+    /// From its start until it was ready; zero for a successor.
+    #[must_use]
+    pub fn ready_after(&self) -> Duration {
+        self.ready_after
     }
 
     /// Its process, which leads a group of its own.

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod desk;
 pub mod facts;
 pub mod fanout;
+pub mod fetch;
 pub mod fsync;
 pub mod gateway;
 #[cfg(target_os = "linux")]
@@ -22,6 +23,7 @@ pub mod report;
 pub mod result;
 pub mod scenario;
 pub mod scrape;
+pub mod seed;
 pub mod session;
 pub mod stop;
 pub mod stream;

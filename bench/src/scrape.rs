@@ -1,17 +1,11 @@
 //! The gateways' own counters, read from `/metrics` before and after a run.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::stream::Stream;
+use crate::fetch;
 use crate::target::Target;
-use crate::wire::http::Head;
-
-const PATIENCE: Duration = Duration::from_secs(5);
-const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Values by name, summed over labels and gateways.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -92,27 +86,7 @@ fn is_counter(name: &str) -> bool {
 /// # Errors
 /// Where it does not answer.
 pub fn get(target: &Target) -> Result<String> {
-    let mut stream = Stream::connect(&target.api)?;
-    stream.block(PATIENCE)?;
-    let (host, token) = (&target.host, target.token(0));
-    write!(
-        stream,
-        "GET /metrics HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    )?;
-    // A server may keep the connection open all the same: the length says where the body ends.
-    let mut bytes = Vec::new();
-    let mut part = [0; 16 * 1024];
-    while bytes.len() < BODY_BYTES_MAX {
-        let count = stream.read(&mut part)?;
-        bytes.extend_from_slice(part.get(..count).unwrap_or_default());
-        let head = Head::parse(&bytes).ok().flatten();
-        let is_whole =
-            head.is_some_and(|head| head.body_bytes > 0 && bytes.len() >= head.head_bytes + head.body_bytes);
-        if count == 0 || is_whole {
-            break;
-        }
-    }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(fetch::get(target, "/metrics")?.text)
 }
 
 #[cfg(test)]

@@ -14,6 +14,15 @@ enum Use {
     Retired,
 }
 
+/// Where a ticket is before its first move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Open.
+    Open,
+    /// Elsewhere, from where it may become open.
+    Other,
+}
+
 /// A ticket that moves between open and pending for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
@@ -30,7 +39,13 @@ impl Ticket {
     /// A new ticket.
     #[must_use]
     pub fn new(id: u64) -> Self {
-        Self { id, version: 1, is_open: false, state: Use::Idle }
+        Self::at(id, 1, Phase::Other)
+    }
+
+    /// One that has had its part already.
+    #[must_use]
+    pub fn at(id: u64, version: u32, phase: Phase) -> Self {
+        Self { id, version, is_open: phase == Phase::Open, state: Use::Idle }
     }
 
     /// Where the next move goes: from new to open, then to and fro.

@@ -159,6 +159,7 @@ fn one(arguments: &FloodArguments, binary: &Path, flood: Option<(Kind, u64)>, gu
         parent: if Path::new("/var/tmp").is_dir() { "/var/tmp".into() } else { std::env::temp_dir() },
         path: PushPath::Tcp,
         host: SERVER,
+        seeded: None,
     };
     let gateway = pair.server.within(|| Gateway::start(&start))?;
     let target = gateway.target()?;
@@ -179,6 +180,7 @@ fn one(arguments: &FloodArguments, binary: &Path, flood: Option<(Kind, u64)>, gu
         targets: 1,
         gateway_arguments: start.arguments.clone(),
         processes: 1,
+        seeded: 0,
     };
     let queues = gateway.queues();
     let before = Arrived::read(&pair, &target)?;
@@ -187,7 +189,8 @@ fn one(arguments: &FloodArguments, binary: &Path, flood: Option<(Kind, u64)>, gu
         flood.map(|(kind, rate)| Flood::start(&pair.client, kind, &sources, to, rate)).transpose()?;
     let measured = target.clone();
     let runs = pair.client.within(move || {
-        let mut bench = Bench { own: None, settings, targets: vec![measured], queues, count_fsync: false };
+        let mut bench =
+            Bench { own: None, settings, targets: vec![measured], queues, count_fsync: false, seeded: None };
         scenario::find("push-one").context("there is no push-one")?.run(&mut bench)
     })?;
     let sent = flooding.as_ref().map_or(0, Flood::sent);

@@ -174,6 +174,7 @@ fn plan(
         targets: 1,
         gateway_arguments: Vec::new(),
         processes: 1,
+        seeded: 0,
     };
     let contest = Contest::Messages(reach);
     Plan {

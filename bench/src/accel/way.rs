@@ -163,6 +163,7 @@ fn one(
         parent: if Path::new("/var/tmp").is_dir() { "/var/tmp".into() } else { std::env::temp_dir() },
         path: PushPath::Tcp,
         host: SERVER,
+        seeded: None,
     };
     let gateway = lab.server.within(|| Gateway::start(&start))?;
     let target = gateway.target()?;
@@ -185,10 +186,12 @@ fn one(
         targets: 1,
         gateway_arguments: start.arguments.clone(),
         processes: 1,
+        seeded: 0,
     };
     let queues = gateway.queues();
     let runs = lab.client.within(move || {
-        let mut bench = Bench { own: None, settings, targets: vec![target], queues, count_fsync: false };
+        let mut bench =
+            Bench { own: None, settings, targets: vec![target], queues, count_fsync: false, seeded: None };
         scenario::find("push-one").context("there is no push-one")?.run(&mut bench)
     })?;
     gateway.stop()?;

@@ -94,11 +94,12 @@ impl<W: Work> Drive<W> {
         Ok(drive)
     }
 
-    /// One run: warm-up, window, and the wait for what is still on its way.
+    /// One run: warm-up, window, and the wait for what is still on its way. `measured` is called at the start
+    /// of the window and at its end.
     ///
     /// # Errors
     /// Where it cannot go on, or was interrupted.
-    pub fn run(&mut self, schedule: &Schedule) -> Result<Tally> {
+    pub fn run(&mut self, schedule: &Schedule, mut measured: impl FnMut()) -> Result<Tally> {
         let begin_ns = self.clock.now_ns();
         let start_ns = begin_ns + nanos(schedule.warm_up);
         let end_ns = start_ns + nanos(schedule.duration);
@@ -112,13 +113,15 @@ impl<W: Work> Drive<W> {
                 break;
             }
             if now_ns >= start_ns && cpu_ns.is_none() {
-                cpu_ns = thread_cpu_ns();
+                measured();
+                cpu_ns = thread_cpu_ns().or(Some(0));
             }
             self.dispatch(&mut pace)?;
             let next_ns = if cpu_ns.is_some() { end_ns } else { start_ns };
             self.turn(&mut pace, next_ns.saturating_sub(now_ns))?;
         }
         let used_ns = thread_cpu_ns().zip(cpu_ns).map(|(now, begin)| now.saturating_sub(begin));
+        measured();
         self.drain(&mut pace)?;
         let empty = Tally::new(self.work.kinds(), Window::default());
         let mut tally = std::mem::replace(&mut self.tally, empty);

@@ -117,7 +117,7 @@ pub fn drive_share() -> Result<()> {
     say(READY)?;
     for line in lines {
         match line?.as_str() {
-            GO => say(&serde_json::to_string(&drive.run(&schedule)?.to_wire())?)?,
+            GO => say(&serde_json::to_string(&drive.run(&schedule, || ())?.to_wire())?)?,
             other => bail!("told {other:?}, expected {GO:?}"),
         }
     }

@@ -141,6 +141,7 @@ fn start_waggle(binaries: &Binaries, settings: &Settings, contest: Contest) -> R
         parent: binaries.parent.clone(),
         path: settings.path,
         host: std::net::Ipv4Addr::LOCALHOST,
+        seeded: None,
     })?;
     let target = gateway.target()?;
     let token = target.tokens.first().cloned().unwrap_or_default();

@@ -92,6 +92,11 @@ impl Load {
         Ok(())
     }
 
+    /// Moves these tickets, which there are already.
+    pub fn take_tickets(&mut self, tickets: Vec<Ticket>) {
+        self.tickets = Tickets::new(tickets);
+    }
+
     /// The tickets that it moves, as they are now.
     pub fn tickets(&self) -> impl Iterator<Item = Ticket> {
         self.tickets.iter()

@@ -53,9 +53,17 @@ pub fn summary(document: &Document, columns: &[Column]) -> String {
     for column in columns {
         let _ = writeln!(text, "  {:<28}{:>14}", column.head, cell(&document.median, column));
     }
-    for (name, head) in
-        [("generator_cpu_percent", "generator CPU %"), ("gateway_cpu_percent", "gateway CPU %")]
-    {
+    const BESIDE: [(&str, &str); 4] = [
+        ("generator_cpu_percent", "generator CPU %"),
+        ("gateway_cpu_percent", "gateway CPU %"),
+        ("ready_ms", "start to ready ms"),
+        ("gateway_resident_mib", "gateway MiB"),
+    ];
+    for (name, head) in BESIDE {
+        let is_shown = columns.iter().any(|column| column.figure == name);
+        if is_shown || !document.median.contains_key(name) {
+            continue;
+        }
         let column = Column { head, figure: name, per: 1.0 };
         let _ = writeln!(text, "  {:<28}{:>14}", head, cell(&document.median, &column));
     }
@@ -115,6 +123,10 @@ pub(super) fn load(document: &Document) -> String {
         // Nothing is sent.
         0 => sessions.trim_start_matches(", ").to_owned(),
         count => format!("{rate}, {count} connections{sessions}"),
+    };
+    let load = match settings.seeded {
+        0 => load,
+        count => format!("{load}, {} tickets before", thousands(count as f64)),
     };
     format!("{load}, {} × {} s", settings.repeat, settings.duration_s)
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Bench, Column, Scenario, Shape, loaded};
+use super::{Bench, Column, Data, Scenario, Shape, loaded};
 use crate::pace::Rate;
 use crate::result::Run;
 
@@ -21,6 +21,10 @@ impl Scenario for Commands {
 
     fn defaults(&self) -> Shape {
         Shape { rate: Rate::Max, connections: 64, tickets: 4_096, sessions: 0 }
+    }
+
+    fn data(&self) -> Data {
+        Data::Either
     }
 
     fn headline(&self) -> &'static str {

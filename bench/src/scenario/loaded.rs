@@ -22,7 +22,7 @@ pub(super) fn run(bench: &Bench, watch: Option<&Watch>) -> Result<Vec<Run>> {
     check_descriptors(settings.sessions, settings.connections, bench.targets.len())?;
     let probe = Probe::new(bench.targets.iter().filter_map(|target| target.pid).collect());
     let mut load = Load::connect(&bench.targets, settings.connections, settings.seed)?;
-    load.create_tickets(settings.tickets, &bench.queues)?;
+    prepare_tickets(bench, &mut load)?;
     let bytes_per_session = match watch {
         Some(watch) => open_sessions(&mut load, settings.sessions, watch, &probe)?,
         None => None,
@@ -54,6 +54,16 @@ pub(super) fn run(bench: &Bench, watch: Option<&Watch>) -> Result<Vec<Run>> {
         }
     }
     Ok(runs)
+}
+
+/// The tickets that are moved: seeded ones, or new ones.
+pub(super) fn prepare_tickets(bench: &Bench, load: &mut Load) -> Result<()> {
+    let count = bench.settings.tickets;
+    match &bench.seeded {
+        Some(manifest) => load.take_tickets(manifest.to_move(count)),
+        None => load.create_tickets(count, &bench.queues)?,
+    }
+    Ok(())
 }
 
 pub(super) fn plan(settings: &Settings) -> Result<Plan> {

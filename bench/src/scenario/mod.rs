@@ -1,12 +1,17 @@
 //! Scenarios: each is a named load with a question that it answers.
 
 mod commands;
+mod contention;
 mod contests;
+mod desk;
 mod drain;
 mod idle;
+mod list;
 mod loaded;
+mod mixed;
 mod push_all;
 mod push_one;
+mod search;
 mod slow;
 mod soak;
 mod storm;
@@ -20,12 +25,17 @@ use serde::{Deserialize, Serialize};
 use crate::gateway::{Gateway, PushPath, Start};
 use crate::pace::{Arrivals, Rate};
 use crate::result::Run;
+use crate::seed::Manifest;
 use crate::target::Target;
 
 /// All scenarios, by name.
-pub static SCENARIOS: [&dyn Scenario; 14] = [
+pub static SCENARIOS: [&dyn Scenario; 18] = [
     &commands::Commands,
     &table::Table,
+    &list::List,
+    &search::Search,
+    &mixed::Mixed,
+    &contention::Contention,
     &push_one::PushOne,
     &push_all::PushAll,
     &idle::Idle,
@@ -62,6 +72,11 @@ pub trait Scenario: Sync {
         10.0
     }
 
+    /// What the gateway's data directory has to hold.
+    fn data(&self) -> Data {
+        Data::Demo
+    }
+
     /// Arguments of `waggle serve` that the scenario is defined with.
     fn gateway_arguments(&self) -> &'static [&'static str] {
         &[]
@@ -91,6 +106,24 @@ pub trait Scenario: Sync {
     /// # Errors
     /// Where it cannot go on.
     fn run(&self, bench: &mut Bench) -> Result<Vec<Run>>;
+}
+
+/// What a gateway serves when a scenario begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Data {
+    /// The demo's people and no tickets.
+    Demo,
+    /// That, or a copy of a seeded directory.
+    Either,
+    /// A copy of a seeded directory.
+    Seeded,
+    /// So many people and no tickets.
+    People {
+        /// Queues.
+        queues: u32,
+        /// Agents.
+        agents: u32,
+    },
 }
 
 /// A column of a table.
@@ -147,6 +180,9 @@ pub struct Settings {
     /// Processes that the load comes from, where it may come from several.
     #[serde(default)]
     pub processes: u32,
+    /// Tickets that were there before.
+    #[serde(default)]
+    pub seeded: u64,
 }
 
 /// A gateway that the bench has started.
@@ -171,4 +207,6 @@ pub struct Bench {
     pub queues: Vec<u32>,
     /// Whether to count calls for durability in a phase of their own.
     pub count_fsync: bool,
+    /// What was there before, where that was seeded.
+    pub seeded: Option<Manifest>,
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Bench, Column, SIGNAL_ONE, Scenario, Shape, Versus, loaded};
+use super::{Bench, Column, Data, SIGNAL_ONE, Scenario, Shape, Versus, loaded};
 use crate::load::Watch;
 use crate::pace::Rate;
 use crate::result::Run;
@@ -22,6 +22,10 @@ impl Scenario for PushOne {
 
     fn defaults(&self) -> Shape {
         Shape { rate: Rate::PerSecond(2_000.0), connections: 32, tickets: 1_000, sessions: 1_000 }
+    }
+
+    fn data(&self) -> Data {
+        Data::Either
     }
 
     fn headline(&self) -> &'static str {

@@ -1,14 +1,13 @@
 //! Many clients that stay connected and together offer a fixed load, half of it durable.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use super::{Bench, Column, Scenario, Shape};
+use super::{Bench, Column, Data, Scenario, Shape, desk, loaded};
 use crate::desk::{Crew, Share};
 use crate::load::Load;
 use crate::pace::Rate;
 use crate::process::{Probe, check_descriptors};
 use crate::result::Run;
-use crate::scrape::Counters;
 use crate::stream::Address;
 use crate::target::Target;
 use crate::tickets::Ticket;
@@ -33,6 +32,10 @@ impl Scenario for Table {
 
     fn defaults(&self) -> Shape {
         Shape { rate: Rate::PerSecond(20_000.0), connections: 5_000, tickets: 4_096, sessions: 0 }
+    }
+
+    fn data(&self) -> Data {
+        Data::Either
     }
 
     fn headline(&self) -> &'static str {
@@ -79,22 +82,8 @@ impl Scenario for Table {
         let bytes_per_connection = growth.map(|growth| growth / f64::from(settings.connections));
         let mut runs = Vec::new();
         for number in 1..=settings.repeat {
-            let counted = Counters::read(&bench.targets);
-            let mut usages = Vec::with_capacity(2);
-            let tally = crew.run(|| usages.push(probe.begin().gateway_ns))?;
-            let gateway_ns = match usages.as_slice() {
-                [Some(begin), Some(end)] => Some(end.saturating_sub(*begin)),
-                _ => None,
-            };
-            let mut run = tally.run(settings.duration_s, gateway_ns);
+            let mut run = desk::measured(bench, number, |mark| crew.run(mark))?;
             run.add("gateway_bytes_per_connection", bytes_per_connection);
-            run.counters = Counters::read(&bench.targets).since(&counted).into_map();
-            let mean_ms = run.figures.get("mean_us").copied().unwrap_or(0.0) / 1e3;
-            eprintln!(
-                "run {number} of {}: mean {mean_ms:.2} ms, {} errors",
-                settings.repeat,
-                tally.error_count()
-            );
             runs.push(run);
         }
         Ok(runs)
@@ -105,7 +94,7 @@ impl Scenario for Table {
 fn tickets(bench: &Bench) -> Result<Vec<Ticket>> {
     let settings = &bench.settings;
     let mut load = Load::connect(&bench.targets, PREPARING, settings.seed)?;
-    load.create_tickets(settings.tickets, &bench.queues)?;
+    loaded::prepare_tickets(bench, &mut load)?;
     Ok(load.tickets().collect())
 }
 
@@ -114,7 +103,5 @@ fn plain(target: &Target) -> Result<(std::net::SocketAddr, String, Vec<String>)>
     let Address::Tcp(address) = target.api else {
         bail!("the clients of table come over plain TCP: run it with --path tcp");
     };
-    let first = target.tokens.first().context("a target has no token")?;
-    debug_assert!(!first.is_empty());
     Ok((address, target.host.clone(), target.tokens.clone()))
 }

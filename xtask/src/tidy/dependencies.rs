@@ -11,7 +11,7 @@ use super::tree::Tree;
 /// What each of our packages may depend on among our own: always, and in its tests.
 const DIRECTION: &[(&str, &[&str], &[&str])] = &[
     ("waggle-accel", &["waggle-ebpf"], &[]),
-    ("waggle-bench", &["waggle-accel", "waggle-client", "waggle-core"], &[]),
+    ("waggle-bench", &["waggle-accel", "waggle-client", "waggle-core", "waggle-gateway"], &[]),
     ("waggle-client", &["waggle-core"], &[]),
     ("waggle-core", &[], &[]),
     ("waggle-ebpf", &[], &[]),
@@ -180,7 +180,7 @@ mod tests {
             ("waggle-core", "waggle-gateway", Use::Always, 1),
             ("waggle-core", "waggle-client", Use::TestsOnly, 1),
             ("waggle-client", "waggle-gateway", Use::Always, 1),
-            ("waggle-bench", "waggle-gateway", Use::Always, 1),
+            ("waggle-gateway", "waggle-bench", Use::Always, 1),
             ("waggle-gateway", "waggle-client", Use::Always, 1),
             ("waggle-gateway", "waggle-client", Use::TestsOnly, 0),
             ("xtask", "waggle-ebpf", Use::Always, 1),
