@@ -42,6 +42,8 @@ pub const LIFECYCLES_MAX: usize = 32;
 /// Milliseconds for which storage takes a move that was removed from a lifecycle, where the move was admitted before:
 /// far longer than a gateway takes to learn of a change and to write what it has admitted.
 pub const LIFECYCLE_GRACE_MS: u64 = 60_000;
+/// Tickets that follow a change of their lifecycle at a time: people's commands have the rest of the ledger.
+pub const SETTLING_COMMANDS_MAX: usize = 64;
 /// Faults of a lifecycle that one answer tells.
 pub const LIFECYCLE_FAULTS_MAX: usize = 100;
 

@@ -22,6 +22,7 @@ use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::directory::{self, Directory};
 use crate::http::{Api, ControlServer, Phase, PushAdopter, Readiness, RequestIdSource, Server};
 use crate::ledger::Ledger;
+use crate::lifecycle;
 use crate::observe::Metrics;
 use crate::push::{
     AcceptHook, PeerRules, PushConfig, PushEngine, PushError, PushHub, PushLimits, UnauthorizedHook,
@@ -542,7 +543,7 @@ fn start_control(
     })
 }
 
-/// Keeps the directory fresh, and the ledger's tenants with it.
+/// Keeps the directory fresh, the ledger's tenants with it, and tickets within their lifecycles.
 fn watch_directory(
     directory: &Directory,
     store: &Arc<dyn Store>,
@@ -551,6 +552,7 @@ fn watch_directory(
 ) -> Vec<JoinHandle<()>> {
     let every = Duration::from_millis(DIRECTORY_REFRESH_MS);
     let refresher = directory::keep_fresh(directory.clone(), Arc::clone(store), every, stop.subscribe());
+    let for_lifecycles = ledger.clone();
     let (ledger, mut revision, mut stopped) = (ledger.clone(), directory.revision(), stop.subscribe());
     let tenants = async move {
         loop {
@@ -563,5 +565,7 @@ fn watch_directory(
             }
         }
     };
-    vec![tokio::spawn(refresher), tokio::spawn(tenants)]
+    let settling =
+        lifecycle::keep_settled(directory.clone(), for_lifecycles, Arc::clone(store), stop.subscribe());
+    vec![tokio::spawn(refresher), tokio::spawn(tenants), tokio::spawn(settling)]
 }

@@ -10,6 +10,7 @@ pub mod data_dir;
 pub mod directory;
 pub mod http;
 pub mod ledger;
+pub mod lifecycle;
 pub mod markdown;
 pub mod observe;
 pub mod problem;

@@ -9,6 +9,7 @@ use waggle_core::limits::NAME_BYTES_MAX;
 
 use super::agent::{self, AgentAction};
 use super::audit::{self, AuditAction};
+use super::lifecycle::{self, LifecycleAction};
 use super::output::{Output, print, print_json, print_table};
 use super::token::{self, TokenAction};
 use super::{DataDirArg, OutputArg};
@@ -44,6 +45,9 @@ enum Thing {
     /// What was done that matters for security.
     #[command(subcommand)]
     Audit(AuditAction),
+    /// Statuses of tickets, and the moves between them.
+    #[command(subcommand)]
+    Lifecycle(LifecycleAction),
 }
 
 #[derive(Subcommand)]
@@ -91,6 +95,10 @@ pub(super) fn run(args: AdminArgs) -> anyhow::Result<()> {
             Thing::Audit(action) => {
                 let tenant = find_tenant(&admin.store.directory().await?, action.tenant())?;
                 audit::run(admin.store.as_ref(), admin.output, tenant, action).await
+            }
+            Thing::Lifecycle(action) => {
+                let tenant = find_tenant(&admin.store.directory().await?, action.tenant())?;
+                lifecycle::run(admin.store.as_ref(), admin.output, tenant, action).await
             }
         }
     })

@@ -8,6 +8,7 @@ mod agent;
 mod audit;
 mod demo;
 mod exit;
+mod lifecycle;
 mod output;
 mod serve;
 mod token;

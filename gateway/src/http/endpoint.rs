@@ -55,6 +55,12 @@ pub(super) enum Operation {
     ListTokens,
     CreateToken,
     RevokeToken,
+    ListLifecycles,
+    GetLifecycle,
+    SaveLifecycle,
+    DeleteLifecycle,
+    CheckLifecycle,
+    GiveLifecycle,
     GetHealth,
     GetReadiness,
     GetMetrics,
@@ -67,6 +73,7 @@ pub(super) enum Verb {
     /// GET that HEAD does not stand in for.
     GetOnly,
     Post,
+    Put,
     Delete,
 }
 
@@ -76,6 +83,7 @@ impl Verb {
             Method::GET => &[Self::Get, Self::GetOnly],
             Method::HEAD => &[Self::Get],
             Method::POST => &[Self::Post],
+            Method::PUT => &[Self::Put],
             Method::DELETE => &[Self::Delete],
             _ => &[],
         }
@@ -86,6 +94,7 @@ impl Verb {
             Self::Get => "GET, HEAD",
             Self::GetOnly => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
             Self::Delete => "DELETE",
         }
     }
@@ -114,6 +123,11 @@ const fn post(path: &'static str, operation: Operation, class: RouteClass) -> En
 
 const fn account(method: Verb, path: &'static str, operation: Operation) -> Endpoint {
     Endpoint { method, path, operation, class: RouteClass::Account }
+}
+
+/// A change of what the tenant is: its people, its rights, its queues.
+const fn setting(method: Verb, path: &'static str, operation: Operation) -> Endpoint {
+    Endpoint { method, path, operation, class: RouteClass::Setting }
 }
 
 /// All endpoints.
@@ -151,6 +165,12 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     account(Verb::Get, "/v1/tokens", Operation::ListTokens),
     account(Verb::Post, "/v1/tokens", Operation::CreateToken),
     account(Verb::Delete, "/v1/tokens/{token}", Operation::RevokeToken),
+    get("/v1/lifecycles", Operation::ListLifecycles),
+    get("/v1/lifecycles/{lifecycle}", Operation::GetLifecycle),
+    setting(Verb::Put, "/v1/lifecycles/{lifecycle}", Operation::SaveLifecycle),
+    setting(Verb::Delete, "/v1/lifecycles/{lifecycle}", Operation::DeleteLifecycle),
+    setting(Verb::Post, "/v1/lifecycles/check", Operation::CheckLifecycle),
+    setting(Verb::Put, "/v1/queues/{queue}/lifecycle", Operation::GiveLifecycle),
     ops("/healthz", Operation::GetHealth),
     ops("/readyz", Operation::GetReadiness),
     ops("/metrics", Operation::GetMetrics),
@@ -256,6 +276,7 @@ mod tests {
             let method = match endpoint.method {
                 Verb::Get | Verb::GetOnly => Method::GET,
                 Verb::Post => Method::POST,
+                Verb::Put => Method::PUT,
                 Verb::Delete => Method::DELETE,
             };
             let (operation, _) = found(&method, &path).unwrap_or_else(|code| panic!("{path}: {code}"));

@@ -15,6 +15,7 @@ mod cookie;
 mod csrf;
 mod endpoint;
 mod health;
+mod lifecycles;
 mod listen;
 mod login;
 mod people;
@@ -213,6 +214,9 @@ impl Api {
             operation if endpoint.class == RouteClass::Account => {
                 Box::pin(account::answer(self, operation, &parts, &parameters, body, remote)).await
             }
+            setting if endpoint.class == RouteClass::Setting => {
+                Box::pin(self.change(setting, &parts, &parameters, body)).await.map_err(Refused::from)
+            }
             reading => Box::pin(self.read(reading, &parts, &parameters)).await.map_err(Refused::from),
         };
         (endpoint.class, outcome)
@@ -255,26 +259,32 @@ impl Api {
             Operation::GetPresence => people::presence(self, parts).await,
             Operation::ListPushSessions => push_port::sessions(self, parts).await,
             Operation::ListAudit => audit::list(self, parts).await,
+            Operation::ListLifecycles => lifecycles::list(self, parts),
+            Operation::GetLifecycle => lifecycles::one(self, parts, parameters.text(0)),
             Operation::GetHealth => Ok(health::alive()),
             Operation::GetReadiness => health::ready(self).await,
             Operation::GetMetrics => health::metrics(self),
-            Operation::SubmitCommand
-            | Operation::CreateTicket
-            | Operation::AddAttachment
-            | Operation::OpenPush
-            | Operation::StreamEvents
-            | Operation::LogIn
-            | Operation::LogOut
-            | Operation::GetSession
-            | Operation::ListSessions
-            | Operation::EndSession
-            | Operation::CreatePushToken
-            | Operation::ChangePassword
-            | Operation::ResetPassword
-            | Operation::ListTokens
-            | Operation::CreateToken
-            | Operation::RevokeToken => Err(Problem::new("not_found", "this is not for reading")),
+            // Whatever is not for reading was answered before.
+            _ => Err(Problem::new("not_found", "this is not for reading")),
         }
+    }
+
+    /// Changes of what the tenant is.
+    async fn change<B>(
+        &self,
+        operation: Operation,
+        parts: &http::request::Parts,
+        parameters: &Parameters<'_>,
+        body: B,
+    ) -> Result<Response, Problem>
+    where
+        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B::Error: std::fmt::Display,
+    {
+        // Nobody who shows no token has his body read.
+        auth::principal(&self.directory, &parts.headers)?;
+        let body = body::read(body).await?;
+        lifecycles::change(self, operation, parts, parameters, body).await
     }
 }
 

@@ -93,9 +93,11 @@ pub enum RouteClass {
     Other,
     /// Logins, sessions, passwords and tokens.
     Account,
+    /// Changes of people, rights and queues.
+    Setting,
 }
 
-const CLASSES: [(RouteClass, &str); 8] = [
+const CLASSES: [(RouteClass, &str); 9] = [
     (RouteClass::Command, "command"),
     (RouteClass::Create, "create"),
     (RouteClass::Read, "read"),
@@ -104,6 +106,7 @@ const CLASSES: [(RouteClass, &str); 8] = [
     (RouteClass::Ops, "ops"),
     (RouteClass::Other, "other"),
     (RouteClass::Account, "account"),
+    (RouteClass::Setting, "setting"),
 ];
 const STATUSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 

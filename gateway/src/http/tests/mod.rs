@@ -4,6 +4,7 @@ mod attachments;
 mod audit;
 mod commands;
 mod identity;
+mod lifecycles;
 mod login;
 mod reads;
 
