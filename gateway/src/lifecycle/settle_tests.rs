@@ -323,6 +323,8 @@ async fn moves_and_changes_at_the_same_time_leave_no_ticket_behind() {
     let mut world = Arc::into_inner(world).unwrap().into_inner();
     while world.settler.turn().await.unwrap().left > 0 {}
     assert!(moved > 40, "{moved} moves got through");
+    // What was admitted just before a change has not broken a batch.
+    assert_eq!(world.ledger.stats().failed_commits.load(std::sync::atomic::Ordering::Relaxed), 0);
     let lifecycles = world.directory.lifecycles(TENANT);
     for ticket in tickets {
         let row = world.store.ticket(TENANT, TicketId(ticket)).await.unwrap().unwrap();
