@@ -12,8 +12,8 @@ use waggle_core::ticket::{
 };
 use waggle_core::time::Timestamp;
 use waggle_gateway::store::{
-    AuditActor, AuditEntry, CommitEvent, DeleteLifecycle, GiveLifecycle, SaveLifecycle, SqliteStore, Store,
-    StoreError,
+    AuditActor, AuditEntry, CommitEvent, DeleteLifecycle, GiveLifecycle, LifecycleStore, SaveLifecycle,
+    SqliteStore, Store, StoreError,
 };
 
 const NEW: Status = Status::from_index(0);
