@@ -16,7 +16,7 @@ use super::{Api, auth, body, tickets};
 use crate::directory::Principal;
 use crate::lifecycle::{InUse, LifecycleAdmin, LifecycleError, StatusMap};
 use crate::problem::Problem;
-use crate::store::{AuditActor, QueueRow, Scope, StoreError};
+use crate::store::{AuditActor, QueueRow, StoreError};
 
 /// A lifecycle as callers see it.
 #[derive(Serialize)]
@@ -80,10 +80,8 @@ pub(super) async fn change(
     parameters: &Parameters<'_>,
     sent: Bytes,
 ) -> Result<Response, Problem> {
-    let principal = asker(api, parts)?;
-    if principal.scope != Scope::Admin {
-        return Err(Problem::new("needs_admin", "only administrators change lifecycles"));
-    }
+    let principal = auth::administrator(&api.directory, &parts.headers, "change lifecycles")?;
+    Query::parse(parts.uri.query(), &[])?;
     let admin = LifecycleAdmin {
         store: api.store.as_ref(),
         directory: &api.directory,
