@@ -17,6 +17,7 @@ mod endpoint;
 mod health;
 mod listen;
 mod login;
+mod oidc;
 mod people;
 mod preconditions;
 mod push_port;
@@ -265,6 +266,8 @@ impl Api {
             | Operation::StreamEvents
             | Operation::LogIn
             | Operation::LogOut
+            | Operation::BeginOidc
+            | Operation::FinishOidc
             | Operation::GetSession
             | Operation::ListSessions
             | Operation::EndSession
