@@ -323,6 +323,30 @@ pub const PUSH_TOKEN_MS: u64 = 60_000;
 pub const PUSH_TOKENS_MAX: usize = 65_536;
 /// What a browser calls itself, as it is kept with its session, in bytes.
 pub const CLIENT_NAME_BYTES_MAX: usize = 200;
+/// A token of an identity provider, in bytes.
+pub const JWT_BYTES_MAX: usize = 8 * 1024;
+/// Tokens of an identity provider whose signatures are remembered to be right.
+pub const JWT_CACHE_MAX: usize = 8_192;
+/// Seconds that an identity provider's clock may differ from this one.
+pub const JWT_LEEWAY_S: u64 = 30;
+/// Keys of an identity provider.
+pub const JWKS_KEYS_MAX: usize = 64;
+/// An answer of an identity provider, in bytes.
+pub const PROVIDER_BYTES_MAX: usize = 256 * 1024;
+/// Milliseconds that an identity provider has for an answer.
+pub const PROVIDER_MS_MAX: u64 = 10_000;
+/// Milliseconds after which an identity provider's keys are read again.
+pub const JWKS_REFRESH_MS: u64 = 60 * 60_000;
+/// Milliseconds between two readings of them, however many tokens come with keys that are not known.
+pub const JWKS_AGAIN_MS: u64 = 30_000;
+/// Logins at an identity provider that were begun; one more takes the oldest's place.
+pub const LOGIN_FLOWS_MAX: usize = 16_384;
+/// Milliseconds for one of them.
+pub const LOGIN_FLOW_MS: u64 = 10 * 60_000;
+/// Of one source within that time.
+pub const LOGIN_FLOWS_PER_SOURCE_MAX: u32 = 200;
+/// What an identity provider says in the claim that agents are known by, in bytes.
+pub const PROVIDER_SUBJECT_BYTES_MAX: usize = 256;
 /// API tokens of one agent that are in force.
 pub const TOKENS_PER_AGENT_MAX: usize = 256;
 /// Revoked tokens that a gateway knows from unknown ones, the newest.

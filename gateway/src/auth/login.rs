@@ -145,7 +145,7 @@ impl Auth {
     }
 
     /// The first of the devices that has logged in to this account before.
-    async fn known_device(
+    pub(super) async fn known_device(
         &self,
         (tenant, agent): (TenantId, AgentId),
         devices: &[[u8; 32]],

@@ -4,7 +4,9 @@ mod doors;
 mod hasher;
 mod keep;
 mod login;
+mod oidc;
 mod password;
+mod provider;
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -20,7 +22,12 @@ pub use doors::Doors;
 pub use hasher::{Busy, Hasher, Line};
 pub use keep::keep_credentials;
 pub use login::{Client, LoginError, LoginRequest, Opened};
+pub use oidc::{Begun, Callback, OidcError};
 pub use password::{HashError, Password, WeakPassword, hash as hash_password};
+pub use provider::{
+    FetchError, LoginSettings, Provider, ProviderError, ProviderSettings, RootsError, Strangers, algorithms,
+    check_address,
+};
 
 use crate::directory::{Directory, PushTokenError};
 use crate::store::{AuditEntry, Store, StoreError};
@@ -67,6 +74,7 @@ pub struct Auth {
     /// A hash of no password, for accounts that do not exist: they take as long as those that do.
     nobody: String,
     failures: mpsc::Sender<AuditEntry>,
+    provider: Option<Arc<Provider>>,
     stats: AuthStats,
 }
 
@@ -79,6 +87,7 @@ impl Auth {
         store: Arc<dyn Store>,
         directory: Directory,
         rules: SessionRules,
+        provider: Option<Arc<Provider>>,
     ) -> io::Result<(Self, FailureLog)> {
         let mut random = [0; 32];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
@@ -88,7 +97,7 @@ impl Auth {
         let log = FailureLog { store: Arc::clone(&store), waiting };
         let (hasher, doors) = (Hasher::start()?, Doors::new());
         let stats = AuthStats::default();
-        Ok((Self { store, directory, hasher, doors, rules, nobody, failures, stats }, log))
+        Ok((Self { store, directory, hasher, doors, rules, nobody, failures, provider, stats }, log))
     }
 
     /// What was counted.

@@ -119,6 +119,59 @@ pub const KEYS: &[Key] = &[
         "Hours after which it ends, used or not: its agent logs in again.",
     ),
     key(
+        "auth.provider.issuer",
+        "https address",
+        "An identity provider, as its tokens have it in `iss`; empty is none. See docs/DESK.md.",
+    ),
+    key("auth.provider.tenant", "text", "The name of the tenant whose agents it lets in."),
+    key(
+        "auth.provider.claim",
+        "text",
+        "The claim that agents are known by, as `waggle admin agent link` links it; `email` counts only where it is \
+         verified.",
+    ),
+    key(
+        "auth.provider.algorithms",
+        "list of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA",
+        "What its tokens may be signed by.",
+    ),
+    key(
+        "auth.provider.jwks_url",
+        "https address",
+        "Where its keys are; as its own metadata say where not set.",
+    ),
+    key(
+        "auth.provider.audience",
+        "text",
+        "What its tokens have in `aud` that are taken as API tokens; none are where not set.",
+    ),
+    key(
+        "auth.provider.client_id",
+        "text",
+        "This gateway's name at the provider, for logins by OpenID Connect; there are none where not set.",
+    ),
+    key(
+        "auth.provider.client_secret_file",
+        "path",
+        "A file with the secret that goes with it; a public client has none.",
+    ),
+    key(
+        "auth.provider.redirect_url",
+        "https address",
+        "Where browsers come back to: the gateway's `/v1/login/oidc/callback`, as they see it.",
+    ),
+    key("auth.provider.scopes", "text", "What is asked for, with spaces; `openid` is among it."),
+    key(
+        "auth.provider.provision",
+        "true, false",
+        "Whether somebody whom the provider knows and nobody here becomes an agent at the first login.",
+    ),
+    key(
+        "auth.provider.ca_file",
+        "path",
+        "Certificate authorities (PEM) that are trusted besides the system's.",
+    ),
+    key(
         "accel.mode",
         "auto, off, require",
         "eBPF as far as the system allows; not at all; or else refuse to start.",

@@ -131,8 +131,8 @@ pub trait Provider: Send + Sync + 'static {
 /// What an identity provider says of somebody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimed {
-    /// Whose tenant's agents it speaks of.
-    pub tenant: TenantId,
+    /// The name of the tenant whose agents it speaks of.
+    pub tenant: Arc<str>,
     /// The provider.
     pub issuer: Arc<str>,
     /// What it says in the claim that was configured.
@@ -260,12 +260,13 @@ impl Directory {
     /// The agent that an identity provider means.
     fn claimed(&self, claimed: Claimed) -> Result<Principal, AuthError> {
         let snapshot = self.inner.snapshot.load();
-        let agent = snapshot.identity(claimed.tenant, &claimed.issuer, &claimed.subject);
+        let tenant = snapshot.tenant_named(&claimed.tenant).ok_or(AuthError::NoAgent)?;
+        let agent = snapshot.identity(tenant, &claimed.issuer, &claimed.subject);
         let agent = agent.ok_or(AuthError::NoAgent)?;
         Ok(Principal {
-            tenant: claimed.tenant,
+            tenant,
             agent,
-            scope: snapshot.scope_of(claimed.tenant, agent),
+            scope: snapshot.scope_of(tenant, agent),
             credential: Credential::Provider,
             expires_at: Some(claimed.expires_at),
         })

@@ -8,7 +8,7 @@ use hyper::body::Body;
 
 use super::answer::Response;
 use super::endpoint::{Operation, Parameters};
-use super::{Api, Refused, login, sessions, tokens};
+use super::{Api, Refused, login, oidc, sessions, tokens};
 use crate::problem::Problem;
 
 /// Carries out one of these operations.
@@ -27,6 +27,8 @@ where
     match operation {
         Operation::LogIn => login::log_in(api, parts, body, remote).await,
         Operation::LogOut => Ok(login::log_out(api, parts).await?),
+        Operation::BeginOidc => oidc::begin(api, parts, remote),
+        Operation::FinishOidc => oidc::finish(api, parts, remote).await,
         Operation::GetSession => Ok(login::session(api, parts)?),
         Operation::ListSessions => Ok(sessions::list(api, parts)?),
         Operation::EndSession => {

@@ -11,6 +11,8 @@ use crate::directory::{SecretKind, hash_secret};
 pub(super) const SESSION: &str = "__Host-waggle";
 /// Secrets of a device, one for each account that has logged in by it, with dots between.
 pub(super) const DEVICE: &str = "__Host-waggle-device";
+/// Ties a login at an identity provider to the browser that began it.
+pub(super) const FLOW: &str = "__Host-waggle-login";
 /// Browsers keep a cookie for 400 days at most.
 pub(super) const DEVICE_S: u64 = 400 * 86_400;
 

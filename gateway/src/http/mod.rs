@@ -18,6 +18,7 @@ mod health;
 mod lifecycles;
 mod listen;
 mod login;
+mod oidc;
 mod people;
 mod preconditions;
 mod push_port;

@@ -12,10 +12,20 @@ use crate::problem::Problem;
 pub(super) struct Query<'a>(SmallVec<[(&'static str, Cow<'a, str>); 6]>);
 
 impl<'a> Query<'a> {
+    /// Takes a query apart of which only some parameters matter.
+    pub(super) fn parse_some(text: Option<&'a str>, known: &[&'static str]) -> Result<Self, Problem> {
+        let is_known = |pair: &&str| known.contains(&pair.split('=').next().unwrap_or_default());
+        Self::of(text.unwrap_or_default().split('&').filter(is_known), known)
+    }
+
     /// Takes a query apart.
     pub(super) fn parse(text: Option<&'a str>, known: &[&'static str]) -> Result<Self, Problem> {
+        Self::of(text.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()), known)
+    }
+
+    fn of(pairs: impl Iterator<Item = &'a str>, known: &[&'static str]) -> Result<Self, Problem> {
         let mut found: SmallVec<[(&'static str, Cow<'a, str>); 6]> = SmallVec::new();
-        for pair in text.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        for pair in pairs {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode(name).ok_or_else(|| bad("a name has a broken % escape"))?;
             let Some(known_name) = known.iter().find(|known| **known == name) else {

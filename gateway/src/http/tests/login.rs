@@ -22,6 +22,8 @@ pub(super) struct Browser {
     pub(super) session: String,
     pub(super) device: String,
     pub(super) csrf: String,
+    /// What ties it to a login at an identity provider.
+    pub(super) flow: String,
 }
 
 impl Browser {
@@ -31,6 +33,7 @@ impl Browser {
             session: String::new(),
             device: String::new(),
             csrf: String::new(),
+            flow: String::new(),
         }
     }
 
@@ -65,7 +68,11 @@ impl Browser {
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        let cookies = [("__Host-waggle", &self.session), ("__Host-waggle-device", &self.device)];
+        let cookies = [
+            ("__Host-waggle", &self.session),
+            ("__Host-waggle-device", &self.device),
+            ("__Host-waggle-login", &self.flow),
+        ];
         let cookies = cookies.iter().filter(|(_, value)| !value.is_empty());
         let cookies: Vec<String> = cookies.map(|(name, value)| format!("{name}={value}")).collect();
         if !cookies.is_empty() {
@@ -86,6 +93,7 @@ impl Browser {
             match name {
                 "__Host-waggle" => self.session = value,
                 "__Host-waggle-device" => self.device = value,
+                "__Host-waggle-login" => self.flow = value,
                 other => panic!("{other}"),
             }
         }

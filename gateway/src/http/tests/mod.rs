@@ -4,8 +4,11 @@ mod attachments;
 mod audit;
 mod commands;
 mod identity;
+mod identity_provider;
+mod jwt;
 mod lifecycles;
 mod login;
+mod oidc;
 mod reads;
 
 mod secrets;
@@ -27,7 +30,7 @@ use waggle_core::id::{AgentId, QueueId, TenantId};
 use waggle_core::time::Timestamp;
 
 use super::{Api, Commands, Phase, Push, PushAdopter, Readiness, RequestIdSource};
-use crate::auth::{Auth, SessionRules};
+use crate::auth::{Auth, Provider, SessionRules};
 use crate::directory::{Directory, Token};
 use crate::ledger::{Ledger, PublishedBatch, Publisher};
 use crate::observe::Metrics;
@@ -98,11 +101,15 @@ async fn token(
 
 impl World {
     async fn new() -> Self {
-        Self::with_commands(None).await
+        Self::of(None, None).await
     }
 
     /// With something else in the ledger's place.
     async fn with_commands(commands: Option<Arc<dyn Commands>>) -> Self {
+        Self::of(commands, None).await
+    }
+
+    async fn of(commands: Option<Arc<dyn Commands>>, provider: Option<Arc<Provider>>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&dir.path().join("db")).await.unwrap());
         let acme = store.create_tenant("acme").await.unwrap().id;
@@ -126,9 +133,13 @@ impl World {
         let ledger =
             Ledger::open(Arc::clone(&store), directory.clone(), Arc::new(NoPublisher)).await.unwrap();
         let rules = SessionRules { idle_ms: 3_600_000, lasts_ms: 86_400_000 };
-        let (auth, failures) = Auth::start(Arc::clone(&store), directory.clone(), rules).unwrap();
+        let (auth, failures) =
+            Auth::start(Arc::clone(&store), directory.clone(), rules, provider.clone()).unwrap();
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(failures.run(stopped));
+        if let Some(provider) = provider.filter(|provider| provider.gives_tokens()) {
+            directory.trust(provider);
+        }
         let readiness = Readiness::default();
         readiness.enter(Phase::Ready);
         let adopt: PushAdopter = Arc::new(|_| {});
