@@ -212,7 +212,7 @@ pub(crate) enum TicketTask {
     List {
         #[arg(long)]
         queue: Option<QueueId>,
-        /// new, open, pending, on_hold, solved or closed
+        /// The name of a status: new, open, pending, on_hold, solved or closed, or one of another lifecycle
         #[arg(long)]
         status: Option<String>,
         /// me, none or an agent's number
