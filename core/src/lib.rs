@@ -3,6 +3,7 @@
 //! Nothing here opens a socket, starts a thread or reads a clock: functions take what happened and
 //! the time, and return what to do. `gateway` and `waggle-client` carry it out.
 
+pub mod find;
 pub mod id;
 pub mod json;
 pub mod ledger;

@@ -351,3 +351,10 @@ pub const PROVIDER_SUBJECT_BYTES_MAX: usize = 256;
 pub const TOKENS_PER_AGENT_MAX: usize = 256;
 /// Revoked tokens that a gateway knows from unknown ones, the newest.
 pub const REVOKED_TOKENS_MAX: usize = 65_536;
+
+/// A query for tickets, in bytes.
+pub const QUERY_BYTES_MAX: usize = 1_024;
+/// Terms of one query.
+pub const QUERY_TERMS_MAX: usize = 64;
+/// How deep brackets and negations of a query go.
+pub const QUERY_DEPTH_MAX: usize = 8;
