@@ -78,6 +78,7 @@ async fn serve(mut stream: TcpStream, state: Rc<State>) -> Option<()> {
             return push(stream, &head, state).await;
         }
         let answer = match path.strip_prefix("/v1/tickets") {
+            Some(rest) if head.starts_with("GET") => read(rest, &state),
             Some(rest) => command(rest, &body, &state).await,
             None => (
                 200,
@@ -110,6 +111,13 @@ async fn request(stream: &mut TcpStream, input: &mut Vec<u8>) -> Option<(String,
             return None;
         }
     }
+}
+
+/// A ticket, at once.
+fn read(rest: &str, state: &State) -> (u16, String) {
+    let ticket: u64 = rest[1..].parse().unwrap();
+    let version = state.versions.borrow().get(&ticket).copied().unwrap_or(0);
+    (200, format!(r#"{{"id":{ticket},"version":{version}}}"#))
 }
 
 async fn command(rest: &str, body: &[u8], state: &State) -> (u16, String) {
