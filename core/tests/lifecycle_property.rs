@@ -1,5 +1,7 @@
 //! Random lifecycles, random commands, and lifecycles that change between them: no ticket ever leaves its graph.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
