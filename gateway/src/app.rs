@@ -16,7 +16,6 @@ use waggle_core::limits::{
 
 use crate::accel::{Accel, AccelConfig, AccelError, Guard, Leg, Pins, Redirect};
 use crate::attachment;
-use crate::auth::{self, Auth, Provider};
 use crate::config::{Config, ConfigError};
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::directory::{self, Directory};
@@ -33,6 +32,7 @@ use crate::tls::{Tls, TlsError};
 mod auth_stats;
 mod guard_stats;
 mod leg_stats;
+mod letting_in;
 mod push_view;
 mod redirect_stats;
 mod reload;
@@ -321,11 +321,7 @@ impl Base {
         let listener = socket.listen(API_BACKLOG).map_err(api_at)?;
         let accepting = Arc::clone(&accel);
         let (failing, rules) = (Arc::clone(&guard), config.peer_rules());
-        let provider = open_provider(&config, &directory)?;
-        let (letting_in, failures) =
-            Auth::start(Arc::clone(&store), directory.clone(), config.auth.sessions(), provider.clone())
-                .map_err(StartError::Auth)?;
-        let letting_in = Arc::new(letting_in);
+        let (letting_in, watching) = letting_in::start(&config, &store, &directory)?;
         auth_stats::add_to(&metrics, &letting_in);
         // It was empty: nobody else sets it.
         let _ = late.set(Arc::clone(&guard));
@@ -349,10 +345,7 @@ impl Base {
         let control = start_control(&dir, &accel, &guard, &redirect)?;
         let stop = watch::Sender::new(false);
         let mut background = watch_directory(&directory, &store, &ledger, &stop);
-        background.push(tokio::spawn(failures.run(stop.subscribe())));
-        background.extend(provider.map(|provider| tokio::spawn(provider.keep(stop.subscribe()))));
-        let kept = auth::keep_credentials(directory.clone(), Arc::clone(&store), stop.subscribe());
-        background.push(tokio::spawn(kept));
+        background.extend(watching.run(&stop));
         background.extend(tls.clone().map(|tls| tokio::spawn(watch_certificate(tls, stop.subscribe()))));
         Ok(App {
             config,
@@ -493,17 +486,6 @@ fn failed(guard: &Guard, rules: &PeerRules, peer: IpAddr) {
     if !rules.is_trusted(Some(peer)) {
         guard.failed(peer);
     }
-}
-
-/// The identity provider, whose tokens the directory takes from now on where they are taken at all.
-fn open_provider(config: &Config, directory: &Directory) -> Result<Option<Arc<Provider>>, StartError> {
-    let wrong = |error| StartError::Auth(io::Error::other(error));
-    let Some(settings) = config.auth.provider.settings().map_err(StartError::Auth)? else { return Ok(None) };
-    let provider = Arc::new(Provider::new(settings).map_err(wrong)?);
-    if provider.gives_tokens() {
-        directory.trust(Arc::clone(&provider) as Arc<dyn directory::Provider>);
-    }
-    Ok(Some(provider))
 }
 
 fn open_tls(config: &Config) -> Result<Option<Tls>, TlsError> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use waggle_core::id::{AgentId, Fence, Offset, QueueId, TenantId, TicketId, Version};
 use waggle_core::ledger::{Admitted, Assembler, Slot, Written};
+use waggle_core::limits::{LOGIN_DEVICES_MAX, LOGIN_SESSIONS_MAX};
 use waggle_core::right::Rights;
 use waggle_core::ticket::{
     Actor, Authority, Cell, Command, Expect, Lifecycles, NewEvent, Request, Status, StatusSet,
@@ -14,7 +15,8 @@ use waggle_core::ticket::{
 use waggle_core::time::Timestamp;
 use waggle_gateway::store::{
     AuditActor, AuditEntry, AuditFault, AuditFilter, AuditHead, AuditStore, CommitEvent, EventKinds,
-    KeyRecord, Scope, SqliteStore, Store, StoreError, TenantRow, TicketFilter, verify_audit,
+    IdentityRow, Keep, KeyRecord, Method, NewSession, PasswordKind, PasswordRow, Scope, Seen, SqliteStore,
+    Store, StoreError, TenantRow, TicketFilter, verify_audit,
 };
 
 async fn sqlite(folder: &Path) -> SqliteStore {
@@ -300,7 +302,120 @@ async fn the_audit_log_is_a_chain_for_each_tenant(store: &dyn Store) {
     assert!(matches!(missing, StoreError::Missing { kind: "tenant", .. }), "{missing}");
 }
 
+async fn sessions_end_with_what_they_rest_on(store: &dyn Store) {
+    let tenant = furnished(store).await.id;
+    let ana = AgentId(1);
+    let audit = |action| AuditEntry::new(tenant, AuditActor::Agent(ana), action, "agent:1");
+    let session = |byte: u8, device: Option<[u8; 32]>| NewSession {
+        tenant,
+        agent: ana,
+        hash: [byte; 32],
+        method: Method::Password,
+        client: "a browser".to_owned(),
+        idle_ms: 1_000,
+        expires_at: Timestamp(u64::MAX >> 1),
+        device,
+    };
+    let before = store.directory_revision().await.unwrap();
+    let first = store.open_session(session(1, Some([9; 32])), None, audit("login.ok")).await.unwrap();
+    assert!(store.directory_revision().await.unwrap() > before);
+    assert!(store.knows_device(tenant, ana, [9; 32]).await.unwrap());
+    assert!(!store.knows_device(tenant, AgentId(2), [9; 32]).await.unwrap());
+    // One in the place of another.
+    let second = store.open_session(session(2, None), Some(first.id), audit("login.ok")).await.unwrap();
+    assert_eq!(store.directory().await.unwrap().sessions, std::slice::from_ref(&second));
+    // That it was used is no change of the directory.
+    let revision = store.directory_revision().await.unwrap();
+    let at = Timestamp(second.seen_at.0 + 5_000);
+    store.seen(&Seen { sessions: vec![(second.id, at)], tokens: Vec::new() }).await.unwrap();
+    store.seen(&Seen { sessions: vec![(second.id, Timestamp(1))], tokens: Vec::new() }).await.unwrap();
+    assert_eq!(store.directory().await.unwrap().sessions[0].seen_at, at);
+    assert_eq!(store.directory_revision().await.unwrap(), revision);
+    assert_eq!(store.end_old_sessions(Timestamp(at.0 + 999)).await.unwrap(), 0);
+    assert_eq!(store.end_old_sessions(Timestamp(at.0 + 1_000)).await.unwrap(), 1);
+    // A new password ends what there is, but for one.
+    let third = store.open_session(session(3, None), None, audit("login.ok")).await.unwrap();
+    let fourth = store.open_session(session(4, None), None, audit("login.ok")).await.unwrap();
+    let password = || PasswordRow { hash: "$x$".to_owned(), kind: PasswordKind::Temporary };
+    let keep = Keep::Session(fourth.id);
+    store.set_password(tenant, ana, password(), keep, audit("password.changed")).await.unwrap();
+    assert_eq!(store.password(tenant, ana).await.unwrap(), Some(password()));
+    assert_eq!(store.password(tenant, AgentId(2)).await.unwrap(), None);
+    assert_eq!(store.directory().await.unwrap().sessions, std::slice::from_ref(&fourth));
+    assert!(!store.knows_device(tenant, ana, [9; 32]).await.unwrap());
+    store.rehash_password(tenant, ana, "$other$", "$y$").await.unwrap();
+    assert_eq!(store.password(tenant, ana).await.unwrap(), Some(password()));
+    assert!(!store.end_session(tenant, ana, third.id, audit("logout")).await.unwrap());
+    assert!(!store.end_session(tenant, AgentId(2), fourth.id, audit("logout")).await.unwrap());
+    assert!(store.end_session(tenant, ana, fourth.id, audit("logout")).await.unwrap());
+    // What had no effect is not in the audit log.
+    let head = verify_audit(store, tenant, None).await.unwrap();
+    assert_eq!(head.id, 6);
+    let nobody = NewSession { agent: AgentId(99), ..session(5, None) };
+    let missing = store.open_session(nobody, None, audit("login.ok")).await.unwrap_err();
+    assert!(matches!(missing, StoreError::Missing { kind: "agent", .. }), "{missing}");
+    assert_eq!(verify_audit(store, tenant, None).await.unwrap(), head);
+}
+
+async fn sessions_and_devices_of_an_agent_are_bounded(store: &dyn Store) {
+    let tenant = furnished(store).await.id;
+    let hash = |number: u32| {
+        let mut hash = [0; 32];
+        hash[..4].copy_from_slice(&number.to_be_bytes());
+        hash
+    };
+    for number in 0..=LOGIN_SESSIONS_MAX {
+        let session = NewSession {
+            tenant,
+            agent: AgentId(1),
+            hash: hash(number),
+            method: Method::Oidc,
+            client: String::new(),
+            idle_ms: 1_000,
+            expires_at: Timestamp(1),
+            device: Some(hash(number)),
+        };
+        let audit = AuditEntry::new(tenant, AuditActor::Agent(AgentId(1)), "login.ok", "agent:1");
+        store.open_session(session, None, audit).await.unwrap();
+    }
+    let sessions = store.directory().await.unwrap().sessions;
+    assert_eq!(sessions.len(), LOGIN_SESSIONS_MAX as usize);
+    assert!(sessions.iter().all(|session| session.hash != hash(0)), "the oldest has ended");
+    let mut known = 0;
+    for number in 0..=LOGIN_SESSIONS_MAX {
+        known += u32::from(store.knows_device(tenant, AgentId(1), hash(number)).await.unwrap());
+    }
+    assert_eq!(known, LOGIN_DEVICES_MAX);
+    assert!(store.knows_device(tenant, AgentId(1), hash(LOGIN_SESSIONS_MAX)).await.unwrap());
+}
+
+async fn identities_belong_to_their_tenant(store: &dyn Store) {
+    let tenant = furnished(store).await.id;
+    let audit = || AuditEntry::new(tenant, AuditActor::Operator, "identity.linked", "agent:1");
+    let row = |agent: u32| IdentityRow {
+        tenant,
+        issuer: "https://id.example".to_owned(),
+        subject: "u-1".to_owned(),
+        agent: AgentId(agent),
+    };
+    store.link_identity(row(1), audit()).await.unwrap();
+    assert_eq!(store.directory().await.unwrap().identities, [row(1)]);
+    let kim = store.provision_agent(tenant, "kim", "https://id.example", "u-2", audit()).await.unwrap();
+    assert_eq!(store.directory().await.unwrap().identities.len(), 2);
+    // Linked anew: to another agent.
+    store.link_identity(row(kim.0), audit()).await.unwrap();
+    assert!(store.directory().await.unwrap().identities.contains(&row(kim.0)));
+    let taken = store.provision_agent(tenant, "ana", "https://id.example", "u-3", audit()).await.unwrap_err();
+    assert!(matches!(taken, StoreError::NameTaken { .. }), "{taken}");
+    let missing = store.link_identity(row(99), audit()).await.unwrap_err();
+    assert!(matches!(missing, StoreError::Missing { .. }), "{missing}");
+    assert_eq!(verify_audit(store, tenant, None).await.unwrap().id, 3);
+}
+
 conformance!(
+    sessions_end_with_what_they_rest_on,
+    sessions_and_devices_of_an_agent_are_bounded,
+    identities_belong_to_their_tenant,
     the_audit_log_is_a_chain_for_each_tenant,
     a_batch_is_there_whole,
     a_conflict_leaves_nothing,

@@ -18,8 +18,8 @@ pub(super) struct Snapshot {
     /// The store's revision that this is.
     pub(super) revision: u64,
     /// By SHA-256 of the secret's text: uniform already, so that a simple hasher does.
-    by_hash: FxHashMap<[u8; 32], Credential>,
-    by_credential: FxHashMap<Credential, Known>,
+    by_hash: FxHashMap<[u8; 32], Arc<Known>>,
+    by_credential: FxHashMap<Credential, Arc<Known>>,
     revoked: FxHashSet<[u8; 32]>,
     tenants: FxHashMap<TenantId, Tenant>,
     by_tenant_name: FxHashMap<String, TenantId>,
@@ -169,8 +169,9 @@ impl Snapshot {
         let last_use = earlier.map_or_else(Arc::default, |earlier| Arc::clone(&earlier.last_use));
         last_use.at.fetch_max(written_at, Ordering::Relaxed);
         last_use.written_at.fetch_max(written_at, Ordering::Relaxed);
-        self.by_hash.insert(hash, credential);
-        self.by_credential.insert(credential, Known { principal, idle_ms, last_use });
+        let known = Arc::new(Known { principal, idle_ms, last_use });
+        self.by_hash.insert(hash, Arc::clone(&known));
+        self.by_credential.insert(credential, known);
     }
 
     /// What an agent may do who is let in by something else than a token: an administrator is who has a token of
@@ -180,7 +181,7 @@ impl Snapshot {
     }
 
     pub(super) fn by_hash(&self, hash: &[u8; 32]) -> Option<&Known> {
-        self.by_credential(*self.by_hash.get(hash)?)
+        self.by_hash.get(hash).map(Arc::as_ref)
     }
 
     pub(super) fn is_revoked(&self, hash: &[u8; 32]) -> bool {
@@ -188,12 +189,12 @@ impl Snapshot {
     }
 
     pub(super) fn by_credential(&self, credential: Credential) -> Option<&Known> {
-        self.by_credential.get(&credential)
+        self.by_credential.get(&credential).map(Arc::as_ref)
     }
 
     /// All that has a credential in storage.
     pub(super) fn known(&self) -> impl Iterator<Item = &Known> {
-        self.by_credential.values()
+        self.by_credential.values().map(Arc::as_ref)
     }
 
     pub(super) fn tenant(&self, tenant: TenantId) -> Option<&Tenant> {

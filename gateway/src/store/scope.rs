@@ -53,7 +53,6 @@ impl Scopes {
     }
 
     /// Those in a list.
-    #[must_use]
     pub fn list(self) -> impl Iterator<Item = Scope> {
         SCOPES.into_iter().filter(move |scope| self.has(*scope))
     }

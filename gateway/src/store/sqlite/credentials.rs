@@ -197,7 +197,7 @@ impl CredentialStore for SqliteStore {
     async fn issue_token(&self, token: NewToken, audit: AuditEntry) -> Result<u64, StoreError> {
         let mut writer = self.writer.lock().await;
         let mut writing = begin(&mut writer).await?;
-        let id = directory::insert_token(&mut writing, &token).await?;
+        let id = directory::insert_token(&mut writing, token).await?.id;
         audit::append(&mut writing, &audit.with("token", id)).await?;
         finish(writing).await?;
         Ok(id)

@@ -169,35 +169,38 @@ pub(super) async fn create_token(
     expires_at: Option<Timestamp>,
 ) -> Result<TokenRow, StoreError> {
     let token = NewToken { tenant, agent, name: String::new(), scopes: scope.into(), hash, expires_at };
-    let id = insert_token(writer, &token).await?;
-    Ok(TokenRow {
-        id,
-        tenant,
-        agent,
-        name: token.name,
-        scopes: token.scopes,
-        hash,
-        created_at: Timestamp(now_ms().cast_unsigned()),
-        expires_at,
-        seen_at: None,
-    })
+    insert_token(writer, token).await
 }
 
-pub(super) async fn insert_token(writer: &mut SqliteConnection, token: &NewToken) -> Result<u64, StoreError> {
+pub(super) async fn insert_token(
+    writer: &mut SqliteConnection,
+    token: NewToken,
+) -> Result<TokenRow, StoreError> {
     const SQL: &str = "
         INSERT INTO token (tenant, agent, name, scope, hash, created_at, expires_at)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING id";
+    let now = now_ms();
     let query = sqlx::query_scalar(SQL)
         .bind(token.tenant.0)
         .bind(token.agent.0)
         .bind(token.name.clone())
         .bind(token.scopes.to_string())
         .bind(token.hash.to_vec())
-        .bind(now_ms())
+        .bind(now)
         .bind(token.expires_at.map(|at| i64::try_from(at.0).unwrap_or(i64::MAX)));
     let missing = |error| missing_parent(error, "agent", &token.agent.to_string());
     let ids = query.fetch_all(writer).await.map_err(missing)?;
-    Ok(only(ids)?.cast_unsigned())
+    Ok(TokenRow {
+        id: only(ids)?.cast_unsigned(),
+        tenant: token.tenant,
+        agent: token.agent,
+        name: token.name,
+        scopes: token.scopes,
+        hash: token.hash,
+        created_at: Timestamp(now.cast_unsigned()),
+        expires_at: token.expires_at,
+        seen_at: None,
+    })
 }
 
 pub(super) async fn revoke_token(
