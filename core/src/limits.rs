@@ -358,3 +358,10 @@ pub const QUERY_BYTES_MAX: usize = 1_024;
 pub const QUERY_TERMS_MAX: usize = 64;
 /// How deep brackets and negations of a query go.
 pub const QUERY_DEPTH_MAX: usize = 8;
+
+/// Milliseconds that a reader waits for the index to reach the head of the log.
+pub const INDEX_WAIT_MS_MAX: u64 = 2_000;
+/// Events that the index takes in before readers have their turn.
+pub const INDEX_EVENTS_PER_TURN_MAX: usize = 512;
+/// Tickets that the index reads at a time when it is filled.
+pub const INDEX_TICKETS_PER_READ: u32 = 8_192;

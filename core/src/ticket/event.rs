@@ -365,6 +365,18 @@ impl Entry {
         head.encode(event.route, event.data.as_bytes())
     }
 
+    /// What happened, as its JSON text says; `None` for a kind that this version does not know.
+    #[must_use]
+    pub fn kind(&self) -> Option<Kind> {
+        // In front of it are numbers only: see `Head::encode`.
+        const MEMBER: &[u8] = br#""kind":""#;
+        let json = self.frame.get(usize::from(self.header_bytes)..)?;
+        let start = json.windows(MEMBER.len()).position(|window| window == MEMBER)? + MEMBER.len();
+        let rest = json.get(start..)?;
+        let end = rest.iter().position(|byte| *byte == b'"')?;
+        Kind::from_name(std::str::from_utf8(rest.get(..end)?).ok()?)
+    }
+
     /// The JSON text of the event message: what a command's author gets as the answer, too.
     #[must_use]
     pub fn json(&self) -> Bytes {

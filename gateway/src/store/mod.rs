@@ -3,6 +3,7 @@
 mod attachment;
 mod audit;
 mod credentials;
+mod find;
 mod lifecycles;
 mod scope;
 mod sqlite;
@@ -15,6 +16,7 @@ pub use credentials::{
     CredentialStore, IdentityRow, Keep, Method, NewSession, NewToken, PasswordKind, PasswordRow, Seen,
     SessionRow,
 };
+pub use find::{Description, FindStore};
 pub use lifecycles::{
     DeleteLifecycle, GiveLifecycle, LifecycleStore, QueueChangeRow, SaveLifecycle, TenantLifecycle,
 };
@@ -255,7 +257,7 @@ pub enum StoreError {
 /// anywhere.
 #[async_trait]
 pub trait Store:
-    AttachmentStore + AuditStore + CredentialStore + LifecycleStore + Send + Sync + 'static
+    AttachmentStore + AuditStore + CredentialStore + FindStore + LifecycleStore + Send + Sync + 'static
 {
     /// Writes a batch as one transaction, durable on return: tickets guarded by their versions,
     /// events, heads and keys. On error nothing of it is there, except where the database cannot

@@ -130,6 +130,23 @@ impl StateFile {
         rows.iter().map(|row| text(&mut Columns::of(row))).collect()
     }
 
+    /// Texts of the tickets with numbers in `(after, after + span]`, of those that have some.
+    pub(super) async fn texts_between(
+        &self,
+        tenant: TenantId,
+        after: TicketId,
+        span: u32,
+    ) -> Result<FxHashMap<TicketId, TicketText>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            text_columns!(),
+            " FROM text WHERE tenant = ?1 AND ticket > ?2 AND ticket <= ?2 + ?3"
+        );
+        let query = sqlx::query(SQL).bind(tenant.0).bind(signed(after.0)).bind(span);
+        let rows = query.fetch_all(&self.readers).await.map_err(StoreError::from_sqlx)?;
+        rows.iter().map(|row| text(&mut Columns::of(row))).collect()
+    }
+
     pub(super) async fn close(&self) {
         self.readers.close().await;
     }

@@ -10,6 +10,7 @@ mod block;
 mod cache;
 mod change;
 mod file;
+mod find;
 mod projector;
 mod text;
 

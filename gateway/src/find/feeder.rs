@@ -1,0 +1,168 @@
+//! Keeps the indexes up to date, on a thread of its own.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use waggle_core::find::{Facets, Index};
+use waggle_core::id::{Offset, TenantId, TicketId};
+use waggle_core::limits::{INDEX_EVENTS_PER_TURN_MAX, INDEX_TICKETS_PER_READ};
+use waggle_core::ticket::{Entry, Kind};
+
+use super::port::Log;
+use super::{FindHub, TenantIndex, Tenants};
+use crate::store::{Store, StoreError};
+
+/// Pause after storage could not be read.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+pub(super) struct Feeder {
+    hub: FindHub,
+    store: Arc<dyn Store>,
+    log: Arc<dyn Log>,
+    tenants: Arc<Tenants>,
+}
+
+/// Whether the first reading has worked.
+pub(super) type Loaded = oneshot::Receiver<Result<(), StoreError>>;
+
+impl Feeder {
+    pub(super) fn new(
+        hub: FindHub,
+        store: Arc<dyn Store>,
+        log: Arc<dyn Log>,
+        tenants: Arc<Tenants>,
+    ) -> Self {
+        Self { hub, store, log, tenants }
+    }
+
+    /// Starts the thread: it reads all tickets, says so, and follows the log until `stop` is dropped.
+    pub(super) fn spawn(
+        self,
+        mut stop: oneshot::Receiver<()>,
+        ended: oneshot::Sender<()>,
+    ) -> Result<Loaded, StoreError> {
+        let failed = |error: std::io::Error| StoreError::Database(sqlx::Error::Io(error));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let (tell, loaded) = oneshot::channel();
+        let run = move || {
+            runtime.block_on(async {
+                // Whoever waits for it may be gone.
+                let _ = tell.send(self.load().await);
+                tokio::select! {
+                    _ = &mut stop => {}
+                    () = self.follow() => {}
+                }
+            });
+            let _ = ended.send(());
+        };
+        std::thread::Builder::new().name("waggle-find".into()).spawn(run).map_err(failed)?;
+        Ok(loaded)
+    }
+
+    async fn load(&self) -> Result<(), StoreError> {
+        for head in self.store.heads().await? {
+            let began = Instant::now();
+            let index = self.read_all(head.tenant).await?;
+            let tickets = index.len();
+            let known = self.tenants.of(head.tenant);
+            *known.index.write() = index;
+            known.applied.send_replace(head.cursor.offset);
+            if tickets > 0 {
+                let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                tracing::info!(tenant = head.tenant.0, tickets, ms, "the index of tickets is filled");
+            }
+        }
+        Ok(())
+    }
+
+    /// All tickets as they are now; they may be newer than the head that was read before.
+    async fn read_all(&self, tenant: TenantId) -> Result<Index, StoreError> {
+        let (mut index, mut after) = (Index::new(), TicketId(0));
+        let span = INDEX_TICKETS_PER_READ;
+        while let Some(columns) = self.store.columns_after(tenant, after, span).await? {
+            columns.iter().for_each(|(ticket, columns)| index.put(*ticket, columns));
+            for description in self.store.descriptions_after(tenant, after, span).await? {
+                describe(&mut index, description.ticket, &description.requester, &description.extra);
+            }
+            after = TicketId(after.0.saturating_add(u64::from(span)));
+        }
+        self.store.tickets_with_files(tenant).await?.into_iter().for_each(|ticket| index.attach(ticket));
+        Ok(index)
+    }
+
+    async fn follow(&self) {
+        loop {
+            for tenant in self.hub.grown().await {
+                if let Err(error) = self.catch_up(tenant).await {
+                    tracing::warn!(%error, "the index of tickets cannot follow the log; it tries again");
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                    self.hub.tell(tenant);
+                }
+            }
+        }
+    }
+
+    async fn catch_up(&self, tenant: TenantId) -> Result<(), StoreError> {
+        let known = self.tenants.of(tenant);
+        loop {
+            let applied = *known.applied.borrow();
+            let entries = self.log.read_after(tenant, applied, INDEX_EVENTS_PER_TURN_MAX).await?;
+            let Some(last) = entries.last() else { return Ok(()) };
+            self.apply(tenant, &known, &entries).await?;
+            known.applied.send_replace(Offset(last.offset.0));
+        }
+    }
+
+    /// Takes the tickets of these events as they are now.
+    async fn apply(
+        &self,
+        tenant: TenantId,
+        known: &TenantIndex,
+        entries: &[Arc<Entry>],
+    ) -> Result<(), StoreError> {
+        let kinds: Vec<(TicketId, Option<Kind>)> =
+            entries.iter().map(|entry| (entry.ticket, entry.kind())).collect();
+        let tickets: BTreeSet<TicketId> = kinds.iter().map(|(ticket, _)| *ticket).collect();
+        let changed = |test: fn(Option<Kind>) -> bool| {
+            let those: BTreeSet<_> = kinds.iter().filter(|(_, kind)| test(*kind)).map(|(it, _)| *it).collect();
+            those.into_iter().collect::<Vec<_>>()
+        };
+        let described = changed(may_describe);
+        let attached = changed(|kind| kind == Some(Kind::Attached));
+        let columns = self.store.columns(tenant, &tickets.into_iter().collect::<Vec<_>>()).await?;
+        let rows = self.store.ticket_rows(tenant, &described).await?;
+        let mut index = known.index.write();
+        columns.iter().for_each(|(ticket, columns)| index.put(*ticket, columns));
+        for row in rows {
+            describe(&mut index, row.id, &row.requester, &row.extra);
+        }
+        attached.into_iter().for_each(|ticket| index.attach(ticket));
+        Ok(())
+    }
+}
+
+/// Whether an event of this kind may change more than a ticket's columns.
+fn may_describe(kind: Option<Kind>) -> bool {
+    match kind {
+        Some(
+            Kind::Message
+            | Kind::Reply
+            | Kind::Note
+            | Kind::Moved
+            | Kind::Claimed
+            | Kind::Released
+            | Kind::Assigned
+            | Kind::Attached,
+        ) => false,
+        _ => true,
+    }
+}
+
+fn describe(index: &mut Index, ticket: TicketId, requester: &str, extra: &str) {
+    match Facets::read(requester, extra) {
+        Ok(facets) => index.describe(ticket, facets),
+        Err(error) => tracing::error!(%ticket, %error, "a ticket's object cannot be read; it is not found by it"),
+    }
+}

@@ -1,0 +1,139 @@
+//! Finding tickets: an index per tenant in memory, kept up to date with the log by a thread of its own.
+//!
+//! The index is read from storage at the start. Then the thread is told that there is something new, reads from the
+//! log which tickets have changed, and takes them as storage has them now. So nothing queues up for it: however far it
+//! falls behind, what it has to do next is in the log. Whoever reads waits until it has reached the head of the log
+//! that they saw.
+
+mod feeder;
+mod news;
+mod port;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use rustc_hash::FxHashMap;
+use tokio::sync::{oneshot, watch};
+use waggle_core::find::Index;
+use waggle_core::id::{Offset, TenantId};
+use waggle_core::limits::INDEX_WAIT_MS_MAX;
+
+use crate::ledger::Publisher;
+use crate::store::{Store, StoreError};
+
+use feeder::Feeder;
+pub use news::FindHub;
+pub use port::Log;
+
+/// Why tickets are not found.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    /// The index has not reached the head of the log in time.
+    #[error("the index is at event {applied} and has not reached {wanted} within {INDEX_WAIT_MS_MAX} milliseconds")]
+    Behind {
+        /// Where it is.
+        applied: Offset,
+        /// Where it should be.
+        wanted: Offset,
+    },
+}
+
+/// The indexes of all tenants. Clones share them.
+#[derive(Clone)]
+pub struct Finder {
+    tenants: Arc<Tenants>,
+    thread: Arc<Thread>,
+}
+
+/// The thread that feeds the indexes.
+struct Thread {
+    stop: parking_lot::Mutex<Option<oneshot::Sender<()>>>,
+    ended: parking_lot::Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+/// Indexes by tenant.
+#[derive(Default)]
+struct Tenants(RwLock<FxHashMap<TenantId, Arc<TenantIndex>>>);
+
+/// A tenant's index.
+struct TenantIndex {
+    index: RwLock<Index>,
+    /// The event up to which everything is in the index.
+    applied: watch::Sender<Offset>,
+}
+
+impl Default for TenantIndex {
+    fn default() -> Self {
+        Self { index: RwLock::default(), applied: watch::Sender::new(Offset(0)) }
+    }
+}
+
+impl Tenants {
+    /// A tenant's index; an empty one where it is new.
+    fn of(&self, tenant: TenantId) -> Arc<TenantIndex> {
+        if let Some(known) = self.0.read().get(&tenant) {
+            return Arc::clone(known);
+        }
+        Arc::clone(self.0.write().entry(tenant).or_default())
+    }
+}
+
+impl Finder {
+    /// Reads the tickets of all tenants, and then follows `log`, whose publisher must be that of `hub`.
+    ///
+    /// # Errors
+    /// As storage tells them.
+    pub async fn start(hub: &FindHub, store: Arc<dyn Store>, log: Arc<dyn Log>) -> Result<Self, StoreError> {
+        let tenants = Arc::<Tenants>::default();
+        let feeder = Feeder::new(hub.clone(), store, log, Arc::clone(&tenants));
+        let (stop, stopped) = oneshot::channel();
+        let (ended, has_ended) = oneshot::channel();
+        let loaded = feeder.spawn(stopped, ended)?;
+        // It is dropped only by a thread that panicked, which has said so.
+        let gone = |_| StoreError::Database(sqlx::Error::WorkerCrashed);
+        loaded.await.map_err(gone)??;
+        let (stop, ended) = (Some(stop).into(), Some(has_ended).into());
+        Ok(Self { tenants, thread: Arc::new(Thread { stop, ended }) })
+    }
+
+    /// Looks at a tenant's index once it has everything up to `head`; `look` must be short, and waits for nothing.
+    ///
+    /// # Errors
+    /// [`FindError::Behind`].
+    pub async fn read<T>(
+        &self,
+        tenant: TenantId,
+        head: Offset,
+        look: impl FnOnce(&Index) -> T,
+    ) -> Result<T, FindError> {
+        let known = self.tenants.of(tenant);
+        let mut applied = known.applied.subscribe();
+        let reached = applied.wait_for(|applied| *applied >= head);
+        let limit = Duration::from_millis(INDEX_WAIT_MS_MAX);
+        if !matches!(tokio::time::timeout(limit, reached).await, Ok(Ok(_))) {
+            return Err(FindError::Behind { applied: *known.applied.borrow(), wanted: head });
+        }
+        let index = known.index.read();
+        Ok(look(&index))
+    }
+
+    /// Ends the thread; indexes stay as they are.
+    pub async fn stop(&self) {
+        drop(self.thread.stop.lock().take());
+        let ended = self.thread.ended.lock().take();
+        if let Some(ended) = ended {
+            // An error means that it is gone: what was to be waited for.
+            let _ = ended.await;
+        }
+    }
+}
+
+/// Several publishers as one, in order.
+pub struct Publishers(pub Vec<Arc<dyn Publisher>>);
+
+impl Publisher for Publishers {
+    fn publish(&self, batch: &Arc<crate::ledger::PublishedBatch>) {
+        self.0.iter().for_each(|publisher| publisher.publish(batch));
+    }
+}
