@@ -6,6 +6,7 @@ mod commit;
 mod credentials;
 mod directory;
 mod lifecycles;
+mod people;
 mod read;
 mod row;
 mod state;
@@ -86,6 +87,7 @@ impl SqliteStore {
             .disable_statement_logging();
         let mut writer = options.connect().await.map_err(StoreError::from_sqlx)?;
         sqlx::migrate!("migrations/sqlite").run(&mut writer).await.map_err(StoreError::from_migration)?;
+        people::fill_skeletons(&mut writer).await?;
         let wal = wal_path(path);
         let lengthened = tokio::task::spawn_blocking(move || lengthen(&wal)).await;
         match lengthened {
