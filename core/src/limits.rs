@@ -28,6 +28,8 @@ pub const ROLES_MAX: usize = 200;
 pub const GRANTS_MAX: usize = 100_000;
 /// Identities of one requester.
 pub const IDENTITIES_MAX: usize = 100;
+/// Requesters that were merged into one.
+pub const REQUESTER_MERGES_MAX: usize = 100;
 /// An identity of a requester: an address, a number or an external id, normalised.
 pub const IDENTITY_BYTES_MAX: usize = 254;
 

@@ -1,6 +1,7 @@
 //! What went wrong, as callers are told it: one shape and one list of codes for HTTP and for push.
 
 use serde_json::{Map, Value, json};
+use waggle_core::right::Right;
 use waggle_core::ticket::{CommandError, Refusal};
 
 use crate::ledger::SubmitError;
@@ -330,6 +331,66 @@ pub const CODES: &[Code] = &[
         "Login was not begun here",
         "Begin again at `/v1/login/oidc`, in this browser, and finish within ten minutes.",
     ),
+    code(
+        "agent_cannot_see",
+        422,
+        "Agent cannot see it",
+        "Assign the ticket to an agent who has a role in its queue.",
+    ),
+    code("no_such_team", 422, "No such team", "The token's tenant has no team with this number."),
+    code("no_such_role", 422, "No such role", "The token's tenant has no role with this number."),
+    code(
+        "no_such_requester",
+        422,
+        "No such requester",
+        "The token's tenant has no requester with this number.",
+    ),
+    code(
+        "bad_name",
+        422,
+        "Bad name",
+        "Give a name without invisible characters, each word in one script; the detail says what is wrong.",
+    ),
+    code(
+        "name_taken",
+        409,
+        "Name taken",
+        "`taken_by` has this name, or one that looks the same: choose another.",
+    ),
+    code("limit_reached", 409, "Limit reached", "There are `limit` already: take one away first."),
+    code("unknown_right", 422, "Unknown right", "Give some of the rights that the detail lists."),
+    code("builtin_role", 409, "Built-in role", "The role stays as it is: make one of your own."),
+    code(
+        "in_use",
+        409,
+        "In use",
+        "Withdraw the roles and take out the members that the detail counts first.",
+    ),
+    code("granted_already", 409, "Granted already", "There is nothing to do: `grant` is the one."),
+    code(
+        "last_administrator",
+        409,
+        "Last administrator",
+        "Give another active agent a role that administers all queues first.",
+    ),
+    code(
+        "bad_identity",
+        422,
+        "Bad identity",
+        "Give an e-mail address, an international phone number or an external id; the detail says what is wrong.",
+    ),
+    code(
+        "identity_taken",
+        409,
+        "Identity taken",
+        "`requester` is known by it: merge the two, or leave it out.",
+    ),
+    code(
+        "same_requester",
+        409,
+        "Same requester",
+        "The two are one already, `requester`: there is nothing to merge.",
+    ),
 ];
 
 impl Problem {
@@ -365,6 +426,8 @@ impl Problem {
             SubmitError::NoSuchTicket(_) => Self::new("no_such_ticket", detail),
             SubmitError::NoSuchQueue(_) => Self::new("no_such_queue", detail),
             SubmitError::NoSuchAgent(_) => Self::new("no_such_agent", detail),
+            SubmitError::Lacking { right, queue } => Self::lacking(*right, detail).with("queue", queue.0),
+            SubmitError::AgentCannotSee { .. } => Self::new("agent_cannot_see", detail),
             SubmitError::WrongTarget => Self::new("wrong_target", detail),
             SubmitError::NotClosed(_) => Self::new("not_closed", detail),
             SubmitError::KeyReused => Self::new("idempotency_mismatch", detail),
@@ -372,6 +435,12 @@ impl Problem {
             SubmitError::Storage(_) => Self::new("storage_unavailable", detail),
             SubmitError::Stopping => Self::new("stopping", detail),
         }
+    }
+
+    /// What one may see and may not do, for want of this right.
+    #[must_use]
+    pub fn lacking(right: Right, detail: impl Into<String>) -> Self {
+        Self::new(Refusal::NeedsRight(right).code(), detail).with("right", right.name())
     }
 
     fn from_refusal(refusal: &Refusal, detail: String) -> Self {

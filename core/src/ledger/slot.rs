@@ -1,5 +1,6 @@
 //! One ticket in memory: the cell that admission races on, and what the writer has made of it so far.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::id::{AgentId, Offset, QueueId, Version};
@@ -12,6 +13,8 @@ pub struct Slot {
     pub cell: Cell,
     /// Touched by the one writer alone; a lock only because the slot is shared.
     written: Mutex<Written>,
+    /// The same queue, for those who ask what may be done in it: without waiting for the writer.
+    queue: AtomicU32,
 }
 
 /// A ticket after the newest of its events that has a place in the log.
@@ -31,12 +34,19 @@ impl Slot {
     /// A slot for a ticket whose events up to `written.version` are in the log.
     #[must_use]
     pub fn new(cell: Cell, written: Written) -> Self {
-        Self { cell, written: Mutex::new(written) }
+        let queue = AtomicU32::new(written.queue.0);
+        Self { cell, written: Mutex::new(written), queue }
     }
 
     /// What the writer knows.
     pub fn written(&self) -> Written {
         *self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the ticket waits after the newest of its events that has a place in the log.
+    #[must_use]
+    pub fn queue(&self) -> QueueId {
+        QueueId(self.queue.load(Ordering::Acquire))
     }
 
     /// Takes the next event in, with the offset that it gets: returns whose views it belongs to, and
@@ -51,6 +61,7 @@ impl Slot {
         written.offset = offset;
         written.queue = event.queue.unwrap_or(before.queue);
         written.agent = event.holder.unwrap_or(before.agent);
+        self.queue.store(written.queue.0, Ordering::Release);
         let is_first = before.version == Version(0);
         let route = Route {
             queue: written.queue,

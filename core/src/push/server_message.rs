@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::view::View;
 use crate::id::{Epoch, Offset, TicketId, Version};
 use crate::time::Timestamp;
 
@@ -16,6 +17,14 @@ pub enum ResyncReason {
     Ahead,
     /// The log does not reach back to the cursor.
     Retention,
+}
+
+/// Why views have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// The agent may not see it, or not any more; or there is no such thing.
+    NoRight,
 }
 
 /// The answer to hello.
@@ -90,6 +99,13 @@ pub enum ServerMessage {
     },
     /// A live hint.
     Signal(Box<RawValue>),
+    /// These views are watched no more; nothing else is told of them from here on.
+    Ended {
+        /// Which.
+        views: Vec<View>,
+        /// Why.
+        reason: EndReason,
+    },
     /// The gateway will close this connection: open a new one first, within the spread.
     Drain {
         /// Milliseconds until the first closes.
@@ -126,6 +142,12 @@ struct ResultFields {
     event: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Box<RawValue>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EndedFields {
+    views: Vec<View>,
+    reason: EndReason,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -167,6 +189,10 @@ impl ServerMessage {
                 Self::Result { id, event, error }
             }
             "signal" => Self::Signal(serde_json::from_slice(text)?),
+            "ended" => {
+                let EndedFields { views, reason } = serde_json::from_slice(text)?;
+                Self::Ended { views, reason }
+            }
             "drain" => {
                 let DrainFields { after_ms, spread_ms } = serde_json::from_slice(text)?;
                 Self::Drain { after_ms, spread_ms }
@@ -185,6 +211,9 @@ impl ServerMessage {
             Self::Mark { offset, sent } => typed("mark", &MarkFields { offset: *offset, sent: *sent }),
             Self::Resync { reason, epoch, offset } => {
                 typed("resync", &ResyncFields { reason: *reason, epoch: *epoch, offset: *offset })
+            }
+            Self::Ended { views, reason } => {
+                typed("ended", &EndedFields { views: views.clone(), reason: *reason })
             }
             Self::Drain { after_ms, spread_ms } => {
                 typed("drain", &DrainFields { after_ms: *after_ms, spread_ms: *spread_ms })
@@ -215,6 +244,7 @@ mod tests {
             r#"{"type":"resync","reason":"ahead","epoch":"00000000000000ff","offset":7}"#,
             r#"{"type":"result","id":"c1","error":{"code":"x"}}"#,
             r#"{"type":"signal","signal":{"typing":3}}"#,
+            r#"{"type":"ended","views":["queue:3","mine"],"reason":"no_right"}"#,
             r#"{"type":"drain","after_ms":1,"spread_ms":2}"#,
         ];
         for text in messages {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::id::{AgentId, QueueId, TicketId};
+use crate::right::QueueSet;
 use crate::ticket::Route;
 
 /// One thing a session watches, within its tenant.
@@ -27,6 +28,15 @@ pub enum View {
 pub struct ViewError(String);
 
 impl View {
+    /// Whether whoever sees these queues may watch it. What is shown in it is of these queues alone.
+    #[must_use]
+    pub fn is_allowed(self, sees: &QueueSet) -> bool {
+        match self {
+            Self::Queue(queue) => sees.contains(queue),
+            Self::Mine | Self::Ticket(_) | Self::Tenant | Self::Presence => !sees.is_empty(),
+        }
+    }
+
     /// Whether an event of `ticket` with `route` belongs to this view of `agent`'s.
     #[must_use]
     pub fn matches(self, agent: Option<AgentId>, ticket: TicketId, route: &Route) -> bool {

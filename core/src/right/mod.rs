@@ -171,6 +171,12 @@ impl Rights {
         self.0 & right.bit() != 0
     }
 
+    /// A bit for each right, in the order of [`RIGHTS`].
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
     /// The first right of `needed` that is not in it.
     #[must_use]
     pub fn lacks(self, needed: Self) -> Option<Right> {

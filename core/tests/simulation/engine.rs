@@ -8,7 +8,7 @@ use waggle_core::id::{AgentId, Offset, SessionId, TenantId};
 use waggle_core::push::{
     CloseCode, Effect, Effects, LogPosition, Offer, Session, SessionPhase, SessionSettings, View,
 };
-use waggle_core::right::Rights;
+use waggle_core::right::{QueueSet, Rights};
 use waggle_core::ticket::{Actor, Authority, Entry};
 
 use crate::agenda::Event;
@@ -273,7 +273,7 @@ impl World {
         let feed = self.feed(conn);
         let (tenant, agent) = (self.seat(conn).tenant, self.seat(conn).agent);
         let log = LogPosition { head: self.ledger().head(tenant), feed };
-        let effects = self.seat(conn).session.authenticated(agent, None, log, now);
+        let effects = self.seat(conn).session.authenticated(agent, QueueSet::All, None, log, now);
         self.carry_out(conn, effects);
         self.schedule_session(conn);
     }

@@ -266,6 +266,7 @@ impl World {
                 assert!(error.is_none(), "viewer {viewer}: a change was refused: {error:?}");
                 self.hear_change(viewer, id);
             }
+            ClientEffect::Ended { views } => panic!("viewer {viewer} sees all, and {views:?} ended"),
             ClientEffect::Signal(_) => panic!("nobody signals"),
             ClientEffect::Lost { reason, .. } => {
                 let is_honest = matches!(

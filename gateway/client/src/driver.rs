@@ -174,6 +174,7 @@ impl Driver {
                     self.backlog.push(Item::Connected { node, session, cursor, resumed }, None);
                 }
                 ClientEffect::CaughtUp { cursor } => self.backlog.push(Item::CaughtUp { cursor }, None),
+                ClientEffect::Ended { views } => self.backlog.push(Item::Ended { views }, None),
                 ClientEffect::Resync { reason, cursor } => {
                     self.backlog.push(Item::Resync { reason, cursor }, None);
                 }

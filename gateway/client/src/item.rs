@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use waggle_core::id::Cursor;
-use waggle_core::push::{EventMessage, Hint, LossReason, ResyncReason};
+use waggle_core::push::{EventMessage, Hint, LossReason, ResyncReason, View};
 
 /// An event, parsed and as it came.
 #[derive(Debug, Clone)]
@@ -77,6 +77,12 @@ pub enum Item {
         reason: LossReason,
         /// Milliseconds until it tries; `None` where another connection is already being made.
         retry_ms: Option<u64>,
+    },
+    /// These views show nothing any more: the agent may not see them, or there is no such thing. A new session does not
+    /// ask for them again.
+    Ended {
+        /// Which.
+        views: Vec<View>,
     },
     /// A live hint: nothing depends on it.
     Signal(SignalItem),

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use waggle_core::id::{AgentId, TenantId};
-use waggle_core::limits::NAME_BYTES_MAX;
+use waggle_core::name::Name;
 
 use super::agent::{self, AgentAction};
 use super::audit::{self, AuditAction};
 use super::lifecycle::{self, LifecycleAction};
 use super::output::{Output, print, print_json, print_table};
+use super::people::{self, GrantAction, RoleAction, TeamAction};
 use super::token::{self, TokenAction};
 use super::{DataDirArg, OutputArg};
 use crate::app::open_store;
@@ -39,6 +40,15 @@ enum Thing {
     /// People who work on tickets.
     #[command(subcommand)]
     Agent(AgentAction),
+    /// Names for sets of rights.
+    #[command(subcommand)]
+    Role(RoleAction),
+    /// Agents who have roles together.
+    #[command(subcommand)]
+    Team(TeamAction),
+    /// Who has which role.
+    #[command(subcommand)]
+    Grant(GrantAction),
     /// What agents and programs show to be let in.
     #[command(subcommand)]
     Token(TokenAction),
@@ -92,6 +102,9 @@ pub(super) fn run(args: AdminArgs) -> anyhow::Result<()> {
             Thing::Queue(action) => admin.queue(action).await,
             Thing::Agent(action) => agent::run(&admin, action).await,
             Thing::Token(action) => token::run(&admin, action).await,
+            Thing::Role(action) => people::role(&admin, action).await,
+            Thing::Team(action) => people::team(&admin, action).await,
+            Thing::Grant(action) => people::grant(&admin, action).await,
             Thing::Audit(action) => {
                 let tenant = find_tenant(&admin.store.directory().await?, action.tenant())?;
                 audit::run(admin.store.as_ref(), admin.output, tenant, action).await
@@ -140,8 +153,7 @@ impl Admin {
         match action {
             NamedAction::Create { tenant, name } => {
                 let tenant = find_tenant(&rows, &tenant)?;
-                let row = self.store.create_queue(tenant, &name).await?;
-                self.audit(tenant, "queue.created", format!("queue:{}", row.id)).await?;
+                let row = self.store.add_queue(AuditActor::Operator, tenant, &Name::parse(&name)?).await?;
                 self.made("queue", u64::from(row.id.0), &row.name)
             }
             NamedAction::List { tenant } => {
@@ -172,11 +184,7 @@ impl Admin {
 
 /// A name on the command line.
 pub(super) fn name(text: &str) -> Result<String, String> {
-    let visible = !text.trim().is_empty() && !text.chars().any(char::is_control);
-    if visible && text.len() <= NAME_BYTES_MAX {
-        return Ok(text.to_owned());
-    }
-    Err(format!("expected a name of 1 to {NAME_BYTES_MAX} bytes, not blank, without control characters"))
+    Name::parse(text).map(|name| name.to_string()).map_err(|error| error.to_string())
 }
 
 /// By name, or else by number.

@@ -7,9 +7,11 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use serde_json::json;
 use waggle_core::limits::PASSWORD_BYTES_MAX;
+use waggle_core::name::Name;
 
 use super::admin::{Admin, find_agent, find_tenant, name};
 use super::output::{Output, print, print_json};
+use super::people::find_role;
 use crate::auth::{Password, hash_password};
 use crate::directory::{SecretKind, Token};
 use crate::store::{AuditActor, AuditEntry, IdentityRow, Keep, PasswordKind, PasswordRow};
@@ -24,6 +26,9 @@ pub(super) enum AgentAction {
         /// Its name, unique within the tenant.
         #[arg(value_parser = name)]
         name: String,
+        /// The role that it gets in all queues: a name or number; `none` for none.
+        #[arg(long, default_value = "agent")]
+        role: String,
     },
     /// List a tenant's.
     List {
@@ -64,10 +69,11 @@ pub(super) enum AgentAction {
 pub(super) async fn run(admin: &Admin, action: AgentAction) -> anyhow::Result<()> {
     let rows = admin.store.directory().await?;
     match action {
-        AgentAction::Create { tenant, name } => {
+        AgentAction::Create { tenant, name, role } => {
             let tenant = find_tenant(&rows, &tenant)?;
-            let row = admin.store.create_agent(tenant, &name).await?;
-            admin.audit(tenant, "agent.created", format!("agent:{}", row.id)).await?;
+            let role = if role == "none" { None } else { Some(find_role(&rows, tenant, &role)?) };
+            let name = Name::parse(&name)?;
+            let row = admin.store.add_agent(AuditActor::Operator, tenant, &name, role).await?;
             admin.made("agent", u64::from(row.id.0), &row.name)
         }
         AgentAction::List { tenant } => {

@@ -12,7 +12,7 @@ use waggle_core::time::Timestamp;
 
 use crate::app::App;
 use crate::directory::{Directory, Token};
-use crate::store::{Scope, Store};
+use crate::store::{ADMIN_ROLE, AuditActor, Grantee, PeopleError, PeopleRefusal, Scope, Store};
 
 const TENANT: &str = "demo";
 const QUEUES: [&str; 2] = ["support", "billing"];
@@ -96,8 +96,17 @@ async fn make(store: &dyn Store) -> anyhow::Result<Demo> {
         agents.push(DemoAgent { id, name: name.to_owned(), token });
     }
     let admin_as = agents.first().map(|agent| agent.id).context("the demo has no agent")?;
+    make_administrator(store, tenant, admin_as).await?;
     let admin = DemoAdmin { token: make_token(store, tenant, admin_as, Scope::Admin).await? };
     Ok(Demo { tenant: Named { id: tenant, name: TENANT.to_owned() }, queues, agents, admin })
+}
+
+/// Gives an agent the role of administrators, where it has not got it.
+async fn make_administrator(store: &dyn Store, tenant: TenantId, agent: AgentId) -> anyhow::Result<()> {
+    match store.grant(AuditActor::Operator, tenant, ADMIN_ROLE, Grantee::Agent(agent), None).await {
+        Ok(_) | Err(PeopleError::Refused(PeopleRefusal::Granted(_))) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn make_token(

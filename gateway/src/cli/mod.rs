@@ -10,6 +10,7 @@ mod demo;
 mod exit;
 mod lifecycle;
 mod output;
+mod people;
 mod serve;
 mod token;
 

@@ -2,7 +2,9 @@
 
 mod push_token;
 mod refresh;
+mod rights;
 mod snapshot;
+mod standing;
 mod token;
 
 use std::sync::{Arc, OnceLock};
@@ -10,8 +12,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use waggle_core::id::{AgentId, QueueId, TenantId};
-use waggle_core::right::Rights;
-use waggle_core::ticket::{Actor, Authority, Lifecycles};
+use waggle_core::ticket::Lifecycles;
 use waggle_core::time::Timestamp;
 
 pub use push_token::PushTokenError;
@@ -51,27 +52,15 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// As admission wants it.
-    #[must_use]
-    pub fn authority(&self) -> Authority {
-        let rights = match self.scope {
-            Scope::Read => Rights::VIEWER,
-            Scope::Agent => Rights::AGENT,
-            Scope::Admin => Rights::ALL,
-        };
-        Authority { actor: Actor::Agent(self.agent), rights }
-    }
-
-    /// Whether it may administer its tenant.
-    #[must_use]
-    pub fn is_admin(&self) -> bool {
-        self.scope == Scope::Admin
-    }
-
     /// Whether it may do more than read.
     #[must_use]
     pub fn may_change(&self) -> bool {
         self.scope != Scope::Read
+    }
+
+    /// Whether both are of one credential. Its scope follows the agent's roles where it is no token's.
+    fn is_same(&self, other: &Self) -> bool {
+        *self == Self { scope: self.scope, ..*other }
     }
 
     fn is_over(&self, now: Timestamp) -> bool {
@@ -279,7 +268,7 @@ impl Directory {
             Credential::Provider => snapshot.has_agent(principal.tenant, principal.agent),
             stored => snapshot
                 .by_credential(stored)
-                .is_some_and(|known| known.principal == *principal && !known.is_idle(now)),
+                .is_some_and(|known| known.principal.is_same(principal) && !known.is_idle(now)),
         };
         is_known && !principal.is_over(now)
     }
@@ -367,7 +356,7 @@ impl Directory {
         self.inner.snapshot.load().has_queue(tenant, queue)
     }
 
-    /// Whether the tenant has this agent.
+    /// Whether the tenant has this agent, and lets it in.
     pub fn has_agent(&self, tenant: TenantId, agent: AgentId) -> bool {
         self.inner.snapshot.load().has_agent(tenant, agent)
     }
@@ -405,6 +394,12 @@ impl Directory {
         (snapshot.revision, lifecycles.unwrap_or_else(Lifecycles::built_in))
     }
 
+    /// The revision of what is in force now: it has grown when anything here has changed.
+    #[must_use]
+    pub fn revision_in_force(&self) -> u64 {
+        self.inner.snapshot.load().revision
+    }
+
     /// The revision, which changes when anything here does.
     pub fn revision(&self) -> watch::Receiver<u64> {
         self.inner.revision.subscribe()
@@ -416,7 +411,7 @@ mod tests {
     use waggle_core::id::{Epoch, LifecycleId};
 
     use super::*;
-    use crate::store::TokenRow;
+    use crate::store::{PeopleRows, TokenRow};
 
     fn rows(revision: u64, token: Option<&Token>, expires_at: Option<Timestamp>) -> DirectoryRows {
         let (tenant, agent) = (TenantId(1), AgentId(1));
@@ -441,11 +436,12 @@ mod tests {
                 name: "support".to_owned(),
                 lifecycle: LifecycleId(1),
             }],
-            agents: vec![AgentRow { tenant, id: agent, name: "ana".to_owned() }],
+            agents: vec![AgentRow { tenant, id: agent, name: "ana".to_owned(), deactivated_at: None }],
             tokens: token.map(row).into_iter().collect(),
             revoked: Vec::new(),
             sessions: Vec::new(),
             identities: Vec::new(),
+            people: PeopleRows::default(),
         }
     }
 

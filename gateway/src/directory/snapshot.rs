@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustc_hash::{FxHashMap, FxHashSet};
 use waggle_core::id::{AgentId, QueueId, TenantId};
 use waggle_core::limits::SEEN_STEP_MS;
+use waggle_core::right::Rights;
 use waggle_core::ticket::{LifecycleRow, Lifecycles};
 use waggle_core::time::Timestamp;
 
+use super::standing::{self, Standing};
 use super::{Credential, Principal};
-use crate::store::{AgentRow, DirectoryRows, QueueRow, Scope, SessionRow, TenantRow, TokenRow};
+use crate::store::{AgentRow, DirectoryRows, PeopleRows, QueueRow, Scope, SessionRow, TenantRow, TokenRow};
 
 /// A snapshot: never changed, replaced whole. Only when a credential was last used changes, which snapshots share.
 #[derive(Default)]
@@ -25,8 +27,6 @@ pub(super) struct Snapshot {
     by_tenant_name: FxHashMap<String, TenantId>,
     /// Which agent an identity is: by tenant, issuer and subject.
     identities: FxHashMap<(TenantId, String), FxHashMap<String, AgentId>>,
-    /// Agents with a token of scope admin.
-    admins: FxHashSet<(TenantId, AgentId)>,
     pub(super) sessions: Vec<SessionRow>,
     pub(super) tokens: Vec<TokenRow>,
 }
@@ -79,8 +79,11 @@ pub(super) struct Tenant {
     pub(super) queues: Vec<QueueRow>,
     pub(super) agents: Vec<AgentRow>,
     pub(super) lifecycles: Arc<Lifecycles>,
+    pub(super) people: PeopleRows,
     queue_ids: FxHashSet<QueueId>,
+    /// Of those that are let in.
     agent_ids: FxHashSet<AgentId>,
+    standings: FxHashMap<AgentId, Arc<Standing>>,
 }
 
 impl Snapshot {
@@ -101,10 +104,13 @@ impl Snapshot {
         }
         for agent in rows.agents {
             if let Some(tenant) = snapshot.tenants.get_mut(&agent.tenant) {
-                tenant.agent_ids.insert(agent.id);
+                if agent.deactivated_at.is_none() {
+                    tenant.agent_ids.insert(agent.id);
+                }
                 tenant.agents.push(agent);
             }
         }
+        snapshot.add_people(rows.people);
         for tenant in snapshot.tenants.values_mut() {
             tenant.queues.sort_by_key(|queue| queue.id);
             tenant.agents.sort_by_key(|agent| agent.id);
@@ -112,6 +118,7 @@ impl Snapshot {
             let own: Vec<LifecycleRow> = own.map(|lifecycle| lifecycle.row.clone()).collect();
             let queues = tenant.queues.iter().map(|queue| (queue.id, queue.lifecycle));
             tenant.lifecycles = Arc::new(Lifecycles::new(&own, queues));
+            tenant.standings = standing::of_tenant(&tenant.people, &tenant.queues);
         }
         for token in rows.tokens {
             snapshot.add_token(token, before);
@@ -128,6 +135,34 @@ impl Snapshot {
         snapshot
     }
 
+    fn add_people(&mut self, people: PeopleRows) {
+        for team in people.teams {
+            if let Some(tenant) = self.tenants.get_mut(&team.tenant) {
+                tenant.people.teams.push(team);
+            }
+        }
+        for member in people.members {
+            if let Some(tenant) = self.tenants.get_mut(&member.tenant) {
+                tenant.people.members.push(member);
+            }
+        }
+        for role in people.roles {
+            if let Some(tenant) = self.tenants.get_mut(&role.tenant) {
+                tenant.people.roles.push(role);
+            }
+        }
+        for grant in people.grants {
+            if let Some(tenant) = self.tenants.get_mut(&grant.tenant) {
+                tenant.people.grants.push(grant);
+            }
+        }
+    }
+
+    /// What an agent may do; none for one without any role.
+    pub(super) fn standing(&self, tenant: TenantId, agent: AgentId) -> Option<&Standing> {
+        self.tenant(tenant)?.standings.get(&agent).map(|standing| &**standing)
+    }
+
     fn add_token(&mut self, row: TokenRow, before: &Self) {
         if !self.has_agent(row.tenant, row.agent) {
             return;
@@ -139,15 +174,11 @@ impl Snapshot {
             credential: Credential::Token(row.id),
             expires_at: row.expires_at,
         };
-        if row.scopes.has(Scope::Admin) {
-            self.admins.insert((row.tenant, row.agent));
-        }
         let written_at = row.seen_at.map_or(0, |at| at.0);
         self.add(row.hash, principal, u64::MAX, written_at, before);
         self.tokens.push(row);
     }
 
-    /// After tokens: what a session allows is what its agent's tokens do.
     fn add_session(&mut self, row: SessionRow, before: &Self) {
         if !self.has_agent(row.tenant, row.agent) {
             return;
@@ -174,10 +205,11 @@ impl Snapshot {
         self.by_credential.insert(credential, known);
     }
 
-    /// What an agent may do who is let in by something else than a token: an administrator is who has a token of
-    /// that scope in force.
+    /// The scope of an agent who is let in by something else than a token: the least that takes away nothing of what
+    /// its roles allow.
     pub(super) fn scope_of(&self, tenant: TenantId, agent: AgentId) -> Scope {
-        if self.admins.contains(&(tenant, agent)) { Scope::Admin } else { Scope::Agent }
+        let allowed = self.standing(tenant, agent).map(|standing| standing.somewhere).unwrap_or_default();
+        if allowed.without(Rights::AGENT).is_empty() { Scope::Agent } else { Scope::Admin }
     }
 
     pub(super) fn by_hash(&self, hash: &[u8; 32]) -> Option<&Known> {
@@ -229,6 +261,8 @@ impl Tenant {
             queues: Vec::new(),
             agents: Vec::new(),
             lifecycles: Lifecycles::built_in(),
+            people: PeopleRows::default(),
+            standings: FxHashMap::default(),
             queue_ids: FxHashSet::default(),
             agent_ids: FxHashSet::default(),
         }

@@ -18,13 +18,14 @@ use tokio::fs::File;
 use tokio::io::{AsyncRead, ReadBuf};
 use waggle_core::id::{TenantId, TicketId};
 use waggle_core::limits::{ATTACHMENT_NAME_BYTES_MAX, HTTP_BODY_MS_MAX, TICKET_ATTACHMENTS_MAX};
+use waggle_core::right::Right;
 use waggle_core::ticket::{Command, Request};
 use waggle_core::time::Timestamp;
 
 use super::answer::{self, AnswerBody, Response};
 use super::query::{Query, bad};
-use super::tickets::{check_exists, storage};
-use super::{Api, auth, preconditions};
+use super::tickets::{storage, visible};
+use super::{Api, auth, preconditions, rights};
 use crate::attachment::{AttachmentError, Hash, Upload};
 use crate::ledger::Submission;
 use crate::problem::Problem;
@@ -65,7 +66,8 @@ where
     let query = Query::parse(parts.uri.query(), &["name"])?;
     let name = checked_name(query.text("name"))?;
     let tenant = principal.tenant;
-    check_exists(api, tenant, ticket).await?;
+    let row = visible(api, &principal, ticket).await?;
+    rights::needs_in(api, &principal, row.queue, Right::Note)?;
     let there = api.store.attachments(tenant, ticket).await.map_err(storage)?;
     if there.len() >= TICKET_ATTACHMENTS_MAX {
         let detail = format!("the ticket has {TICKET_ATTACHMENTS_MAX} attachments, which is the most");
@@ -159,10 +161,8 @@ fn checked_name(name: Option<&str>) -> Result<String, Problem> {
 pub(super) async fn list(api: &Api, parts: &Parts, ticket: TicketId) -> Result<Response, Problem> {
     let principal = auth::principal(&api.directory, &parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;
+    visible(api, &principal, ticket).await?;
     let rows = api.store.attachments(principal.tenant, ticket).await.map_err(storage)?;
-    if rows.is_empty() {
-        check_exists(api, principal.tenant, ticket).await?;
-    }
     answer::value(&Page { attachments: rows.iter().map(View::from).collect() })
 }
 
@@ -175,6 +175,7 @@ pub(super) async fn one(
 ) -> Result<Response, Problem> {
     let principal = auth::principal(&api.directory, &parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;
+    visible(api, &principal, ticket).await?;
     let row = find(api, principal.tenant, ticket, hash?).await?;
     if preconditions::has_already_tag(&parts.headers, format!("\"{}\"", row.hash).as_bytes()) {
         let mut response = Response::default();
@@ -209,13 +210,9 @@ fn described(mut response: Response, row: &AttachmentRow) -> Response {
 
 async fn find(api: &Api, tenant: TenantId, ticket: TicketId, hash: Hash) -> Result<AttachmentRow, Problem> {
     let found = api.store.attachment(tenant, ticket, hash).await.map_err(storage)?;
-    match found {
-        Some(row) => Ok(row),
-        None => {
-            check_exists(api, tenant, ticket).await?;
-            Err(Problem::new("no_such_attachment", format!("ticket {ticket} has no attachment {hash}")))
-        }
-    }
+    found.ok_or_else(|| {
+        Problem::new("no_such_attachment", format!("ticket {ticket} has no attachment {hash}"))
+    })
 }
 
 /// RFC 6266: a name of plain ASCII, and the true one.

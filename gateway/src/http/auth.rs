@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
+use waggle_core::right::Right;
 use waggle_core::time::Timestamp;
 
 use super::cookie;
@@ -34,10 +35,10 @@ pub(super) fn administrator(
     what: &str,
 ) -> Result<Principal, Problem> {
     let principal = principal(directory, headers)?;
-    if principal.is_admin() {
+    if directory.administers(&principal) {
         return Ok(principal);
     }
-    Err(Problem::new("needs_admin", format!("only administrators {what}")))
+    Err(Problem::lacking(Right::Administer, format!("only administrators {what}")))
 }
 
 fn refused(error: AuthError) -> Problem {

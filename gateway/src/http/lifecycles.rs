@@ -62,7 +62,7 @@ struct Given {
 pub(super) fn list(api: &Api, parts: &Parts) -> Result<Response, Problem> {
     let principal = asker(api, parts)?;
     let lifecycles = api.directory.lifecycles(principal.tenant);
-    let queues = api.directory.queues(principal.tenant);
+    let queues = own_queues(api, &principal);
     let lifecycles = lifecycles.all().iter().map(|lifecycle| view(lifecycle, &queues)).collect();
     answer::value(&Views { lifecycles })
 }
@@ -148,12 +148,19 @@ fn parsed<'a, T: Deserialize<'a>>(sent: &'a Bytes) -> Result<T, Problem> {
 
 fn show(api: &Api, principal: &Principal, name: &str) -> Result<Response, Problem> {
     let lifecycles = api.directory.lifecycles(principal.tenant);
-    let queues = api.directory.queues(principal.tenant);
+    let queues = own_queues(api, principal);
     let lifecycle = lifecycles.named(name).ok_or_else(|| {
         let names = lifecycles.all().iter().map(Lifecycle::name).collect::<Vec<_>>().join(", ");
         problem(LifecycleError::Missing(name.chars().take(40).collect(), names))
     })?;
     answer::value(&view(lifecycle, &queues))
+}
+
+/// The queues that one may do something in.
+fn own_queues(api: &Api, principal: &Principal) -> Vec<QueueRow> {
+    let mut queues = api.directory.queues(principal.tenant);
+    queues.retain(|queue| !api.directory.rights(principal, queue.id).is_empty());
+    queues
 }
 
 fn view<'a>(lifecycle: &'a Lifecycle, queues: &[QueueRow]) -> View<'a> {

@@ -25,6 +25,7 @@ mod push_port;
 mod query;
 mod render;
 mod request_id;
+mod rights;
 mod sessions;
 mod sse;
 mod stall;
@@ -266,7 +267,7 @@ impl Api {
             Operation::GetReadiness => health::ready(self).await,
             Operation::GetMetrics => health::metrics(self),
             // Whatever is not for reading was answered before.
-            _ => Err(Problem::new("not_found", "this is not for reading")),
+            other => people::read(self, other, parts, parameters).await,
         }
     }
 
@@ -285,7 +286,13 @@ impl Api {
         // Nobody who shows no token has his body read.
         auth::principal(&self.directory, &parts.headers)?;
         let body = body::read(body).await?;
-        lifecycles::change(self, operation, parts, parameters, body).await
+        match operation {
+            Operation::SaveLifecycle
+            | Operation::DeleteLifecycle
+            | Operation::CheckLifecycle
+            | Operation::GiveLifecycle => lifecycles::change(self, operation, parts, parameters, body).await,
+            other => people::change(self, other, parts, parameters, body).await,
+        }
     }
 }
 

@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use http::HeaderMap;
 use http::request::Parts;
 use waggle_core::id::{AgentId, TenantId};
+use waggle_core::right::Right;
 
 use super::answer::{self, Response};
 use super::query::Query;
-use super::{Api, auth};
+use super::{Api, auth, rights};
 use crate::problem::Problem;
 use crate::push::{SessionList, SessionOrder};
-use crate::store::Scope;
 
 /// The push engine, as the API sees it.
 #[async_trait]
@@ -36,9 +36,7 @@ pub trait Push: Send + Sync + 'static {
 pub(super) async fn sessions(api: &Api, parts: &Parts) -> Result<Response, Problem> {
     let principal = auth::principal(&api.directory, &parts.headers)?;
     let query = Query::parse(parts.uri.query(), &["limit", "order"])?;
-    if principal.scope != Scope::Admin {
-        return Err(Problem::new("needs_admin", "only administrators see the sessions"));
-    }
+    rights::needs_everywhere(api, &principal, Right::Administer)?;
     let order = query.parsed("order")?.unwrap_or_default();
     let limit = query.limit()? as usize;
     answer::value(&api.push.sessions(principal.tenant, order, limit).await)

@@ -8,12 +8,14 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use waggle_core::id::{AgentId, Cursor, Fence, QueueId, TenantId, TicketId, Version};
+use waggle_core::right::QueueSet;
 use waggle_core::ticket::{Category, Lifecycles, Priority, StatusSet};
 use waggle_core::time::Timestamp;
 
 use super::answer::{self, Response};
 use super::query::{Query, bad};
 use super::{Api, auth, preconditions, render};
+use crate::directory::Principal;
 use crate::ledger::SubmitError;
 use crate::problem::Problem;
 use crate::store::{EventKinds, StoreError, TicketFilter, TicketRow};
@@ -75,10 +77,36 @@ pub(super) async fn list(api: &Api, parts: &Parts) -> Result<Response, Problem> 
     let before = query.cursor("before-")?;
     let limit = query.limit()?;
     let cursor = api.commands.head(principal.tenant);
-    let rows = api.store.tickets(principal.tenant, &filter, before, limit).await.map_err(storage)?;
+    let visible = api.directory.visible_queues(&principal);
+    let rows =
+        visible_rows(api, principal.tenant, &filter, &visible, before, limit).await.map_err(storage)?;
     let next = rows.last().filter(|_| is_full(rows.len(), limit)).map(|row| format!("before-{}", row.id));
     let tickets = rows.iter().map(|row| TicketView::new(row, &lifecycles)).collect();
     answer::value(&TicketPage { tickets, next, cursor })
+}
+
+/// A page of what one may see. Of some queues each is read and the newest are taken.
+async fn visible_rows(
+    api: &Api,
+    tenant: TenantId,
+    filter: &TicketFilter,
+    visible: &QueueSet,
+    before: Option<TicketId>,
+    limit: u32,
+) -> Result<Vec<TicketRow>, StoreError> {
+    let queues = match (filter.queue, visible.listed()) {
+        (_, None) => return api.store.tickets(tenant, filter, before, limit).await,
+        (Some(queue), Some(_)) => Vec::from_iter(visible.contains(queue).then_some(queue)),
+        (None, Some(queues)) => queues,
+    };
+    let mut rows = Vec::new();
+    for queue in queues {
+        let filter = TicketFilter { queue: Some(queue), ..filter.clone() };
+        rows.append(&mut api.store.tickets(tenant, &filter, before, limit).await?);
+        rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.id));
+        rows.truncate(limit as usize);
+    }
+    Ok(rows)
 }
 
 fn filter(query: &Query<'_>, lifecycles: &Lifecycles, me: AgentId) -> Result<TicketFilter, Problem> {
@@ -111,8 +139,7 @@ fn statuses(lifecycles: &Lifecycles, name: &str) -> Result<StatusSet, Problem> {
 pub(super) async fn one(api: &Api, parts: &Parts, ticket: TicketId) -> Result<Response, Problem> {
     let principal = auth::principal(&api.directory, &parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;
-    let row = api.store.ticket(principal.tenant, ticket).await.map_err(storage)?;
-    let row = row.ok_or_else(|| missing(ticket))?;
+    let row = visible(api, &principal, ticket).await?;
     let mut response = if preconditions::has_already(&parts.headers, row.version) {
         let mut response = Response::default();
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -151,9 +178,13 @@ async fn events_of(
     let after = query.cursor("after-")?.unwrap_or_default();
     let limit = query.limit()?;
     let store = &api.store;
+    let sees_all = api.directory.visible_queues(&principal) == QueueSet::All;
+    if !sees_all {
+        visible(api, &principal, ticket).await?;
+    }
     let events = store.ticket_events(principal.tenant, ticket, after, limit, kinds).await.map_err(storage)?;
-    if events.is_empty() {
-        check_exists(api, principal.tenant, ticket).await?;
+    if events.is_empty() && sees_all {
+        visible(api, &principal, ticket).await?;
     }
     let next = events.last().filter(|_| is_full(events.len(), limit)).map(|event| event.version);
     let events = render.all(events).await?;
@@ -181,11 +212,15 @@ fn event_page(member: &str, events: &[Bytes], next: Option<Version>) -> Bytes {
     Bytes::from(out)
 }
 
-pub(super) async fn check_exists(api: &Api, tenant: TenantId, ticket: TicketId) -> Result<(), Problem> {
-    match api.store.ticket(tenant, ticket).await.map_err(storage)? {
-        Some(_) => Ok(()),
-        None => Err(missing(ticket)),
-    }
+/// The ticket, where there is one for whoever asks.
+pub(super) async fn visible(
+    api: &Api,
+    principal: &Principal,
+    ticket: TicketId,
+) -> Result<TicketRow, Problem> {
+    let sees = api.directory.visible_queues(principal);
+    let row = api.store.ticket(principal.tenant, ticket).await.map_err(storage)?;
+    row.filter(|row| sees.contains(row.queue)).ok_or_else(|| missing(ticket))
 }
 
 /// A full page may have another one after it; that one may turn out empty.

@@ -61,7 +61,7 @@ pub(super) fn list(api: &Api, parts: &Parts) -> Result<Response, Problem> {
     let principal = auth::principal(&api.directory, &parts.headers)?;
     Query::parse(parts.uri.query(), &[])?;
     let rows = api.directory.tokens(principal.tenant);
-    let seen = rows.iter().filter(|(row, _)| may_see(&principal, row));
+    let seen = rows.iter().filter(|(row, _)| may_see(api, &principal, row));
     let tokens = seen.map(|(row, seen_at)| View {
         id: row.id,
         agent: row.agent,
@@ -74,8 +74,8 @@ pub(super) fn list(api: &Api, parts: &Parts) -> Result<Response, Problem> {
     answer::value(&List { tokens: tokens.collect() })
 }
 
-fn may_see(principal: &Principal, row: &TokenRow) -> bool {
-    principal.is_admin() || row.agent == principal.agent
+fn may_see(api: &Api, principal: &Principal, row: &TokenRow) -> bool {
+    api.directory.administers(principal) || row.agent == principal.agent
 }
 
 /// `POST /v1/tokens`: makes one that allows no more than what it is asked with; an administrator also one that acts as
@@ -113,10 +113,11 @@ where
 /// The agent as whom the token shall act, where the principal may make it.
 fn check(api: &Api, principal: &Principal, wanted: &Create) -> Result<AgentId, Problem> {
     let agent = wanted.agent.unwrap_or(principal.agent);
-    if agent != principal.agent && !principal.is_admin() {
+    let is_admin = api.directory.administers(principal);
+    if agent != principal.agent && !is_admin {
         return Err(Problem::new("needs_admin", "only administrators make tokens for other agents"));
     }
-    if wanted.scopes.has(Scope::Admin) && !principal.is_admin() {
+    if wanted.scopes.has(Scope::Admin) && !is_admin {
         return Err(Problem::new("needs_admin", "only administrators make tokens of scope admin"));
     }
     if !api.directory.has_agent(principal.tenant, agent) {
@@ -133,7 +134,7 @@ fn check(api: &Api, principal: &Principal, wanted: &Create) -> Result<AgentId, P
     }
     // Nothing outlives what it was made with but by an administrator's will.
     let ends_later = |end: Timestamp| wanted.expires_at.is_none_or(|wanted| wanted > end);
-    if !principal.is_admin() && is_token(principal) && principal.expires_at.is_some_and(ends_later) {
+    if !is_admin && is_token(principal) && principal.expires_at.is_some_and(ends_later) {
         let detail = "expires_at is later than that of the token which asks; log in, or ask for less";
         return Err(Problem::new("bad_value", detail));
     }
@@ -155,7 +156,7 @@ pub(super) async fn revoke(api: &Api, parts: &Parts, token: u64) -> Result<Respo
     let principal = auth::principal(&api.directory, &parts.headers)?;
     let rows = api.directory.tokens(principal.tenant);
     let missing = || Problem::new("no_such_token", format!("there is no token {token} in force"));
-    let mut seen = rows.iter().filter(|(row, _)| may_see(&principal, row));
+    let mut seen = rows.iter().filter(|(row, _)| may_see(api, &principal, row));
     let (row, _) = seen.find(|(row, _)| row.id == token).ok_or_else(missing)?;
     let actor = AuditActor::Agent(principal.agent);
     let audit = AuditEntry::new(principal.tenant, actor, "token.revoked", format!("token:{token}"))

@@ -7,7 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use waggle_core::id::{Offset, QueueId, TenantId, TicketId, Version};
 use waggle_core::ledger::{Admitted, Slot, Written};
-use waggle_core::ticket::{Category, Cell, Command, Entry, Expect, Lifecycles, NewEvent, Refusal};
+use waggle_core::right::Right;
+use waggle_core::ticket::{Authority, Category, Cell, Command, Entry, Expect, Lifecycles, NewEvent, Refusal};
 use waggle_core::time::Timestamp;
 
 use super::cells::Generation;
@@ -73,6 +74,10 @@ impl Inner {
         let earlier = self.store.event_by_key(submission.tenant, caller, key).await.map_err(storage)?;
         match earlier {
             Some((_, other)) if other != fingerprint => Err(SubmitError::KeyReused),
+            // The answer tells of a ticket: whoever may not see it any more is not told.
+            Some((event, _)) if !self.sees(submission, event.route.queue) => {
+                Err(SubmitError::NoSuchTicket(event.ticket))
+            }
             Some((event, _)) => {
                 Ok(Err(Outcome { entry: Arc::new(Entry::from_stored(&event)), replayed: true }))
             }
@@ -94,12 +99,14 @@ impl Inner {
         let (slot, event) = match (submission.ticket, submission.request.command) {
             (None, Command::Create { follow_up_of, .. }) => {
                 if let Some(closed) = follow_up_of {
-                    self.check_closed(&generation, &lifecycles, log.tenant, closed).await?;
+                    self.check_closed(&generation, &lifecycles, &submission, closed).await?;
                 }
                 create(&generation, &lifecycles, log, &submission, at)?
             }
             (Some(ticket), _) => {
                 let slot = self.slot(&generation, log.tenant, ticket).await?;
+                let authority = self.authority_in(&submission, ticket, &slot)?;
+                let submission = Submission { authority, ..submission };
                 let event = reserve(&slot, &lifecycles, ticket, &submission, at)?;
                 (slot, event)
             }
@@ -124,16 +131,24 @@ impl Inner {
         Ok(answered)
     }
 
-    /// What a command names must exist in its tenant.
+    /// What a command names must exist in its tenant, for whoever sends it.
     fn check_references(&self, submission: &Submission<'_>) -> Result<(), SubmitError> {
         let tenant = submission.tenant;
-        let queue = |queue: QueueId| match self.directory.has_queue(tenant, queue) {
-            true => Ok(()),
-            false => Err(SubmitError::NoSuchQueue(queue)),
+        let queue = |queue: QueueId, right: Right| {
+            if !self.directory.has_queue(tenant, queue) {
+                return Err(SubmitError::NoSuchQueue(queue));
+            }
+            let rights = self.directory.narrowed(tenant, submission.authority, queue).rights;
+            match rights.has(right) {
+                true => Ok(()),
+                false if rights.has(Right::See) => Err(SubmitError::Lacking { right, queue }),
+                false => Err(SubmitError::NoSuchQueue(queue)),
+            }
         };
         match submission.request.command {
             Command::Create { .. } if submission.ticket.is_some() => Err(SubmitError::WrongTarget),
-            Command::Create { queue: named, .. } | Command::Set { queue: Some(named), .. } => queue(named),
+            Command::Create { queue: named, .. } => queue(named, Right::Create),
+            Command::Set { queue: Some(named), .. } => queue(named, Right::MoveQueue),
             Command::Assign { agent } if !self.directory.has_agent(tenant, agent) => {
                 Err(SubmitError::NoSuchAgent(agent))
             }
@@ -141,14 +156,42 @@ impl Inner {
         }
     }
 
+    /// The rights that count for a ticket: those of its author in the queue where it is now. A ticket that is being
+    /// moved at the same moment counts where it was.
+    fn authority_in(
+        &self,
+        submission: &Submission<'_>,
+        ticket: TicketId,
+        slot: &Slot,
+    ) -> Result<Authority, SubmitError> {
+        let queue = slot.queue();
+        let authority = self.directory.narrowed(submission.tenant, submission.authority, queue);
+        if !authority.rights.has(Right::See) {
+            return Err(SubmitError::NoSuchTicket(ticket));
+        }
+        match submission.request.command {
+            Command::Assign { agent } if !self.directory.agent_sees(submission.tenant, agent, queue) => {
+                Err(SubmitError::AgentCannotSee { agent, queue })
+            }
+            _ => Ok(authority),
+        }
+    }
+
+    fn sees(&self, submission: &Submission<'_>, queue: QueueId) -> bool {
+        self.directory.narrowed(submission.tenant, submission.authority, queue).rights.has(Right::See)
+    }
+
     async fn check_closed(
         &self,
         generation: &Generation,
         lifecycles: &Lifecycles,
-        tenant: TenantId,
+        submission: &Submission<'_>,
         ticket: TicketId,
     ) -> Result<(), SubmitError> {
-        let slot = self.slot(generation, tenant, ticket).await?;
+        let slot = self.slot(generation, submission.tenant, ticket).await?;
+        if !self.sees(submission, slot.queue()) {
+            return Err(SubmitError::NoSuchTicket(ticket));
+        }
         match lifecycles.category(slot.cell.load().status()) {
             Category::Closed => Ok(()),
             _ => Err(SubmitError::NotClosed(ticket)),

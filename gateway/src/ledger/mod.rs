@@ -17,6 +17,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use waggle_core::id::{AgentId, Cursor, Offset, QueueId, TenantId, TicketId};
 use waggle_core::limits::COMMANDS_IN_FLIGHT_MAX;
+use waggle_core::right::Right;
 use waggle_core::ticket::{Authority, Entry, Refusal, Request, UnknownStatus};
 
 use crate::directory::Directory;
@@ -57,7 +58,7 @@ struct Inner {
 pub struct Submission<'a> {
     /// Whose ticket.
     pub tenant: TenantId,
-    /// Who asks, and with which right.
+    /// Who asks, and with which rights at most: those that count are an agent's in the ticket's queue.
     pub authority: Authority,
     /// Which ticket; none for create.
     pub ticket: Option<TicketId>,
@@ -117,6 +118,22 @@ pub enum SubmitError {
     /// No such agent in this tenant.
     #[error("there is no agent {0}")]
     NoSuchAgent(AgentId),
+    /// What one may see and may not do.
+    #[error("this needs the right {right} in queue {queue}")]
+    Lacking {
+        /// Which right.
+        right: Right,
+        /// Where.
+        queue: QueueId,
+    },
+    /// Assigned to whoever does not see it.
+    #[error("agent {agent} may not see queue {queue}, where the ticket is; give it a role there first")]
+    AgentCannotSee {
+        /// Whom it was to be assigned to.
+        agent: AgentId,
+        /// The ticket's queue.
+        queue: QueueId,
+    },
     /// A create with a ticket, or another command without.
     #[error("a create command names no ticket; every other command names one")]
     WrongTarget,
@@ -232,6 +249,17 @@ impl Ledger {
         let head = self.head(tenant).unwrap_or_default().offset;
         stored.retain(|event| event.offset <= head);
         Ok(stored.iter().map(|event| Arc::new(Entry::from_stored(event))).collect())
+    }
+
+    /// The queue that a ticket is in, where there is one.
+    ///
+    /// # Errors
+    /// As storage tells them.
+    pub async fn queue_of(&self, tenant: TenantId, ticket: TicketId) -> Result<Option<QueueId>, StoreError> {
+        if let Some(slot) = self.inner.generation.load().get(tenant, ticket) {
+            return Ok(Some(slot.queue()));
+        }
+        Ok(self.inner.store.ticket(tenant, ticket).await?.map(|row| row.queue))
     }
 
     /// Learns of tenants that were made since the start.

@@ -22,6 +22,7 @@ impl Shard {
     pub(super) fn deliver(self: &Rc<Self>, batch: &PublishedBatch) -> u64 {
         self.stats.batches.add(1);
         let sessions = &mut *self.sessions.borrow_mut();
+        self.heed_directory(sessions);
         let Some(tenant) = sessions.tenants.get(&batch.tenant) else { return 0 };
         let Some(first) = batch.entries.first() else { return 0 };
         let mut unsettled = Vec::new();
@@ -35,6 +36,9 @@ impl Shard {
         for some in batch.entries.chunks(WRITE_SLICES_MAX) {
             for entry in some {
                 sent += self.fan_out(sessions, batch.tenant, entry, writing, &mut unsettled);
+                if entry.route.queue_from.is_some() {
+                    Self::follow(sessions, batch.tenant, entry, &mut unsettled);
+                }
             }
             for (key, effects) in unsettled.drain(..) {
                 self.carry_out(sessions, key, effects, &Bytes::new());
@@ -56,7 +60,12 @@ impl Shard {
     }
 
     /// Moves a tenant's feed over events that nobody was offered: its sessions read them from the log.
-    fn miss(&self, sessions: &mut Sessions, id: TenantId, newest: Offset) -> Vec<(Key, Effects<'static>)> {
+    fn miss(
+        self: &Rc<Self>,
+        sessions: &mut Sessions,
+        id: TenantId,
+        newest: Offset,
+    ) -> Vec<(Key, Effects<'static>)> {
         self.stats.gaps.add(1);
         let feed = sessions.feed(Some(id));
         let mut unsettled = Vec::new();
@@ -67,6 +76,10 @@ impl Shard {
         }
         if let Some(tenant) = sessions.tenants.get_mut(&id) {
             tenant.feed = newest;
+        }
+        // A ticket may have been moved where it is not to be seen.
+        for (key, _) in &unsettled {
+            self.look_again(sessions, *key);
         }
         unsettled
     }

@@ -23,6 +23,7 @@ mod port;
 mod reader;
 mod replay;
 mod report;
+mod rights;
 mod run;
 mod shard;
 mod signals;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
-use waggle_core::id::{Cursor, Offset, TenantId};
+use waggle_core::id::{Cursor, Offset, QueueId, TenantId, TicketId};
+use waggle_core::right::QueueSet;
 use waggle_core::ticket::Entry;
 use waggle_core::time::Timestamp;
 
@@ -29,6 +30,8 @@ pub trait Log: Send + Sync + 'static {
     ) -> Result<Vec<Arc<Entry>>, StoreError>;
     /// See [`Ledger::submit`].
     async fn submit(&self, submission: Submission<'_>) -> Result<Outcome, SubmitError>;
+    /// See [`Ledger::queue_of`].
+    async fn queue_of(&self, tenant: TenantId, ticket: TicketId) -> Result<Option<QueueId>, StoreError>;
 }
 
 #[async_trait]
@@ -53,6 +56,10 @@ impl Log for Ledger {
     async fn submit(&self, submission: Submission<'_>) -> Result<Outcome, SubmitError> {
         Ledger::submit(self, submission).await
     }
+
+    async fn queue_of(&self, tenant: TenantId, ticket: TicketId) -> Result<Option<QueueId>, StoreError> {
+        Ledger::queue_of(self, tenant, ticket).await
+    }
 }
 
 /// Who may connect.
@@ -64,6 +71,10 @@ pub trait Access: Send + Sync + 'static {
     fn authenticate(&self, token: &str, now: Timestamp) -> Result<Principal, AuthError>;
     /// See [`Directory::still_valid`].
     fn still_valid(&self, principal: &Principal, now: Timestamp) -> bool;
+    /// See [`Directory::visible_queues`].
+    fn visible_queues(&self, principal: &Principal) -> QueueSet;
+    /// See [`Directory::revision_in_force`].
+    fn revision_in_force(&self) -> u64;
     /// See [`Directory::revision`].
     fn revision(&self) -> watch::Receiver<u64>;
 }
@@ -75,6 +86,14 @@ impl Access for Directory {
 
     fn still_valid(&self, principal: &Principal, now: Timestamp) -> bool {
         Directory::still_valid(self, principal, now)
+    }
+
+    fn visible_queues(&self, principal: &Principal) -> QueueSet {
+        Directory::visible_queues(self, principal)
+    }
+
+    fn revision_in_force(&self) -> u64 {
+        Directory::revision_in_force(self)
     }
 
     fn revision(&self) -> watch::Receiver<u64> {

@@ -160,6 +160,7 @@ async fn hand_out(shard: &Rc<Shard>, waiting: &[Waiting], page: &Page) {
     for some in waiting.chunks(REPLAY_SESSIONS_PER_TURN_MAX) {
         {
             let mut sessions = shard.sessions.borrow_mut();
+            shard.heed_directory(&mut sessions);
             for (key, after) in some {
                 let effects = turn_page(&mut sessions, *key, part_after(page, *after));
                 shard.carry_out(&mut sessions, *key, effects, &Bytes::new());

@@ -110,18 +110,11 @@ async fn tick(shard: Rc<Shard>) {
     }
 }
 
-/// Closes the sessions whose tokens are gone, whenever the directory has changed.
+/// Ends what is not allowed any more, whenever the directory has changed, though nothing else happens.
 async fn watch_directory(shard: Rc<Shard>) {
     let mut revision = shard.access.revision();
     while revision.changed().await.is_ok() {
-        let now = shard.clock.wall_now();
-        let mut sessions = shard.sessions.borrow_mut();
-        let gone = sessions
-            .keys(|slot| slot.principal.is_some_and(|principal| !shard.access.still_valid(&principal, now)));
-        for key in gone {
-            let reason = "the token was revoked or has expired";
-            shard.drive_in(&mut sessions, key, |session| session.close(CloseCode::Unauthorized, reason));
-        }
+        shard.heed_directory(&mut shard.sessions.borrow_mut());
     }
 }
 

@@ -39,6 +39,7 @@ use super::peer::PeerRules;
 use super::port::{Access, Log};
 use super::reader::Scratch;
 use super::replay::{self, Replays};
+use super::rights::Shown;
 use super::signals::{Chores, Live};
 use super::socket::Socket;
 use super::stats::ShardStats;
@@ -100,6 +101,8 @@ pub(super) struct Shard {
     sessions_made: Cell<u64>,
     /// What was committed and is not delivered yet.
     batches: RefCell<Batches>,
+    /// The directory's revision by which the sessions stand.
+    pub(super) heeded: Cell<u64>,
 }
 
 /// Sessions and their tenants.
@@ -133,6 +136,8 @@ pub(super) struct Slot {
     pub(super) principal: Option<Principal>,
     /// What it has said that is on; most sessions never say anything.
     pub(super) signals: Option<Box<HeldSignals>>,
+    /// Of an agent who may not see all queues: the tickets that it watches and was found to see.
+    pub(super) shown: Option<Box<Shown>>,
     /// Among its tenant's sessions.
     place: Option<TenantPlace>,
     timer_at: Tick,
@@ -228,6 +233,7 @@ impl Shard {
             replays: Replays::default(),
             sessions_made: Cell::new(0),
             batches: RefCell::new(batches),
+            heeded: Cell::new(0),
         })
     }
 
@@ -293,6 +299,7 @@ impl Shard {
             link,
             principal: None,
             signals: None,
+            shown: None,
             place: None,
             timer_at,
             since_s: (since.0 / 1000) as u32,
@@ -329,6 +336,7 @@ impl Shard {
     /// A text message came.
     pub(super) fn received(self: &Rc<Self>, key: Key, text: &Bytes) {
         let sessions = &mut *self.sessions.borrow_mut();
+        self.heed_directory(sessions);
         if let Some(slot) = sessions.get(key) {
             let effects = slot.session.received_text(text, self.clock.now());
             self.carry_out(sessions, key, effects, text);
@@ -355,6 +363,7 @@ impl Shard {
             }
         }
         self.settle(sessions, key);
+        self.look_at_tickets(sessions, key, &mut turn.watched);
         self.show_what_is_on(sessions, key, &turn.watched);
     }
 
@@ -396,6 +405,9 @@ impl Shard {
                     interests.remove(view, principal.agent, key.slot);
                     if let View::Ticket(ticket) = view {
                         self.chores.news.unwatch(principal.tenant, ticket);
+                        if let Some(shown) = sessions.get(key).and_then(|slot| slot.shown.as_mut()) {
+                            shown.remove(&ticket);
+                        }
                     }
                 }
             }
@@ -498,7 +510,8 @@ impl Shard {
         let Some(slot) = sessions.get(key) else { return Effects::new() };
         let expires_at = principal.expires_at.map(|at| self.clock.tick_at(at));
         let log = LogPosition { head, feed };
-        slot.session.authenticated(principal.agent, expires_at, log, self.clock.now())
+        let sees = self.access.visible_queues(&principal);
+        slot.session.authenticated(principal.agent, sees, expires_at, log, self.clock.now())
     }
 
     fn refresh(&self, slot: &mut Slot, token: JsonText<'_>) -> Effects<'static> {
@@ -511,7 +524,10 @@ impl Shard {
             return slot.session.close(CloseCode::Unauthorized, "the new token is another agent's");
         }
         slot.principal = Some(fresh);
-        slot.session.refreshed(fresh.expires_at.map(|at| self.clock.tick_at(at)))
+        // It may allow less.
+        let mut effects = slot.session.rights_changed(self.access.visible_queues(&fresh));
+        effects.extend(slot.session.refreshed(fresh.expires_at.map(|at| self.clock.tick_at(at))));
+        effects
     }
 
     /// Reads a page from memory where it is there and others have had their turn; otherwise later.
@@ -540,6 +556,7 @@ impl Shard {
         let now = self.clock.now();
         self.replays.forget(now);
         let mut sessions = self.sessions.borrow_mut();
+        self.heed_directory(&mut sessions);
         for _ in 0..TICKS_PER_TURN_MAX {
             let Some((at, key)) = self.timers.pop_due(now) else { return };
             self.stats.timers.subtract(1);

@@ -66,6 +66,9 @@ impl Shard {
         let now = self.clock.now();
         let Some(slot) = sessions.get(key) else { return };
         let Some(principal) = slot.principal else { return };
+        if !slot.may_signal(signal.ticket) {
+            return self.stats.signals_dropped.add(1);
+        }
         match slot.signals.get_or_insert_default().note(signal, now) {
             Noted::News => {}
             Noted::Nothing => return,
@@ -165,7 +168,10 @@ impl Shard {
         let mut group = SmallVec::<[u32; GROUP]>::new();
         let mut numbers = tenant.interests.of_ticket(news.key.ticket).filter(|number| {
             let slot = slots.get(*number as usize);
-            slot.is_some_and(|slot| slot.session.id() != news.session && !slot.link.is_ending())
+            slot.is_some_and(|slot| {
+                let is_shown = slot.may_signal(news.key.ticket);
+                is_shown && slot.session.id() != news.session && !slot.link.is_ending()
+            })
         });
         loop {
             group.clear();

@@ -5,6 +5,7 @@ mod audit;
 mod credentials;
 mod find;
 mod lifecycles;
+mod people;
 mod scope;
 mod sqlite;
 
@@ -19,6 +20,10 @@ pub use credentials::{
 pub use find::{Description, FindStore};
 pub use lifecycles::{
     DeleteLifecycle, GiveLifecycle, LifecycleStore, QueueChangeRow, SaveLifecycle, TenantLifecycle,
+};
+pub use people::{
+    ADMIN_ROLE, AGENT_ROLE, AgentState, GrantRow, Grantee, MemberRow, Named, PeopleError, PeopleRefusal,
+    PeopleRows, PeopleStore, Requester, RoleRow, TeamRow, VIEWER_ROLE,
 };
 pub use scope::{Scope, Scopes, UnknownScope};
 pub use sqlite::SqliteStore;
@@ -141,6 +146,8 @@ pub struct DirectoryRows {
     pub sessions: Vec<SessionRow>,
     /// Whom identity providers mean.
     pub identities: Vec<IdentityRow>,
+    /// Who may do what.
+    pub people: PeopleRows,
 }
 
 /// A tenant.
@@ -176,6 +183,8 @@ pub struct AgentRow {
     pub id: AgentId,
     /// Its name, unique within the tenant.
     pub name: String,
+    /// Since when it is let in no more.
+    pub deactivated_at: Option<Timestamp>,
 }
 
 /// A token, without its secret.
@@ -257,7 +266,15 @@ pub enum StoreError {
 /// anywhere.
 #[async_trait]
 pub trait Store:
-    AttachmentStore + AuditStore + CredentialStore + FindStore + LifecycleStore + Send + Sync + 'static
+    AttachmentStore
+    + AuditStore
+    + CredentialStore
+    + FindStore
+    + LifecycleStore
+    + PeopleStore
+    + Send
+    + Sync
+    + 'static
 {
     /// Writes a batch as one transaction, durable on return: tickets guarded by their versions,
     /// events, heads and keys. On error nothing of it is there, except where the database cannot
@@ -309,7 +326,7 @@ pub trait Store:
     async fn create_tenant(&self, name: &str) -> Result<TenantRow, StoreError>;
     /// Makes a queue.
     async fn create_queue(&self, tenant: TenantId, name: &str) -> Result<QueueRow, StoreError>;
-    /// Makes an agent.
+    /// Makes an agent who works on the tickets of all queues.
     async fn create_agent(&self, tenant: TenantId, name: &str) -> Result<AgentRow, StoreError>;
     /// Records a token's hash.
     async fn create_token(

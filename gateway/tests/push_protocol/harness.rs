@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 use waggle_core::id::{AgentId, Cursor, Epoch, Offset, QueueId, TenantId, TicketId, Version};
 use waggle_core::push::close_frame;
+use waggle_core::right::QueueSet;
 use waggle_core::ticket::{Actor, Command, Entry, Kind, Refusal, Route, StoredEvent};
 use waggle_core::time::Timestamp;
 use waggle_gateway::directory::{AuthError, Credential, Principal};
@@ -36,6 +37,8 @@ pub(crate) struct MemoryLog {
     pub(crate) storage_reads: AtomicU64,
     /// Commands named "slow" wait for a permit.
     pub(crate) slow_commands: Semaphore,
+    /// Where tickets are that are not in queue 1.
+    pub(crate) places: Mutex<BTreeMap<u64, u32>>,
     publisher: Arc<dyn Publisher>,
 }
 
@@ -47,6 +50,7 @@ impl MemoryLog {
             stored_after: AtomicU64::new(0),
             storage_reads: AtomicU64::new(0),
             slow_commands: Semaphore::new(0),
+            places: Mutex::default(),
             publisher,
         })
     }
@@ -58,6 +62,16 @@ impl MemoryLog {
         let new = (1..=count).map(|number| entry(from + number, queue, text_bytes));
         entries.extend(new);
         entries[from as usize..].to_vec()
+    }
+
+    /// Moves a ticket, and tells everybody.
+    pub(crate) fn move_ticket(&self, ticket: u64, from: u32, to: u32) {
+        let mut entries = self.entries.lock();
+        let entry = moving(entries.len() as u64 + 1, ticket, from, to);
+        entries.push(Arc::clone(&entry));
+        self.places.lock().insert(ticket, to);
+        drop(entries);
+        self.publish(vec![entry]);
     }
 
     /// Appends and publishes them, as one batch.
@@ -84,6 +98,20 @@ impl MemoryLog {
     fn after(&self, after: Offset, limit: usize) -> Vec<Arc<Entry>> {
         self.entries.lock().iter().skip(after.0 as usize).take(limit).cloned().collect()
     }
+}
+
+/// An event that moves a ticket from one queue to another.
+pub(crate) fn moving(offset: u64, ticket: u64, from: u32, to: u32) -> Arc<Entry> {
+    Arc::new(Entry::from_stored(&StoredEvent {
+        offset: Offset(offset),
+        ticket: TicketId(ticket),
+        version: Version(2),
+        kind: Kind::Set,
+        actor: Actor::System,
+        at: Timestamp(1),
+        route: Route { queue: QueueId(to), queue_from: Some(QueueId(from)), ..Route::default() },
+        data: format!("{{\"queue\":{to}}}"),
+    }))
 }
 
 fn entry(offset: u64, queue: u32, text_bytes: usize) -> Arc<Entry> {
@@ -138,19 +166,29 @@ impl Log for MemoryLog {
             }
         }
     }
+
+    async fn queue_of(&self, _: TenantId, ticket: TicketId) -> Result<Option<QueueId>, StoreError> {
+        Ok(Some(QueueId(self.places.lock().get(&ticket.0).copied().unwrap_or(1))))
+    }
 }
 
 /// Tokens "agent-1" to "agent-9", and what tests add.
 pub(crate) struct Tokens {
     principals: Mutex<BTreeMap<String, Principal>>,
     refused: Mutex<BTreeMap<String, AuthError>>,
+    /// What agents see who do not see all.
+    sees: Mutex<BTreeMap<u32, QueueSet>>,
     revision: watch::Sender<u64>,
 }
 
 impl Tokens {
     fn new() -> Arc<Self> {
-        let tokens =
-            Self { principals: Mutex::default(), refused: Mutex::default(), revision: watch::channel(0).0 };
+        let tokens = Self {
+            principals: Mutex::default(),
+            refused: Mutex::default(),
+            sees: Mutex::default(),
+            revision: watch::channel(0).0,
+        };
         for agent in 1..=9 {
             tokens.add(&format!("agent-{agent}"), agent, None);
         }
@@ -174,6 +212,12 @@ impl Tokens {
         self.refused.lock().insert(token.to_owned(), why);
     }
 
+    /// From now on the agent sees these queues.
+    pub(crate) fn see(&self, agent: u32, sees: QueueSet) {
+        self.sees.lock().insert(agent, sees);
+        self.revision.send_modify(|revision| *revision += 1);
+    }
+
     pub(crate) fn revoke(&self, token: &str) {
         self.principals.lock().remove(token);
         self.revision.send_modify(|revision| *revision += 1);
@@ -188,6 +232,14 @@ impl Access for Tokens {
 
     fn still_valid(&self, principal: &Principal, _: Timestamp) -> bool {
         self.principals.lock().values().any(|known| known == principal)
+    }
+
+    fn visible_queues(&self, principal: &Principal) -> QueueSet {
+        self.sees.lock().get(&principal.agent.0).cloned().unwrap_or(QueueSet::All)
+    }
+
+    fn revision_in_force(&self) -> u64 {
+        *self.revision.borrow()
     }
 
     fn revision(&self) -> watch::Receiver<u64> {

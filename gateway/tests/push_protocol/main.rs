@@ -8,6 +8,7 @@ mod harness;
 mod hostile;
 mod lifecycle;
 mod replay;
+mod rights;
 mod sessions;
 mod sessions_list;
 mod signals;

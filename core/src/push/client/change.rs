@@ -76,6 +76,11 @@ impl Wanted {
         Self { token, views, next: ChangeId(1), pending: VecDeque::new() }
     }
 
+    /// The server shows these no more: they are not asked for again.
+    pub(super) fn ended(&mut self, views: &[View]) {
+        self.views.retain(|view| !views.contains(view));
+    }
+
     /// The first change that a hello said now does not hold.
     pub(super) fn next(&self) -> ChangeId {
         self.next

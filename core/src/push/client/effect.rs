@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::ChangeId;
 use crate::id::{Cursor, Offset};
-use crate::push::{EventMessage, ResyncReason, Welcome};
+use crate::push::{EventMessage, ResyncReason, View, Welcome};
 
 /// One connection, from its first attempt to its end; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,6 +91,11 @@ pub enum ClientEffect {
         event: Option<Box<RawValue>>,
         /// Or why it did not.
         error: Option<Box<RawValue>>,
+    },
+    /// The server shows these views no more: the agent may not see them.
+    Ended {
+        /// Which.
+        views: Vec<View>,
     },
     /// A live hint.
     Signal(Box<RawValue>),

@@ -312,6 +312,10 @@ impl PushClient {
             (Phase::Live(session), ServerMessage::Mark { offset, sent }) if !session.awaits_resync => {
                 self.mark(link, offset, sent, now);
             }
+            (Phase::Live(_), ServerMessage::Ended { views, .. }) => {
+                self.wanted.ended(&views);
+                self.effects.push_back(ClientEffect::Ended { views });
+            }
             (Phase::Live(_), ServerMessage::Drain { after_ms, .. }) => self.drain(link, after_ms, now),
             (_, message) => {
                 let problem = format!("{} out of phase", name(&message));
@@ -531,6 +535,7 @@ fn name(message: &ServerMessage) -> &'static str {
         ServerMessage::Resync { .. } => "resync",
         ServerMessage::Result { .. } => "result",
         ServerMessage::Signal(_) => "signal",
+        ServerMessage::Ended { .. } => "ended",
         ServerMessage::Drain { .. } => "drain",
     }
 }

@@ -13,6 +13,8 @@
 //! * The log that it answers [`Effect::Read`] from holds at least all up to the feed.
 
 mod effect;
+#[cfg(test)]
+mod isolation_tests;
 mod open;
 #[cfg(test)]
 mod property_tests;
@@ -26,18 +28,19 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use effect::{Effect, Effects, Offer};
-use open::{Open, Violation};
+use open::{Open, Violation, ended};
 pub use report::{SessionPhase, SessionReport};
 
 use super::client_message::{ClientMessage, Hello, MessageError};
 use super::close::CloseCode;
 use super::server_message::{ResyncReason, ServerMessage, Welcome};
 use super::view::View;
-use crate::id::{AgentId, Cursor, Offset, SessionId};
+use crate::id::{AgentId, Cursor, Offset, SessionId, TicketId};
 use crate::limits::{
     FRAMES_BEFORE_HELLO_MAX, HEARTBEAT_MS, HELLO_MS_MAX, MESSAGES_PER_SECOND_MAX, WINDOW_BYTES_DEFAULT,
     WINDOW_BYTES_MAX, WINDOW_BYTES_MIN,
 };
+use crate::right::QueueSet;
 use crate::ticket::Entry;
 use crate::time::Tick;
 
@@ -192,10 +195,12 @@ impl Session {
         effects
     }
 
-    /// The hello's token is good: it is `agent`'s, until `expires_at`.
+    /// The hello's token is good: it is `agent`'s, who may see these queues, until `expires_at`. Views that it may not
+    /// watch end at once.
     pub fn authenticated(
         &mut self,
         agent: AgentId,
+        sees: QueueSet,
         expires_at: Option<Tick>,
         log: LogPosition,
         now: Tick,
@@ -206,6 +211,8 @@ impl Session {
             return effects;
         };
         let Greeted { resume, views, window, .. } = greeted;
+        let (views, forbidden): (Vec<View>, Vec<View>) =
+            views.into_iter().partition(|view| view.is_allowed(&sees));
         effects.extend(views.iter().map(|view| Effect::Watch { view: *view }));
 
         let newest = log.head.offset.max(log.feed);
@@ -231,13 +238,54 @@ impl Session {
             effects.push(Effect::message(&ServerMessage::Resync { reason, epoch, offset }));
         }
         let cursor = Cursor { epoch: log.head.epoch, offset };
+        effects.extend(ended(forbidden));
         let mut open = Open::new(self.id, agent, views, window, cursor, self.settings.heartbeat_ms, now);
         open.set_expiry(expires_at);
+        open.set_sees(sees, &mut effects);
         if resumed_at.is_some() {
             open.catch_up(log.feed, &mut effects);
         }
         self.phase = Phase::Open(open);
         effects
+    }
+
+    /// The agent may see these queues from now on. Of others nothing is sent any more, and views of them end.
+    pub fn rights_changed(&mut self, sees: QueueSet) -> Effects<'static> {
+        let mut effects = Effects::new();
+        if let Phase::Open(open) = &mut self.phase {
+            open.set_sees(sees, &mut effects);
+        }
+        effects
+    }
+
+    /// The agent may not see these tickets, or there are none such: its views of them end.
+    pub fn may_not_see(&mut self, tickets: &[TicketId]) -> Effects<'static> {
+        let mut effects = Effects::new();
+        if let Phase::Open(open) = &mut self.phase {
+            open.end_views(
+                |view| matches!(view, View::Ticket(ticket) if tickets.contains(&ticket)),
+                &mut effects,
+            );
+        }
+        effects
+    }
+
+    /// The queues that its agent may see; `None` before its welcome and after its close.
+    #[must_use]
+    pub fn sees(&self) -> Option<&QueueSet> {
+        match &self.phase {
+            Phase::Open(open) => Some(open.sees()),
+            _ => None,
+        }
+    }
+
+    /// What it watches; nothing before its welcome and after its close.
+    #[must_use]
+    pub fn views(&self) -> &[View] {
+        match &self.phase {
+            Phase::Open(open) => open.views(),
+            _ => &[],
+        }
     }
 
     /// A refresh's token is good, and the same agent's.

@@ -10,8 +10,9 @@ use crate::id::{AgentId, Cursor, Epoch, Offset, SessionId};
 use crate::limits::{LAG_HEARTBEATS_MAX, REPLAY_EVENTS_MAX, SESSION_COMMANDS_MAX, VIEWS_MAX};
 use crate::push::client_message::ClientMessage;
 use crate::push::close::CloseCode;
-use crate::push::server_message::{ResyncReason, ServerMessage};
+use crate::push::server_message::{EndReason, ResyncReason, ServerMessage};
 use crate::push::view::View;
+use crate::right::QueueSet;
 use crate::ticket::Entry;
 use crate::time::Tick;
 
@@ -33,6 +34,8 @@ enum Source {
 #[derive(Debug)]
 pub(super) struct Open {
     agent: AgentId,
+    /// Of other queues it is told nothing.
+    sees: QueueSet,
     /// In order, each once.
     views: Vec<View>,
     source: Source,
@@ -62,7 +65,7 @@ pub(super) struct Open {
 }
 
 impl Open {
-    /// A live session whose events begin after `cursor`.
+    /// A live session whose events begin after `cursor`; it sees nothing yet.
     pub(super) fn new(
         id: SessionId,
         agent: AgentId,
@@ -76,6 +79,7 @@ impl Open {
         let heartbeat_ms = heartbeat_ms.max(1);
         Self {
             agent,
+            sees: QueueSet::none(),
             views,
             source: Source::Live,
             epoch,
@@ -98,6 +102,25 @@ impl Open {
 
     pub(super) fn views(&self) -> &[View] {
         &self.views
+    }
+
+    pub(super) fn sees(&self) -> &QueueSet {
+        &self.sees
+    }
+
+    pub(super) fn set_sees(&mut self, sees: QueueSet, effects: &mut Effects<'_>) {
+        self.sees = sees;
+        let sees = self.sees.clone();
+        self.end_views(|view| !view.is_allowed(&sees), effects);
+    }
+
+    /// Ends the views that are so.
+    pub(super) fn end_views(&mut self, is_over: impl Fn(View) -> bool, effects: &mut Effects<'_>) {
+        let (over, kept): (Vec<View>, Vec<View>) =
+            self.views.iter().copied().partition(|view| is_over(*view));
+        self.views = kept;
+        effects.extend(over.iter().map(|view| Effect::Unwatch { view: *view }));
+        effects.extend(ended(over));
     }
 
     pub(super) fn is_lagging(&self) -> bool {
@@ -197,6 +220,14 @@ impl Open {
             views.iter().copied().filter(|view| self.views.binary_search(view).is_err()).collect();
         added.sort_unstable();
         added.dedup();
+        if let Some(view) = added.iter().find(|view| !view.is_allowed(&self.sees)) {
+            let (code, detail) = match view {
+                View::Queue(queue) => ("no_such_queue", format!("there is no queue {queue}")),
+                _ => ("forbidden", format!("to watch {view} needs the right see in at least one queue")),
+            };
+            effects.push(Effect::Refuse { id, code, detail });
+            return;
+        }
         let count = self.views.len() + added.len();
         if count > VIEWS_MAX {
             let detail = format!("the session would watch {count} views; at most {VIEWS_MAX} are taken");
@@ -220,7 +251,8 @@ impl Open {
     }
 
     fn matches(&self, entry: &Entry) -> bool {
-        self.views.iter().any(|view| view.matches(Some(self.agent), entry.ticket, &entry.route))
+        self.sees.shows(&entry.route)
+            && self.views.iter().any(|view| view.matches(Some(self.agent), entry.ticket, &entry.route))
     }
 
     pub(super) fn offer(&mut self, entry: &Entry) -> Offer {
@@ -368,6 +400,12 @@ fn first_mark_ms(id: SessionId, heartbeat_ms: u64) -> u64 {
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
     let place = id.0.wrapping_mul(SPREAD) >> 54;
     heartbeat_ms - heartbeat_ms / 2 * place / 1024
+}
+
+/// Tells which views are watched no more, where there are any.
+pub(super) fn ended(views: Vec<View>) -> Option<Effect<'static>> {
+    let reason = EndReason::NoRight;
+    (!views.is_empty()).then(|| Effect::message(&ServerMessage::Ended { views, reason }))
 }
 
 fn done(id: &str) -> Effect<'static> {

@@ -135,7 +135,7 @@ impl World {
             [Effect::Authenticate { .. }]
         ));
         let log = position(self.head().0, self.feed.0);
-        let effects = self.session.authenticated(AGENT, None, log, self.now);
+        let effects = self.session.authenticated(AGENT, QueueSet::All, None, log, self.now);
         self.carry_out(effects);
     }
 

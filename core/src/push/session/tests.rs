@@ -4,6 +4,7 @@ use crate::limits::{
     CLIENT_MESSAGE_BYTES_MAX, FRAMES_BEFORE_HELLO_MAX, LAG_HEARTBEATS_MAX, REPLAY_EVENTS_MAX,
     SESSION_COMMANDS_MAX,
 };
+use crate::right::QueueSet;
 use crate::ticket::{Actor, Kind, Route, StoredEvent};
 use crate::time::Timestamp;
 
@@ -72,7 +73,7 @@ fn welcomed(hello_rest: &str) -> (Session, Vec<String>) {
     let mut session = new_session();
     let asked = say(&mut session, &format!(r#"{{"type":"hello","token":"t",{hello_rest}}}"#), 0);
     assert_eq!(asked, [r#"authenticate "t""#]);
-    let effects = told(&session.authenticated(AGENT, None, position(10, 10), Tick(0)));
+    let effects = told(&session.authenticated(AGENT, QueueSet::All, None, position(10, 10), Tick(0)));
     (session, effects)
 }
 
@@ -135,7 +136,7 @@ fn first_marks_are_spread_over_the_second_half_of_a_heartbeat() {
     for id in 1..=500 {
         let mut session = Session::new(SessionId(id), Arc::clone(&settings), Tick(0));
         say(&mut session, r#"{"type":"hello","token":"t","views":[]}"#, 0);
-        told(&session.authenticated(AGENT, None, position(0, 0), Tick(0)));
+        told(&session.authenticated(AGENT, QueueSet::All, None, position(0, 0), Tick(0)));
         let Some(Tick(at)) = session.deadline() else { panic!("an open session has a deadline") };
         tenths[(at as usize - 1) / 100] += 1;
     }
@@ -305,7 +306,7 @@ fn a_page_may_be_as_long_as_its_limit() {
 fn a_gap_below_the_welcome_needs_no_events() {
     let mut session = new_session();
     say(&mut session, r#"{"type":"hello","token":"t","views":["tenant"]}"#, 0);
-    told(&session.authenticated(AGENT, None, position(10, 8), Tick(0)));
+    told(&session.authenticated(AGENT, QueueSet::All, None, position(10, 8), Tick(0)));
     assert_eq!(told(&session.missed(Offset(8))), ["read after 10"]);
     assert_eq!(told(&session.page(&[], Offset(11))), ["read after 10"]);
     assert!(told(&session.page(&[], Offset(11)))[0].contains(r#""reason":"retention""#));
@@ -383,4 +384,56 @@ fn control_frames_before_hello_are_few() {
         assert!(session.heard(Tick(1)).is_empty());
     }
     assert_eq!(told(&session.heard(Tick(1))), ["close 4103 more than 16 control frames before hello"]);
+}
+
+/// A session that may see queue 1 alone.
+fn narrow(hello_rest: &str) -> (Session, Vec<String>) {
+    let mut session = new_session();
+    say(&mut session, &format!(r#"{{"type":"hello","token":"t",{hello_rest}}}"#), 0);
+    let sees = QueueSet::of([QueueId(1)]);
+    let effects = told(&session.authenticated(AGENT, sees, None, position(10, 10), Tick(0)));
+    (session, effects)
+}
+
+#[test]
+fn views_of_what_one_may_not_see_end_with_the_welcome() {
+    let (mut session, effects) = narrow(r#""views":["queue:1","queue:2","tenant"]"#);
+    assert_eq!(effects[..2], ["watch queue:1", "watch tenant"]);
+    assert_eq!(effects[3..], [r#"{"type":"ended","views":["queue:2"],"reason":"no_right"}"#]);
+    for (queue, wanted) in [(1, true), (2, false)] {
+        let offered = session.offer(&entry(10 + queue, queue as u32, 1));
+        assert_eq!(matches!(offered, Offer::Send), wanted, "queue {queue}");
+    }
+    let text = r#"{"type":"subscribe","id":"s","views":["ticket:3","queue:2"]}"#;
+    assert_eq!(say(&mut session, text, 0), ["refuse s no_such_queue there is no queue 2"]);
+    assert_eq!(session.views(), [View::Queue(QueueId(1)), View::Tenant]);
+}
+
+#[test]
+fn rights_that_are_taken_away_end_their_views_and_events() {
+    let (mut session, _) = welcomed(r#""views":["queue:1","queue:2","ticket:3","tenant"]"#);
+    let fewer = told(&session.rights_changed(QueueSet::of([QueueId(2)])));
+    assert_eq!(fewer, ["unwatch queue:1", r#"{"type":"ended","views":["queue:1"],"reason":"no_right"}"#]);
+    assert!(matches!(session.offer(&entry(11, 1, 1)), Offer::Pass));
+    assert!(matches!(session.offer(&entry(12, 2, 1)), Offer::Send));
+    let ticket = told(&session.may_not_see(&[TicketId(3), TicketId(4)]));
+    assert_eq!(ticket, ["unwatch ticket:3", r#"{"type":"ended","views":["ticket:3"],"reason":"no_right"}"#]);
+    // Nothing is left.
+    let none = told(&session.rights_changed(QueueSet::none()));
+    assert_eq!(none.last().unwrap(), r#"{"type":"ended","views":["queue:2","tenant"],"reason":"no_right"}"#);
+    assert!(matches!(session.offer(&entry(13, 2, 1)), Offer::Pass));
+    let text = r#"{"type":"subscribe","id":"s","views":["mine"]}"#;
+    assert!(
+        say(&mut session, text, 0)[0].starts_with("refuse s forbidden to watch mine needs the right see")
+    );
+    // What is given back is not watched by itself.
+    assert!(told(&session.rights_changed(QueueSet::All)).is_empty());
+    assert!(matches!(session.offer(&entry(14, 2, 1)), Offer::Pass));
+}
+
+#[test]
+fn a_replay_passes_over_what_one_may_not_see() {
+    let (mut session, _) = narrow(r#""views":["tenant"],"resume":{"epoch":"0000000000000007","offset":8}"#);
+    let page = told(&session.page(&[entry(9, 2, 1), entry(10, 1, 1)], Offset(10)));
+    assert_eq!(page, ["event 10", r#"{"type":"mark","offset":10,"sent":1}"#]);
 }

@@ -159,6 +159,10 @@ impl Watch {
                 ));
                 self.cursor = Some(cursor);
             }
+            Item::Ended { views } => {
+                let views: Vec<String> = views.iter().map(ToString::to_string).collect();
+                notice(format_args!("ENDED: {}: you may not see that, or it is not there", views.join(", ")));
+            }
             Item::Disconnected { reason, retry_ms } => {
                 self.was_lost = true;
                 let reason = super::render::plain(&reason.to_string()).into_owned();

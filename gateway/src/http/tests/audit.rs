@@ -21,12 +21,12 @@ async fn administrators_read_their_tenants_audit_log() {
         (Some("token:4"), Some("token:2"))
     );
     assert_eq!(entries[0]["detail"], json!({"scope": "agent"}));
-    assert_eq!((entries[0]["actor"].as_str(), entries[0]["id"].as_u64()), (Some("agent:1"), Some(3)));
+    assert_eq!((entries[0]["actor"].as_str(), entries[0]["id"].as_u64()), (Some("agent:1"), Some(4)));
     assert_eq!(entries[0]["hash"].as_str().unwrap().len(), 64);
-    let next = format!("/v1/audit?limit=2&cursor={}", page["next"].as_str().unwrap());
+    let next = format!("/v1/audit?limit=2&action=token.&cursor={}", page["next"].as_str().unwrap());
     let rest = world.get_as(&world.admin, &next, &[]).await.json();
     assert_eq!((rest["entries"][0]["object"].as_str(), rest["next"].is_null()), (Some("token:1"), true));
-    let theirs = world.get_as(&world.stranger, "/v1/audit", &[]).await.json();
+    let theirs = world.get_as(&world.stranger, "/v1/audit?action=token.", &[]).await.json();
     assert_eq!(
         (theirs["entries"].as_array().unwrap().len(), &theirs["entries"][0]["object"]),
         (1, &json!("token:3"))

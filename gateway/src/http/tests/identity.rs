@@ -142,10 +142,14 @@ async fn one_learns_who_one_is() {
     assert_eq!((me["scope"].as_str(), me["expires_at"].is_null()), (Some("agent"), true));
     assert_eq!(me["cursor"]["offset"], 1);
     assert_eq!(world.get_as(&world.admin, "/v1/me", &[]).await.json()["scope"], "admin");
+    assert_eq!(me["rights"].as_array().map(Vec::len), Some(10), "an agent's token leaves an agent's rights");
     let queues = world.get("/v1/queues").await.json();
-    assert_eq!(queues["queues"], json!([{"id": 1, "name": "support"}, {"id": 2, "name": "billing"}]));
+    let queue =
+        |place: usize| (queues["queues"][place]["id"].as_u64(), queues["queues"][place]["name"].as_str());
+    assert_eq!((queue(0), queue(1)), ((Some(1), Some("support")), (Some(2), Some("billing"))));
+    assert_eq!(queues["queues"][0]["rights"], me["rights"]);
     let agents = world.get_as(&world.stranger, "/v1/agents", &[]).await.json();
-    assert_eq!(agents["agents"], json!([{"id": 1, "name": "zoe"}]));
+    assert_eq!(agents["agents"], json!([{"id": 1, "name": "zoe", "active": true}]));
 }
 
 #[tokio::test]

@@ -162,7 +162,7 @@ async fn a_password_opens_a_session_that_ends_when_it_is_told_to() {
     assert!(browser.session.is_empty());
     browser.session = stolen;
     assert_eq!(browser.get(&world, "/v1/me").await.code(), "unauthorized");
-    assert_eq!(audited(&world, "logout", 1).await, ["password.reset", "login.ok", "logout"]);
+    assert_eq!(audited(&world, "logout", 1).await, ["role.granted", "password.reset", "login.ok", "logout"]);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod audit;
 mod commands;
 mod identity;
 mod identity_provider;
+mod isolation;
 mod jwt;
 mod lifecycles;
 mod login;
@@ -35,7 +36,7 @@ use crate::directory::{Directory, Token};
 use crate::ledger::{Ledger, PublishedBatch, Publisher};
 use crate::observe::Metrics;
 use crate::push::{SessionList, SessionOrder};
-use crate::store::{Scope, SqliteStore, Store};
+use crate::store::{ADMIN_ROLE, AuditActor, Grantee, Scope, SqliteStore, Store};
 
 struct NoPublisher;
 
@@ -122,6 +123,10 @@ impl World {
         let ana = store.create_agent(acme, "ana").await.unwrap().id;
         let ben = store.create_agent(acme, "ben").await.unwrap().id;
         let zoe = store.create_agent(other, "zoe").await.unwrap().id;
+        for (tenant, agent) in [(acme, ana), (other, zoe)] {
+            let to = Grantee::Agent(agent);
+            store.grant(AuditActor::Operator, tenant, ADMIN_ROLE, to, None).await.unwrap();
+        }
         let texts = (
             token(store.as_ref(), acme, ana, Scope::Agent, None).await,
             token(store.as_ref(), acme, ben, Scope::Agent, None).await,

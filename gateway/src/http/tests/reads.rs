@@ -142,7 +142,7 @@ async fn paths_and_methods_that_do_not_exist_are_told_apart() {
         (Method::PUT, "/v1/tickets", "GET, HEAD, POST"),
         (Method::GET, "/v1/tickets/1/commands", "POST"),
         (Method::POST, "/v1/me", "GET, HEAD"),
-        (Method::OPTIONS, "/v1/queues", "GET, HEAD"),
+        (Method::OPTIONS, "/v1/queues", "GET, HEAD, POST"),
         (Method::POST, "/v1/push", "GET"),
         (Method::HEAD, "/v1/push", "GET"),
     ] {

@@ -2,17 +2,19 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sqlx::SqliteConnection;
 use sqlx::sqlite::SqlitePool;
+use sqlx::{Connection, SqliteConnection};
 use waggle_core::id::{AgentId, Epoch, LifecycleId, QueueId, TenantId};
 use waggle_core::limits::REVOKED_TOKENS_MAX;
+use waggle_core::name::skeleton_of;
 use waggle_core::time::Timestamp;
 
 use super::credentials::{SESSION_COLUMNS, session};
 use super::read::collect;
-use super::{lifecycles, row};
+use super::{lifecycles, people, row};
 use crate::store::{
-    AgentRow, DirectoryRows, IdentityRow, NewToken, QueueRow, Scope, StoreError, TenantRow, TokenRow,
+    AGENT_ROLE, AgentRow, DirectoryRows, IdentityRow, NewToken, QueueRow, Scope, StoreError, TenantRow,
+    TokenRow,
 };
 
 pub(super) async fn revision(pool: &SqlitePool) -> Result<u64, StoreError> {
@@ -36,8 +38,9 @@ pub(super) async fn read(pool: &SqlitePool) -> Result<DirectoryRows, StoreError>
     let queues = sqlx::query("SELECT tenant, id, name, lifecycle FROM queue ORDER BY tenant, id")
         .fetch_all(&mut *reading)
         .await;
-    let agents =
-        sqlx::query("SELECT tenant, id, name FROM agent ORDER BY tenant, id").fetch_all(&mut *reading).await;
+    let agents = sqlx::query("SELECT tenant, id, name, deactivated_at FROM agent ORDER BY tenant, id")
+        .fetch_all(&mut *reading)
+        .await;
     let tokens = sqlx::query(
         "SELECT id, tenant, agent, name, scope, hash, created_at, expires_at, seen_at FROM token \
          WHERE revoked_at IS NULL ORDER BY id",
@@ -52,6 +55,7 @@ pub(super) async fn read(pool: &SqlitePool) -> Result<DirectoryRows, StoreError>
     let sessions = sqlx::query(SESSION_COLUMNS).fetch_all(&mut *reading).await;
     let identities =
         sqlx::query("SELECT tenant, issuer, subject, agent FROM identity").fetch_all(&mut *reading).await;
+    let people = people::people(&mut reading).await?;
     Ok(DirectoryRows {
         revision: revision.cast_unsigned(),
         tenants: collect(tenants, |columns| {
@@ -71,6 +75,7 @@ pub(super) async fn read(pool: &SqlitePool) -> Result<DirectoryRows, StoreError>
                 tenant: row::tenant(columns)?,
                 id: AgentId(columns.small("agent")?),
                 name: columns.text()?,
+                deactivated_at: columns.optional("time")?.map(Timestamp),
             })
         })?,
         tokens: collect(tokens, |columns| {
@@ -96,6 +101,7 @@ pub(super) async fn read(pool: &SqlitePool) -> Result<DirectoryRows, StoreError>
                 agent: AgentId(columns.small("agent")?),
             })
         })?,
+        people,
     })
 }
 
@@ -110,10 +116,12 @@ pub(super) async fn create_tenant(
     let id: i64 = query
         .bind(name)
         .bind(epoch.0.cast_signed())
-        .fetch_all(writer)
+        .fetch_all(&mut *writer)
         .await
         .map_err(|error| name_taken(error, "tenant", name))
         .and_then(only)?;
+    // Of the roles that it has from the start.
+    people::fill_skeletons(writer).await?;
     Ok(TenantRow { id: TenantId(narrow("tenant", id)?), name: name.to_owned(), epoch })
 }
 
@@ -123,8 +131,8 @@ pub(super) async fn create_queue(
     name: &str,
 ) -> Result<QueueRow, StoreError> {
     const SQL: &str = "
-        INSERT INTO queue (tenant, id, name)
-        SELECT ?1, 1 + coalesce(max(id), 0), ?2 FROM queue WHERE tenant = ?1 RETURNING id";
+        INSERT INTO queue (tenant, id, name, skeleton)
+        SELECT ?1, 1 + coalesce(max(id), 0), ?2, ?3 FROM queue WHERE tenant = ?1 RETURNING id";
     let id = insert_named(writer, SQL, tenant, "queue", name).await?;
     // As the column has it by default: the built-in one.
     Ok(QueueRow { tenant, id: QueueId(id), name: name.to_owned(), lifecycle: LifecycleId(1) })
@@ -136,10 +144,17 @@ pub(super) async fn create_agent(
     name: &str,
 ) -> Result<AgentRow, StoreError> {
     const SQL: &str = "
-        INSERT INTO agent (tenant, id, name)
-        SELECT ?1, 1 + coalesce(max(id), 0), ?2 FROM agent WHERE tenant = ?1 RETURNING id";
-    let id = insert_named(writer, SQL, tenant, "agent", name).await?;
-    Ok(AgentRow { tenant, id: AgentId(id), name: name.to_owned() })
+        INSERT INTO agent (tenant, id, name, skeleton)
+        SELECT ?1, 1 + coalesce(max(id), 0), ?2, ?3 FROM agent WHERE tenant = ?1 RETURNING id";
+    const GRANT: &str = "
+        INSERT INTO role_grant (tenant, id, role, agent)
+        SELECT ?1, 1 + coalesce(max(id), 0), ?2, ?3 FROM role_grant WHERE tenant = ?1";
+    let mut writing = writer.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::from_sqlx)?;
+    let id = insert_named(&mut writing, SQL, tenant, "agent", name).await?;
+    let grant = sqlx::query(GRANT).bind(tenant.0).bind(AGENT_ROLE.0).bind(id);
+    grant.execute(&mut *writing).await.map_err(StoreError::from_sqlx)?;
+    writing.commit().await.map_err(StoreError::from_sqlx)?;
+    Ok(AgentRow { tenant, id: AgentId(id), name: name.to_owned(), deactivated_at: None })
 }
 
 async fn insert_named(
@@ -149,7 +164,7 @@ async fn insert_named(
     kind: &'static str,
     name: &str,
 ) -> Result<u32, StoreError> {
-    let query = sqlx::query_scalar(sql).bind(tenant.0).bind(name);
+    let query = sqlx::query_scalar(sql).bind(tenant.0).bind(name).bind(skeleton_of(name));
     let ids = query.fetch_all(writer).await.map_err(|error| match violation(&error) {
         Some(sqlx::error::ErrorKind::ForeignKeyViolation) => {
             StoreError::Missing { kind: "tenant", name: tenant.to_string() }

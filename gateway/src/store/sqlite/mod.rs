@@ -7,6 +7,7 @@ mod credentials;
 mod directory;
 mod find;
 mod lifecycles;
+mod people;
 mod read;
 mod row;
 mod state;
@@ -87,6 +88,7 @@ impl SqliteStore {
             .disable_statement_logging();
         let mut writer = options.connect().await.map_err(StoreError::from_sqlx)?;
         sqlx::migrate!("migrations/sqlite").run(&mut writer).await.map_err(StoreError::from_migration)?;
+        people::fill_skeletons(&mut writer).await?;
         let wal = wal_path(path);
         let lengthened = tokio::task::spawn_blocking(move || lengthen(&wal)).await;
         match lengthened {

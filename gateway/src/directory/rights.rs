@@ -1,0 +1,91 @@
+//! Questions of rights. All answers are of the newest snapshot.
+
+use waggle_core::id::{AgentId, QueueId, TenantId};
+use waggle_core::right::{QueueSet, Right, Rights};
+use waggle_core::ticket::{Actor, Authority};
+
+use super::{Credential, Directory, Principal};
+use crate::store::{PeopleRows, Scope};
+
+impl Principal {
+    /// What it was let in with allows at most, whatever the agent's roles give: a token what its scope says. Whoever has
+    /// logged in himself may all that his roles say.
+    #[must_use]
+    pub fn cap(&self) -> Rights {
+        match (self.credential, self.scope) {
+            (Credential::Session(_) | Credential::Provider, _) | (_, Scope::Admin) => Rights::ALL,
+            (_, Scope::Agent) => Rights::AGENT,
+            (_, Scope::Read) => Rights::VIEWER,
+        }
+    }
+
+    /// As the ledger wants it, which knows the ticket's queue and takes away what the agent may not do there.
+    #[must_use]
+    pub fn authority(&self) -> Authority {
+        Authority { actor: Actor::Agent(self.agent), rights: self.cap() }
+    }
+}
+
+impl Directory {
+    /// What a principal may do in a queue; nothing in one that its tenant has not.
+    #[must_use]
+    pub fn rights(&self, principal: &Principal, queue: QueueId) -> Rights {
+        self.narrowed(principal.tenant, principal.authority(), queue).rights
+    }
+
+    /// What it may do in all queues, those made later included: what settings of the tenant ask for.
+    #[must_use]
+    pub fn rights_everywhere(&self, principal: &Principal) -> Rights {
+        let snapshot = self.inner.snapshot.load();
+        let standing = snapshot.standing(principal.tenant, principal.agent);
+        standing.map(|standing| standing.everywhere.and(principal.cap())).unwrap_or_default()
+    }
+
+    /// Whether it administers its tenant.
+    #[must_use]
+    pub fn administers(&self, principal: &Principal) -> bool {
+        self.rights_everywhere(principal).has(Right::Administer)
+    }
+
+    /// What it may do in at least one queue, or in all.
+    #[must_use]
+    pub fn rights_somewhere(&self, principal: &Principal) -> Rights {
+        let snapshot = self.inner.snapshot.load();
+        let standing = snapshot.standing(principal.tenant, principal.agent);
+        standing.map(|standing| standing.somewhere.and(principal.cap())).unwrap_or_default()
+    }
+
+    /// The queues whose tickets it may see. What is in no such queue does not exist for it.
+    #[must_use]
+    pub fn visible_queues(&self, principal: &Principal) -> QueueSet {
+        let snapshot = self.inner.snapshot.load();
+        match snapshot.standing(principal.tenant, principal.agent) {
+            Some(standing) if principal.cap().has(Right::See) => standing.sees.clone(),
+            _ => QueueSet::none(),
+        }
+    }
+
+    /// `authority` with the rights that its agent has in a queue, and no others. Requesters and Waggle itself have no
+    /// roles: theirs stay.
+    #[must_use]
+    pub fn narrowed(&self, tenant: TenantId, authority: Authority, queue: QueueId) -> Authority {
+        let Actor::Agent(agent) = authority.actor else { return authority };
+        let snapshot = self.inner.snapshot.load();
+        let roles =
+            snapshot.standing(tenant, agent).map(|standing| standing.in_queue(queue)).unwrap_or_default();
+        Authority { rights: authority.rights.and(roles), ..authority }
+    }
+
+    /// Whether an agent may see a queue's tickets, by its roles.
+    #[must_use]
+    pub fn agent_sees(&self, tenant: TenantId, agent: AgentId, queue: QueueId) -> bool {
+        let snapshot = self.inner.snapshot.load();
+        snapshot.standing(tenant, agent).is_some_and(|standing| standing.in_queue(queue).has(Right::See))
+    }
+
+    /// The tenant's teams, roles, and who has which.
+    #[must_use]
+    pub fn people(&self, tenant: TenantId) -> PeopleRows {
+        self.inner.snapshot.load().tenant(tenant).map(|tenant| tenant.people.clone()).unwrap_or_default()
+    }
+}
