@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustc_hash::{FxHashMap, FxHashSet};
 use waggle_core::id::{AgentId, QueueId, TenantId};
 use waggle_core::limits::SEEN_STEP_MS;
-use waggle_core::ticket::{LifecycleRow, Lifecycles};
+use waggle_core::ticket::{FieldSet, LifecycleRow, Lifecycles};
 use waggle_core::time::Timestamp;
 
 use super::{Credential, Principal};
@@ -79,6 +79,7 @@ pub(super) struct Tenant {
     pub(super) queues: Vec<QueueRow>,
     pub(super) agents: Vec<AgentRow>,
     pub(super) lifecycles: Arc<Lifecycles>,
+    pub(super) fields: Arc<FieldSet>,
     queue_ids: FxHashSet<QueueId>,
     agent_ids: FxHashSet<AgentId>,
 }
@@ -112,6 +113,8 @@ impl Snapshot {
             let own: Vec<LifecycleRow> = own.map(|lifecycle| lifecycle.row.clone()).collect();
             let queues = tenant.queues.iter().map(|queue| (queue.id, queue.lifecycle));
             tenant.lifecycles = Arc::new(Lifecycles::new(&own, queues));
+            let own = rows.fields.iter().filter(|field| field.tenant == tenant.row.id);
+            tenant.fields = Arc::new(FieldSet::new(own.map(|field| field.field.clone()).collect()));
         }
         for token in rows.tokens {
             snapshot.add_token(token, before);
@@ -228,6 +231,7 @@ impl Tenant {
             queues: Vec::new(),
             agents: Vec::new(),
             lifecycles: Lifecycles::built_in(),
+            fields: Arc::default(),
             queue_ids: FxHashSet::default(),
             agent_ids: FxHashSet::default(),
         }

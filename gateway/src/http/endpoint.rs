@@ -66,6 +66,10 @@ pub(super) enum Operation {
     GetHealth,
     GetReadiness,
     GetMetrics,
+    ListFields,
+    CreateField,
+    ChangeField,
+    DeleteField,
 }
 
 /// Methods that endpoints have. HEAD is answered like GET, without the body.
@@ -76,6 +80,7 @@ pub(super) enum Verb {
     GetOnly,
     Post,
     Put,
+    Patch,
     Delete,
 }
 
@@ -86,6 +91,7 @@ impl Verb {
             Method::HEAD => &[Self::Get],
             Method::POST => &[Self::Post],
             Method::PUT => &[Self::Put],
+            Method::PATCH => &[Self::Patch],
             Method::DELETE => &[Self::Delete],
             _ => &[],
         }
@@ -97,6 +103,7 @@ impl Verb {
             Self::GetOnly => "GET",
             Self::Post => "POST",
             Self::Put => "PUT",
+            Self::Patch => "PATCH",
             Self::Delete => "DELETE",
         }
     }
@@ -175,6 +182,10 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     setting(Verb::Delete, "/v1/lifecycles/{lifecycle}", Operation::DeleteLifecycle),
     setting(Verb::Post, "/v1/lifecycles/check", Operation::CheckLifecycle),
     setting(Verb::Put, "/v1/queues/{queue}/lifecycle", Operation::GiveLifecycle),
+    get("/v1/fields", Operation::ListFields),
+    setting(Verb::Post, "/v1/fields", Operation::CreateField),
+    setting(Verb::Patch, "/v1/fields/{field}", Operation::ChangeField),
+    setting(Verb::Delete, "/v1/fields/{field}", Operation::DeleteField),
     ops("/healthz", Operation::GetHealth),
     ops("/readyz", Operation::GetReadiness),
     ops("/metrics", Operation::GetMetrics),
@@ -281,6 +292,7 @@ mod tests {
                 Verb::Get | Verb::GetOnly => Method::GET,
                 Verb::Post => Method::POST,
                 Verb::Put => Method::PUT,
+                Verb::Patch => Method::PATCH,
                 Verb::Delete => Method::DELETE,
             };
             let (operation, _) = found(&method, &path).unwrap_or_else(|code| panic!("{path}: {code}"));

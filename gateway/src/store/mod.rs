@@ -3,6 +3,7 @@
 mod attachment;
 mod audit;
 mod credentials;
+mod fields;
 mod lifecycles;
 mod scope;
 mod sqlite;
@@ -15,6 +16,7 @@ pub use credentials::{
     CredentialStore, IdentityRow, Keep, Method, NewSession, NewToken, PasswordKind, PasswordRow, Seen,
     SessionRow,
 };
+pub use fields::{FieldStore, TenantField};
 pub use lifecycles::{
     DeleteLifecycle, GiveLifecycle, LifecycleStore, QueueChangeRow, SaveLifecycle, TenantLifecycle,
 };
@@ -119,7 +121,7 @@ pub struct TenantHead {
 }
 
 /// The people, queues and tokens of all tenants, as one consistent read.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DirectoryRows {
     /// Raised by every change of what follows.
     pub revision: u64,
@@ -127,6 +129,8 @@ pub struct DirectoryRows {
     pub tenants: Vec<TenantRow>,
     /// Lifecycles, those that were deleted included.
     pub lifecycles: Vec<TenantLifecycle>,
+    /// Custom fields.
+    pub fields: Vec<TenantField>,
     /// Queues.
     pub queues: Vec<QueueRow>,
     /// Agents.
@@ -243,6 +247,14 @@ pub enum StoreError {
         /// Its value.
         value: String,
     },
+    /// As many as there may be are there.
+    #[error("there are {limit} {kind} already, which is the most")]
+    TooMany {
+        /// Of what.
+        kind: &'static str,
+        /// The most.
+        limit: usize,
+    },
     /// The system gives no random numbers.
     #[error("the system gives no random numbers: {0}")]
     Random(String),
@@ -255,7 +267,7 @@ pub enum StoreError {
 /// anywhere.
 #[async_trait]
 pub trait Store:
-    AttachmentStore + AuditStore + CredentialStore + LifecycleStore + Send + Sync + 'static
+    AttachmentStore + AuditStore + CredentialStore + FieldStore + LifecycleStore + Send + Sync + 'static
 {
     /// Writes a batch as one transaction, durable on return: tickets guarded by their versions,
     /// events, heads and keys. On error nothing of it is there, except where the database cannot

@@ -10,7 +10,7 @@ use waggle_core::time::Timestamp;
 
 use super::credentials::{SESSION_COLUMNS, session};
 use super::read::collect;
-use super::{lifecycles, row};
+use super::{fields, lifecycles, row};
 use crate::store::{
     AgentRow, DirectoryRows, IdentityRow, NewToken, QueueRow, Scope, StoreError, TenantRow, TokenRow,
 };
@@ -33,6 +33,7 @@ pub(super) async fn read(pool: &SqlitePool) -> Result<DirectoryRows, StoreError>
     let tenants =
         sqlx::query("SELECT id, name, epoch FROM tenant ORDER BY id").fetch_all(&mut *reading).await;
     let lifecycles = lifecycles::read(&mut reading, None).await?;
+    let fields = fields::read(&mut reading).await?;
     let queues = sqlx::query("SELECT tenant, id, name, lifecycle FROM queue ORDER BY tenant, id")
         .fetch_all(&mut *reading)
         .await;
@@ -58,6 +59,7 @@ pub(super) async fn read(pool: &SqlitePool) -> Result<DirectoryRows, StoreError>
             Ok(TenantRow { id: row::tenant(columns)?, name: columns.text()?, epoch: Epoch(columns.bits()?) })
         })?,
         lifecycles,
+        fields,
         queues: collect(queues, |columns| {
             Ok(QueueRow {
                 tenant: row::tenant(columns)?,

@@ -5,6 +5,7 @@ mod audit;
 mod commit;
 mod credentials;
 mod directory;
+mod fields;
 mod lifecycles;
 mod read;
 mod row;
