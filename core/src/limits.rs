@@ -48,6 +48,38 @@ pub const LIFECYCLE_GRACE_MS: u64 = 60_000;
 pub const SETTLING_COMMANDS_MAX: usize = 64;
 /// Faults of a lifecycle that one answer tells.
 pub const LIFECYCLE_FAULTS_MAX: usize = 100;
+/// Custom fields of one tenant.
+pub const FIELDS_MAX: usize = 200;
+/// A custom field's key: ASCII.
+pub const FIELD_KEY_BYTES_MAX: usize = 40;
+/// Choices of one field.
+pub const FIELD_CHOICES_MAX: usize = 200;
+/// One of them.
+pub const FIELD_CHOICE_BYTES_MAX: usize = 100;
+/// A text in a field.
+pub const FIELD_TEXT_BYTES_MAX: usize = 4 * 1024;
+/// A field's default, as JSON.
+pub const FIELD_DEFAULT_BYTES_MAX: usize = 256;
+/// Tags of one ticket.
+pub const TICKET_TAGS_MAX: usize = 100;
+/// One of them.
+pub const TAG_BYTES_MAX: usize = 64;
+/// Followers of one ticket.
+pub const TICKET_FOLLOWERS_MAX: usize = 200;
+/// Links of one ticket.
+pub const TICKET_LINKS_MAX: usize = 500;
+/// The name of a channel: ASCII.
+pub const CHANNEL_BYTES_MAX: usize = 32;
+/// A ticket's tags, fields, followers, links and the like together, as JSON.
+pub const TICKET_EXTRA_BYTES_MAX: usize = 64 * 1024;
+/// The latest due date: the end of the year 9999, in milliseconds since 1970.
+pub const DUE_AT_MS_MAX: u64 = 253_402_300_799_999;
+/// Events of one ticket that a command with `expect` or `seen` may lie back.
+pub const MERGE_EVENTS_MAX: u32 = 500;
+/// Tries of a command that is decided on more than its ticket's cell, while others change the ticket.
+pub const OPTIMISTIC_TRIES_MAX: u32 = 64;
+/// Milliseconds that such a try waits for what is under way.
+pub const OPTIMISTIC_WAIT_MS_MAX: u64 = 2_000;
 
 /// Commands admitted and not yet answered, in one gateway.
 pub const COMMANDS_IN_FLIGHT_MAX: usize = 8_192;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use waggle_core::right::Right;
-use waggle_core::ticket::{CommandError, Refusal};
+use waggle_core::ticket::{Actor, CommandError, DetailsError, Refusal};
 
 use crate::ledger::SubmitError;
 
@@ -124,7 +124,7 @@ pub const CODES: &[Code] = &[
         "already_claimed",
         409,
         "Already claimed",
-        "Wait for its release, or claim over it with the `fence` that you know.",
+        "`holder` has it, `since` then. Wait for its release, or claim over it with the `fence` that you know.",
     ),
     code("not_claimed", 409, "Not claimed", "Nobody holds the ticket; there is nothing to release."),
     code("ticket_closed", 409, "Ticket closed", "Closed is final: create a follow-up with `follow_up_of`."),
@@ -199,7 +199,7 @@ pub const CODES: &[Code] = &[
         "nothing_to_set",
         422,
         "Nothing to set",
-        "A `set` needs at least one of `subject`, `priority`, `queue`.",
+        "A `set` needs at least one of the fields that the detail lists.",
     ),
     code("upgrade_required", 426, "Upgrade required", "This path speaks WebSocket, version 13, only."),
     code(
@@ -352,6 +352,24 @@ pub const CODES: &[Code] = &[
         "Give a name without invisible characters, each word in one script; the detail says what is wrong.",
     ),
     code(
+        "field_conflict",
+        409,
+        "Field changed by another",
+        "Somebody has changed `field` since the version in `expect`: to `theirs`, where you want `yours`. Decide, and give \
+         `current` as `expect`.",
+    ),
+    code(
+        "stale_reply",
+        409,
+        "Something was said since",
+        "`newer` came after the version in `seen`: read it, then send with `current` as `seen`, or with `force`.",
+    ),
+    code("unknown_field", 422, "Unknown field", "The tenant has no custom field with the key in `field`."),
+    code("required_fields", 422, "Fields required", "Give values of the custom fields that `fields` names."),
+    code("too_many_details", 422, "Too many details", "The ticket takes no more than `limit` of `what`."),
+    code("no_such_field", 404, "No such field", "The tenant has no custom field with this key."),
+    code("bad_field", 422, "Bad field definition", "The detail says what a definition takes."),
+    code(
         "name_taken",
         409,
         "Name taken",
@@ -423,6 +441,24 @@ impl Problem {
             SubmitError::UnknownStatus(unknown) => {
                 Self::new("unknown_status", detail).with("expected", unknown.expected.clone())
             }
+            SubmitError::Claimed(holder) => {
+                let shown = holder.agent.map(|agent| json!({"id": agent, "name": holder.name}));
+                Self::new("already_claimed", detail).with("holder", shown).with("since", json!(holder.since))
+            }
+            SubmitError::FieldConflict(conflict, current) => Self::new("field_conflict", detail)
+                .with("field", conflict.field.as_str())
+                .with("theirs", conflict.theirs.clone())
+                .with("yours", conflict.yours.clone())
+                .with("by", actor(conflict.by))
+                .with("at", conflict.at.0)
+                .with("version", conflict.version.0)
+                .with("current", current.0),
+            SubmitError::StaleReply(newer) => Self::new("stale_reply", detail)
+                .with("newer", json!({
+                    "version": newer.version, "kind": newer.kind.name(), "actor": actor(newer.by), "at": newer.at,
+                }))
+                .with("current", newer.current.0),
+            SubmitError::Details(error) => Self::from_details(error, detail),
             SubmitError::NoSuchTicket(_) => Self::new("no_such_ticket", detail),
             SubmitError::NoSuchQueue(_) => Self::new("no_such_queue", detail),
             SubmitError::NoSuchAgent(_) => Self::new("no_such_agent", detail),
@@ -441,6 +477,22 @@ impl Problem {
     #[must_use]
     pub fn lacking(right: Right, detail: impl Into<String>) -> Self {
         Self::new(Refusal::NeedsRight(right).code(), detail).with("right", right.name())
+    }
+
+    fn from_details(error: &DetailsError, detail: String) -> Self {
+        match error {
+            DetailsError::Malformed { member, .. } => Self::new("bad_value", detail).with("field", *member),
+            DetailsError::UnknownField { key, .. } => {
+                Self::new("unknown_field", detail).with("field", key.as_str())
+            }
+            DetailsError::BadValue(error) => {
+                Self::new("bad_value", detail).with("field", format!("fields.{}", error.key))
+            }
+            DetailsError::Required(keys) => Self::new("required_fields", detail).with("fields", keys.clone()),
+            DetailsError::TooMany { what, limit, .. } => {
+                Self::new("too_many_details", detail).with("what", *what).with("limit", *limit)
+            }
+        }
     }
 
     fn from_refusal(refusal: &Refusal, detail: String) -> Self {
@@ -501,6 +553,12 @@ impl Problem {
     pub fn to_json(&self) -> String {
         self.to_value(None).to_string()
     }
+}
+
+fn actor(actor: Actor) -> String {
+    let mut name = Vec::with_capacity(16);
+    actor.write_to(&mut name);
+    String::from_utf8_lossy(&name).into_owned()
 }
 
 fn find(name: &str) -> Option<&'static Code> {

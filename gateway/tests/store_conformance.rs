@@ -49,7 +49,7 @@ impl Book {
                 let event = NewEvent::created(&lifecycles, ticket, &request.command, ANA.actor, at).unwrap();
                 let cell = Cell::new(event.version, event.status, event.fence, None);
                 let queue = event.queue.unwrap();
-                let written = Written { version: Version(0), offset: Offset(0), queue, agent: None };
+                let written = Written { queue, ..Written::default() };
                 self.slots.push((ticket, Arc::new(Slot::new(cell, written))));
                 (Arc::clone(&self.slots.last().unwrap().1), event)
             }

@@ -41,8 +41,8 @@ impl Load {
             }
             self.recorder.answered(job.intended_ns, now_ns);
             self.tickets.moved(job.place, job.version);
-        } else if head.status == 412 && self.forgives {
-            // It was sent again, and the first one was taken.
+        } else if matches!(head.status, 409 | 412) && self.forgives {
+            // It was sent again, and the first one was taken: the ticket is where it was to go.
             self.recorder.answered(job.intended_ns, now_ns);
             self.tickets.moved(job.place, job.version);
         } else if head.status == 503 && self.forgives {

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::id::{AgentId, Offset, QueueId, Version};
 use crate::ticket::{Cell, NewEvent, Route};
+use crate::time::Timestamp;
 
 /// A ticket's cell, and the writer's own notes beside it.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub struct Slot {
 }
 
 /// A ticket after the newest of its events that has a place in the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Written {
     /// That event's version; 0 before the first.
     pub version: Version,
@@ -28,6 +29,8 @@ pub struct Written {
     pub queue: QueueId,
     /// Who holds it.
     pub agent: Option<AgentId>,
+    /// Since when; 0 where that was before the ticket was read from storage.
+    pub held_since: Timestamp,
 }
 
 impl Slot {
@@ -62,6 +65,7 @@ impl Slot {
         written.queue = event.queue.unwrap_or(before.queue);
         written.agent = event.holder.unwrap_or(before.agent);
         self.queue.store(written.queue.0, Ordering::Release);
+        written.held_since = event.holder.map_or(before.held_since, |_| event.at);
         let is_first = before.version == Version(0);
         let route = Route {
             queue: written.queue,

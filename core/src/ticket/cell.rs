@@ -90,6 +90,11 @@ impl Cell {
         }
     }
 
+    /// Who holds the ticket; `None` also while a claim is so new that its holder is not named yet.
+    pub fn holder(&self) -> Option<AgentId> {
+        self.holder_of(self.load())
+    }
+
     fn holder_of(&self, word: Word) -> Option<AgentId> {
         if word.hold() == Hold::Free {
             return None;

@@ -1,9 +1,10 @@
 //! Commands as they arrive: parsed in place, fields borrowed from the received bytes.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 use super::lifecycle::{Lifecycle, Lifecycles, Status};
-use super::{Intent, Refusal};
+use super::{Details, Intent, Refusal};
 use crate::id::{AgentId, Fence, QueueId, TicketId, Version};
 use crate::json::JsonText;
 use crate::limits::{COMMAND_BYTES_MAX, REQUESTER_BYTES_MAX, SUBJECT_BYTES_MAX, TEXT_BYTES_MAX};
@@ -50,8 +51,22 @@ impl Priority {
 pub enum Expect {
     /// Whatever it is (`If-Match: *`).
     Any,
-    /// This one only.
+    /// This one only (`If-Match: "7"`).
     Version(Version),
+    /// This one, or a later one that has not changed what the command changes (the member `expect`). The compare-and-swap
+    /// takes it for [`Expect::Version`]; whoever can read the ticket's events looks what has changed, and asks again.
+    Since(Version),
+}
+
+impl Expect {
+    /// The version that it names.
+    #[must_use]
+    pub fn version(self) -> Option<Version> {
+        match self {
+            Self::Any => None,
+            Self::Version(version) | Self::Since(version) => Some(version),
+        }
+    }
 }
 
 /// What somebody wants. Texts are borrowed from the request.
@@ -71,6 +86,8 @@ pub enum Command<'a> {
         priority: Priority,
         /// The closed ticket that this one follows.
         follow_up_of: Option<TicketId>,
+        /// Tags, custom fields and the like.
+        details: Details<'a>,
     },
     /// A further message from the requester.
     Message {
@@ -83,6 +100,8 @@ pub enum Command<'a> {
         text: JsonText<'a>,
         /// The status that it leaves, of the ticket's lifecycle.
         status: Option<JsonText<'a>>,
+        /// The version that its author saw, where it shall not be sent if something was said since.
+        seen: Option<Version>,
     },
     /// An internal note.
     Note {
@@ -99,6 +118,8 @@ pub enum Command<'a> {
         queue: Option<QueueId>,
         /// The status that the ticket gets there: needed where that queue has another lifecycle, which does not say.
         status: Option<JsonText<'a>>,
+        /// Changes of tags, custom fields and the like.
+        details: Details<'a>,
     },
     /// Along an edge of the lifecycle.
     Move {
@@ -212,7 +233,7 @@ pub enum CommandError {
     )]
     StatusWithoutQueue,
     /// A set command that sets nothing.
-    #[error("a set command needs at least one of the fields \"subject\", \"priority\", \"queue\"")]
+    #[error("a set command needs at least one of the fields {SET_FIELDS}")]
     NothingToSet,
 }
 
@@ -236,8 +257,30 @@ struct Fields<'a> {
     queue: Option<QueueId>,
     agent: Option<AgentId>,
     follow_up_of: Option<TicketId>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    tags: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    fields: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    followers: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    due_at: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    channel: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    requester_id: Option<&'a RawValue>,
+    seen: Option<Version>,
+    force: Option<bool>,
     expect: Option<Version>,
     fence: Option<Fence>,
+}
+
+/// What a set command may change.
+const SET_FIELDS: &str = "subject, priority, queue, tags, fields, followers, due_at, channel, requester_id";
+
+/// A value that is there, be it `null`.
+fn given<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&'de RawValue>::deserialize(deserializer).map(Some)
 }
 
 impl<'a> Request<'a> {
@@ -270,10 +313,11 @@ impl<'a> Fields<'a> {
             "reply" => {
                 self.takes_only(
                     "reply",
-                    "text, status, expect, fence",
-                    &["text", "status", "expect", "fence"],
+                    "text, status, seen, force, expect, fence",
+                    &["text", "status", "seen", "force", "expect", "fence"],
                 )?;
-                Command::Reply { text: self.text("reply")?, status: self.status }
+                let seen = self.seen.filter(|_| self.force != Some(true));
+                Command::Reply { text: self.text("reply")?, status: self.status, seen }
             }
             "note" => {
                 self.takes_only("note", "text, expect", &["text", "expect"])?;
@@ -301,16 +345,27 @@ impl<'a> Fields<'a> {
             }
             other => return Err(CommandError::UnknownType(other.chars().take(40).collect())),
         };
-        Ok(Request { command, expect: self.expect.map(Expect::Version), fence: self.fence })
+        Ok(Request { command, expect: self.expect.map(Expect::Since), fence: self.fence })
     }
 
     fn create(&self) -> Result<Command<'a>, CommandError> {
-        const TAKES: &str = "queue, subject, requester, text, priority, follow_up_of";
-        self.takes_only(
-            "create",
-            TAKES,
-            &["queue", "subject", "requester", "text", "priority", "follow_up_of"],
-        )?;
+        const TAKES: &str = "queue, subject, requester, text, priority, follow_up_of, tags, fields, followers, \
+                             due_at, channel, requester_id";
+        const ALLOWED: [&str; 12] = [
+            "queue",
+            "subject",
+            "requester",
+            "text",
+            "priority",
+            "follow_up_of",
+            "tags",
+            "fields",
+            "followers",
+            "due_at",
+            "channel",
+            "requester_id",
+        ];
+        self.takes_only("create", TAKES, &ALLOWED)?;
         let missing = |field| CommandError::MissingField { command: "create", field };
         let subject = self.subject.ok_or_else(|| missing("subject"))?;
         let requester = self.requester.ok_or_else(|| missing("requester"))?;
@@ -321,21 +376,49 @@ impl<'a> Fields<'a> {
             text: self.text("create")?,
             priority: self.priority.unwrap_or_default(),
             follow_up_of: self.follow_up_of,
+            details: self.details(),
         })
     }
 
+    fn details(&self) -> Details<'a> {
+        Details {
+            tags: self.tags,
+            fields: self.fields,
+            followers: self.followers,
+            due_at: self.due_at,
+            channel: self.channel,
+            requester_id: self.requester_id,
+        }
+    }
+
     fn set(&self) -> Result<Command<'a>, CommandError> {
-        const TAKES: &str = "subject, priority, queue, status, expect, fence";
-        self.takes_only("set", TAKES, &["subject", "priority", "queue", "status", "expect", "fence"])?;
+        const TAKES: &str = "subject, priority, queue, status, tags, fields, followers, due_at, channel, requester_id, \
+                             expect, fence";
+        const ALLOWED: [&str; 12] = [
+            "subject",
+            "priority",
+            "queue",
+            "status",
+            "tags",
+            "fields",
+            "followers",
+            "due_at",
+            "channel",
+            "requester_id",
+            "expect",
+            "fence",
+        ];
+        self.takes_only("set", TAKES, &ALLOWED)?;
+        let details = self.details();
         if self.status.is_some() && self.queue.is_none() {
             return Err(CommandError::StatusWithoutQueue);
         }
-        if self.subject.is_none() && self.priority.is_none() && self.queue.is_none() {
+        if self.subject.is_none() && self.priority.is_none() && self.queue.is_none() && details.is_empty() {
             return Err(CommandError::NothingToSet);
         }
         let subject =
             self.subject.map(|subject| within(subject, "subject", SUBJECT_BYTES_MAX)).transpose()?;
-        Ok(Command::Set { subject, priority: self.priority, queue: self.queue, status: self.status })
+        Ok(Command::Set { subject, priority: self.priority, queue: self.queue, status: self.status, details })
     }
 
     fn text(&self, command: &'static str) -> Result<JsonText<'a>, CommandError> {
@@ -359,6 +442,14 @@ impl<'a> Fields<'a> {
             ("queue", self.queue.is_some()),
             ("agent", self.agent.is_some()),
             ("follow_up_of", self.follow_up_of.is_some()),
+            ("tags", self.tags.is_some()),
+            ("fields", self.fields.is_some()),
+            ("followers", self.followers.is_some()),
+            ("due_at", self.due_at.is_some()),
+            ("channel", self.channel.is_some()),
+            ("requester_id", self.requester_id.is_some()),
+            ("seen", self.seen.is_some()),
+            ("force", self.force.is_some()),
             ("expect", self.expect.is_some()),
             ("fence", self.fence.is_some()),
         ];
@@ -427,8 +518,8 @@ impl Command<'_> {
     pub fn needs(&self) -> Rights {
         match *self {
             Self::Create { .. } => Rights::one(Right::Create),
-            Self::Set { subject, priority, queue, .. } => {
-                let edits = subject.is_some() || priority.is_some();
+            Self::Set { subject, priority, queue, details, .. } => {
+                let edits = subject.is_some() || priority.is_some() || !details.is_empty();
                 let edit = edits.then_some(Right::Edit);
                 edit.into_iter().chain(queue.map(|_| Right::MoveQueue)).collect()
             }

@@ -300,7 +300,7 @@ pub fn decide(
 }
 
 fn check_expectations(word: Word, expect: Expect, fence: Option<Fence>) -> Result<(), Refusal> {
-    if let Expect::Version(expected) = expect
+    if let Some(expected) = expect.version()
         && expected != word.version()
     {
         return Err(Refusal::StaleVersion { expected, current: word.version() });

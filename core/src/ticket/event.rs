@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::command::Command;
 use super::lifecycle::{Lifecycles, Status};
-use super::{Actor, Priority, Transition};
+use super::{Actor, Patch, Priority, Transition};
 use crate::id::{AgentId, Fence, Offset, QueueId, TicketId, Version};
 use crate::json::{push_literal, push_number};
 use crate::time::Timestamp;
@@ -149,6 +149,24 @@ impl NewEvent {
         self.holder.flatten().map(|_| self.fence)
     }
 
+    /// The event with a change of the ticket's details, which its data shows, too.
+    #[must_use]
+    pub fn with_details(mut self, patch: &Patch) -> Self {
+        if patch.is_empty() {
+            return self;
+        }
+        let json = patch.to_json();
+        // Both are objects: the members of one go behind those of the other.
+        let members = json.get(1..).unwrap_or_default();
+        self.data.pop();
+        if self.data.len() > 1 {
+            self.data.push(b',');
+        }
+        self.data.extend_from_slice(members);
+        self.patch = Some(json);
+        self
+    }
+
     /// The first event of a new ticket. `command` must be a create.
     #[must_use]
     pub fn created(
@@ -158,7 +176,7 @@ impl NewEvent {
         actor: Actor,
         at: Timestamp,
     ) -> Option<Self> {
-        let Command::Create { queue, subject, requester, text, priority, follow_up_of } = command else {
+        let Command::Create { queue, subject, requester, text, priority, follow_up_of, .. } = command else {
             return None;
         };
         let status = lifecycles.of_queue(*queue).initial();
@@ -208,7 +226,7 @@ impl NewEvent {
             Command::Message { .. } => Kind::Message,
             Command::Reply { .. } => Kind::Reply,
             Command::Note { .. } => Kind::Note,
-            Command::Set { subject, priority, queue, status: _ } => {
+            Command::Set { subject, priority, queue, .. } => {
                 if let Some(subject) = subject {
                     data.literal("subject", subject.literal());
                 }

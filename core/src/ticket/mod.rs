@@ -2,15 +2,23 @@
 
 mod cell;
 mod command;
+mod conflict;
 mod decide;
+mod details;
 mod event;
+mod field;
 mod lifecycle;
+mod merge_patch;
 
 pub use cell::{Cell, Reserved};
 pub use command::{Command, CommandError, Expect, Priority, Request, Settle, UnknownStatus};
+pub use conflict::{FieldConflict, find_conflict};
 pub use decide::{Actor, Authority, Hold, Intent, Refusal, Transition, Word, decide};
+pub use details::{Details, DetailsError, Patch};
 pub use event::{Entry, Kind, NewEvent, Route, StoredEvent};
+pub use field::{FIELD_NUMBER_MAX, FieldDef, FieldDefError, FieldKind, FieldSet, Required, ValueError};
 pub use lifecycle::{
     BadName, Category, Change, DefaultsSpec, Edge, EdgeSpec, Fault, Guard, Lifecycle, LifecycleRow,
     LifecycleSpec, Lifecycles, QueueChange, Status, StatusPlan, StatusRow, StatusSet, StatusSpec, check,
 };
+pub use merge_patch::merge_patch;

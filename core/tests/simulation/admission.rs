@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use waggle_core::id::{Offset, TicketId, Version};
+use waggle_core::id::TicketId;
 use waggle_core::ledger::{Admitted, Slot, Written};
 use waggle_core::ticket::Request as CommandRequest;
 use waggle_core::ticket::{Cell, Entry, Expect, Intent, Lifecycles, NewEvent};
@@ -118,8 +118,7 @@ impl World {
             let event = event.expect("a create command");
             let queue = event.queue.unwrap_or_default();
             let cell = Cell::new(event.version, event.status, event.fence, None);
-            let slot =
-                Slot::new(cell, Written { version: Version(0), offset: Offset(0), queue, agent: None });
+            let slot = Slot::new(cell, Written { queue, ..Written::default() });
             let slot = generation.insert(request.tenant, ticket, slot, cells_max);
             return self.send(id, generation.number, &request, slot, event, &parsed);
         };
@@ -157,7 +156,13 @@ impl World {
         let cell = Cell::new(row.version, row.status, row.fence, row.assignee);
         let slot = Slot::new(
             cell,
-            Written { version: row.version, offset: row.newest, queue: row.queue, agent: row.assignee },
+            Written {
+                version: row.version,
+                offset: row.newest,
+                queue: row.queue,
+                agent: row.assignee,
+                ..Written::default()
+            },
         );
         let slot = generation.insert(tenant, ticket, slot, self.plan.cells_max);
         self.reserve(id, generation, slot, ticket);

@@ -51,7 +51,7 @@ impl Model {
         };
         assert_ne!(event.kind, Kind::Created, "a ticket created twice: {event:?}");
         assert_eq!(event.version, row.version.next(), "versions without gaps: {event:?} on {row:?}");
-        if let Expect::Version(expected) = terms.expect {
+        if let Some(expected) = terms.expect.version() {
             assert_eq!(expected, row.version, "decided on another version: {event:?}");
         }
         if let Some(fence) = terms.fence {

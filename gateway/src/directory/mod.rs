@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use waggle_core::id::{AgentId, QueueId, TenantId};
-use waggle_core::ticket::Lifecycles;
+use waggle_core::ticket::{FieldSet, Lifecycles};
 use waggle_core::time::Timestamp;
 
 pub use push_token::PushTokenError;
@@ -376,6 +376,12 @@ impl Directory {
         self.inner.snapshot.load().tenant(tenant).map(|tenant| tenant.agents.clone()).unwrap_or_default()
     }
 
+    /// The tenant's custom fields.
+    pub fn fields(&self, tenant: TenantId) -> Arc<FieldSet> {
+        let snapshot = self.inner.snapshot.load();
+        snapshot.tenant(tenant).map(|tenant| Arc::clone(&tenant.fields)).unwrap_or_default()
+    }
+
     /// The tenant's lifecycles.
     pub fn lifecycles(&self, tenant: TenantId) -> Arc<Lifecycles> {
         let snapshot = self.inner.snapshot.load();
@@ -430,6 +436,7 @@ mod tests {
             revision,
             tenants: vec![TenantRow { id: tenant, name: "acme".to_owned(), epoch: Epoch(1) }],
             lifecycles: Vec::new(),
+            fields: Vec::new(),
             queues: vec![QueueRow {
                 tenant,
                 id: QueueId(1),

@@ -7,7 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use waggle_core::id::{AgentId, QueueId, TenantId};
 use waggle_core::limits::SEEN_STEP_MS;
 use waggle_core::right::Rights;
-use waggle_core::ticket::{LifecycleRow, Lifecycles};
+use waggle_core::ticket::{FieldSet, LifecycleRow, Lifecycles};
 use waggle_core::time::Timestamp;
 
 use super::standing::{self, Standing};
@@ -80,6 +80,7 @@ pub(super) struct Tenant {
     pub(super) agents: Vec<AgentRow>,
     pub(super) lifecycles: Arc<Lifecycles>,
     pub(super) people: PeopleRows,
+    pub(super) fields: Arc<FieldSet>,
     queue_ids: FxHashSet<QueueId>,
     /// Of those that are let in.
     agent_ids: FxHashSet<AgentId>,
@@ -119,6 +120,8 @@ impl Snapshot {
             let queues = tenant.queues.iter().map(|queue| (queue.id, queue.lifecycle));
             tenant.lifecycles = Arc::new(Lifecycles::new(&own, queues));
             tenant.standings = standing::of_tenant(&tenant.people, &tenant.queues);
+            let own = rows.fields.iter().filter(|field| field.tenant == tenant.row.id);
+            tenant.fields = Arc::new(FieldSet::new(own.map(|field| field.field.clone()).collect()));
         }
         for token in rows.tokens {
             snapshot.add_token(token, before);
@@ -263,6 +266,7 @@ impl Tenant {
             lifecycles: Lifecycles::built_in(),
             people: PeopleRows::default(),
             standings: FxHashMap::default(),
+            fields: Arc::default(),
             queue_ids: FxHashSet::default(),
             agent_ids: FxHashSet::default(),
         }

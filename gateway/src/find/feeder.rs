@@ -28,12 +28,7 @@ pub(super) struct Feeder {
 pub(super) type Loaded = oneshot::Receiver<Result<(), StoreError>>;
 
 impl Feeder {
-    pub(super) fn new(
-        hub: FindHub,
-        store: Arc<dyn Store>,
-        log: Arc<dyn Log>,
-        tenants: Arc<Tenants>,
-    ) -> Self {
+    pub(super) fn new(hub: FindHub, store: Arc<dyn Store>, log: Arc<dyn Log>, tenants: Arc<Tenants>) -> Self {
         Self { hub, store, log, tenants }
     }
 
@@ -126,7 +121,8 @@ impl Feeder {
             entries.iter().map(|entry| (entry.ticket, entry.kind())).collect();
         let tickets: BTreeSet<TicketId> = kinds.iter().map(|(ticket, _)| *ticket).collect();
         let changed = |test: fn(Option<Kind>) -> bool| {
-            let those: BTreeSet<_> = kinds.iter().filter(|(_, kind)| test(*kind)).map(|(it, _)| *it).collect();
+            let those: BTreeSet<_> =
+                kinds.iter().filter(|(_, kind)| test(*kind)).map(|(it, _)| *it).collect();
             those.into_iter().collect::<Vec<_>>()
         };
         let described = changed(may_describe);
@@ -163,6 +159,8 @@ fn may_describe(kind: Option<Kind>) -> bool {
 fn describe(index: &mut Index, ticket: TicketId, requester: &str, extra: &str) {
     match Facets::read(requester, extra) {
         Ok(facets) => index.describe(ticket, facets),
-        Err(error) => tracing::error!(%ticket, %error, "a ticket's object cannot be read; it is not found by it"),
+        Err(error) => {
+            tracing::error!(%ticket, %error, "a ticket's object cannot be read; it is not found by it")
+        }
     }
 }

@@ -30,7 +30,9 @@ pub use port::Log;
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
     /// The index has not reached the head of the log in time.
-    #[error("the index is at event {applied} and has not reached {wanted} within {INDEX_WAIT_MS_MAX} milliseconds")]
+    #[error(
+        "the index is at event {applied} and has not reached {wanted} within {INDEX_WAIT_MS_MAX} milliseconds"
+    )]
     Behind {
         /// Where it is.
         applied: Offset,

@@ -87,6 +87,10 @@ pub(super) enum Operation {
     GetRequester,
     CreateRequester,
     MergeRequesters,
+    ListFields,
+    CreateField,
+    ChangeField,
+    DeleteField,
 }
 
 /// Methods that endpoints have. HEAD is answered like GET, without the body.
@@ -220,6 +224,10 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     get("/v1/requesters/{requester}", Operation::GetRequester),
     setting(Verb::Post, "/v1/requesters", Operation::CreateRequester),
     setting(Verb::Post, "/v1/requesters/{requester}/merge", Operation::MergeRequesters),
+    get("/v1/fields", Operation::ListFields),
+    setting(Verb::Post, "/v1/fields", Operation::CreateField),
+    setting(Verb::Patch, "/v1/fields/{field}", Operation::ChangeField),
+    setting(Verb::Delete, "/v1/fields/{field}", Operation::DeleteField),
     ops("/healthz", Operation::GetHealth),
     ops("/readyz", Operation::GetReadiness),
     ops("/metrics", Operation::GetMetrics),

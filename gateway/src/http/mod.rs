@@ -14,6 +14,7 @@ mod control;
 mod cookie;
 mod csrf;
 mod endpoint;
+mod fields;
 mod health;
 mod lifecycles;
 mod listen;
@@ -211,6 +212,11 @@ impl Api {
                 }
                 Err(problem) => Err(problem.into()),
             },
+            operation @ (Operation::CreateField | Operation::ChangeField | Operation::DeleteField) => {
+                Box::pin(fields::change(self, operation, &parts, &parameters, body))
+                    .await
+                    .map_err(Refused::from)
+            }
             Operation::OpenPush => upgrade::push(self, &mut parts, remote),
             Operation::StreamEvents => sse::stream(self, &parts, remote),
             operation if endpoint.class == RouteClass::Account => {
@@ -261,6 +267,7 @@ impl Api {
             Operation::GetPresence => people::presence(self, parts).await,
             Operation::ListPushSessions => push_port::sessions(self, parts).await,
             Operation::ListAudit => audit::list(self, parts).await,
+            Operation::ListFields => fields::list(self, parts),
             Operation::ListLifecycles => lifecycles::list(self, parts),
             Operation::GetLifecycle => lifecycles::one(self, parts, parameters.text(0)),
             Operation::GetHealth => Ok(health::alive()),

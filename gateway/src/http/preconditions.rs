@@ -30,13 +30,13 @@ fn bad_if_match(text: &str) -> Problem {
     Problem::new("bad_if_match", format!("If-Match is {shown:?}; expected one version, \"7\", or *"))
 }
 
-/// Joins what the header says with what the command says.
+/// Joins what the header says with what the command says: the header is the stricter.
 pub(super) fn expectation(
     header: Option<Expect>,
     command: Option<Expect>,
 ) -> Result<Option<Expect>, Problem> {
     match (header, command) {
-        (Some(header), Some(command)) if header != command => {
+        (Some(header), Some(command)) if header.version() != command.version() => {
             Err(Problem::new("version_conflict", "If-Match and expect name different versions; give one"))
         }
         (header, command) => Ok(header.or(command)),

@@ -7,6 +7,7 @@ use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use waggle_core::id::{AgentId, Cursor, Fence, QueueId, TenantId, TicketId, Version};
 use waggle_core::right::QueueSet;
 use waggle_core::ticket::{Category, Lifecycles, Priority, StatusSet};
@@ -37,6 +38,9 @@ struct TicketView<'a> {
     follow_up_of: Option<TicketId>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    /// Tags, custom fields and the like, each where there are some.
+    #[serde(flatten)]
+    details: Map<String, Value>,
 }
 
 /// A page of tickets. `cursor` was the log's head before the page was read: a push session that resumes
@@ -64,8 +68,20 @@ impl<'a> TicketView<'a> {
             follow_up_of: row.follow_up_of,
             created_at: row.created_at,
             updated_at: row.updated_at,
+            details: details(row),
         }
     }
+}
+
+/// What the ticket has beyond its row's columns, in the shape of the patches that events tell of.
+fn details(row: &TicketRow) -> Map<String, Value> {
+    if row.extra == "{}" {
+        return Map::new();
+    }
+    // It was JSON when it was written. A set of nothing is left where its last member was taken out.
+    let mut details: Map<String, Value> = serde_json::from_str(&row.extra).unwrap_or_default();
+    details.retain(|_, value| value.as_object().is_none_or(|set| !set.is_empty()));
+    details
 }
 
 /// `GET /v1/tickets`: newest first.

@@ -5,12 +5,13 @@ use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use waggle_core::id::{Offset, QueueId, TenantId, TicketId, Version};
+use waggle_core::id::{QueueId, TenantId, TicketId};
 use waggle_core::ledger::{Admitted, Slot, Written};
 use waggle_core::right::Right;
-use waggle_core::ticket::{Authority, Category, Cell, Command, Entry, Expect, Lifecycles, NewEvent, Refusal};
+use waggle_core::ticket::{Authority, Category, Cell, Command, Entry, Lifecycles, NewEvent, Refusal};
 use waggle_core::time::Timestamp;
 
+use super::careful::Attempt;
 use super::cells::Generation;
 use super::keys::{KeyLease, Turn};
 use super::log::TenantLog;
@@ -101,13 +102,17 @@ impl Inner {
                 if let Some(closed) = follow_up_of {
                     self.check_closed(&generation, &lifecycles, &submission, closed).await?;
                 }
-                create(&generation, &lifecycles, log, &submission, at)?
+                let details = self.new_details(&submission)?;
+                let (slot, event) = create(&generation, &lifecycles, log, &submission, at)?;
+                (slot, event.with_details(&details))
             }
             (Some(ticket), _) => {
                 let slot = self.slot(&generation, log.tenant, ticket).await?;
                 let authority = self.authority_in(&submission, ticket, &slot)?;
                 let submission = Submission { authority, ..submission };
-                let event = reserve(&slot, &lifecycles, ticket, &submission, at)?;
+                let attempt =
+                    Attempt { slot: &slot, lifecycles: &lifecycles, ticket, submission: &submission, at };
+                let event = self.reserve(attempt).await?;
                 (slot, event)
             }
             (None, _) => return Err(SubmitError::WrongTarget),
@@ -250,35 +255,12 @@ fn create(
         .ok_or(SubmitError::WrongTarget)?;
     let queue = event.queue.unwrap_or_default();
     let cell = Cell::new(event.version, event.status, event.fence, None);
-    let slot = Slot::new(cell, Written { version: Version(0), offset: Offset(0), queue, agent: None });
+    let slot = Slot::new(cell, Written { queue, ..Written::default() });
     Ok((generation.insert(log.tenant, ticket, slot), event))
 }
 
-fn reserve(
-    slot: &Slot,
-    lifecycles: &Lifecycles,
-    ticket: TicketId,
-    submission: &Submission<'_>,
-    at: Timestamp,
-) -> Result<NewEvent, SubmitError> {
-    let Submission { authority, request, .. } = submission;
-    // Another command may move the ticket before this one is decided; then there is no edge, or another lifecycle's
-    // status, which there is no edge to either.
-    let intent = request.command.intent(lifecycles, slot.cell.load().status())?;
-    let intent = intent.ok_or(SubmitError::WrongTarget)?;
-    let expect = request.expect.unwrap_or(Expect::Any);
-    let reserved = slot
-        .cell
-        .reserve(lifecycles, *authority, expect, request.fence, intent)
-        .map_err(|refusal| refused(lifecycles, refusal))?;
-    let event =
-        NewEvent::admitted(lifecycles, ticket, &request.command, &reserved.transition, authority.actor, at);
-    // Only create has no such event, and no intent: that was answered above.
-    event.ok_or(SubmitError::WrongTarget)
-}
-
 /// A refusal with the names that its author knows statuses by.
-fn refused(lifecycles: &Lifecycles, refusal: Refusal) -> SubmitError {
+pub(super) fn refused(lifecycles: &Lifecycles, refusal: Refusal) -> SubmitError {
     let name = |status| lifecycles.name(status).to_owned();
     match refusal {
         Refusal::NoEdge { from, to } => SubmitError::NoEdge {
@@ -301,7 +283,13 @@ fn refused(lifecycles: &Lifecycles, refusal: Refusal) -> SubmitError {
 
 fn slot_of(row: &TicketRow) -> Slot {
     let cell = Cell::new(row.version, row.status, row.fence, row.assignee);
-    let written = Written { version: row.version, offset: row.newest, queue: row.queue, agent: row.assignee };
+    let written = Written {
+        version: row.version,
+        offset: row.newest,
+        queue: row.queue,
+        agent: row.assignee,
+        held_since: Timestamp(0),
+    };
     Slot::new(cell, written)
 }
 

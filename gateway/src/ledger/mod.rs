@@ -1,6 +1,7 @@
 //! The ledger: admission, group commit, publish.
 
 mod admission;
+mod careful;
 mod cells;
 mod fingerprint;
 mod keys;
@@ -14,15 +15,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use waggle_core::id::{AgentId, Cursor, Offset, QueueId, TenantId, TicketId};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use waggle_core::id::{AgentId, Cursor, Offset, QueueId, TenantId, TicketId, Version};
 use waggle_core::limits::COMMANDS_IN_FLIGHT_MAX;
 use waggle_core::right::Right;
-use waggle_core::ticket::{Authority, Entry, Refusal, Request, UnknownStatus};
+use waggle_core::ticket::{Authority, DetailsError, Entry, FieldConflict, Refusal, Request, UnknownStatus};
 
 use crate::directory::Directory;
 use crate::store::{Store, StoreError};
 
+pub use careful::{Holder, NewerMessage};
 use cells::Generation;
 pub use fingerprint::fingerprint;
 use keys::Keys;
@@ -45,6 +47,8 @@ struct Inner {
     tenants: RwLock<FxHashMap<TenantId, Arc<TenantLog>>>,
     keys: Keys,
     permits: Arc<Semaphore>,
+    /// Told after each batch, whatever became of it.
+    finished: Notify,
     items: mpsc::Sender<Item>,
     stopping: AtomicBool,
     /// The writer's thread, until somebody waits for its end.
@@ -109,6 +113,24 @@ pub enum SubmitError {
         /// Its statuses.
         allowed: Vec<String>,
     },
+    /// A claim of a ticket that is held.
+    #[error("{}; its release, or a claim that names its fence, frees it", held_by(.0))]
+    Claimed(Box<Holder>),
+    /// Somebody has changed the same field since the command's author looked; the ticket is at this version now.
+    #[error(
+        "{} is {} now, not what you saw; you want {}: decide anew, and give expect {}",
+        .0.field, .0.theirs, .0.yours, .1
+    )]
+    FieldConflict(Box<FieldConflict>, Version),
+    /// Something was said since the reply's author looked.
+    #[error(
+        "a {} came with version {}, after the version {} that you saw; read it, then send with seen {}, or with force",
+        .0.kind.name(), .0.version, .0.seen, .0.current
+    )]
+    StaleReply(Box<NewerMessage>),
+    /// Tags, custom fields and the like that are not taken.
+    #[error(transparent)]
+    Details(#[from] DetailsError),
     /// No such ticket in this tenant.
     #[error("there is no ticket {0}")]
     NoSuchTicket(TicketId),
@@ -154,6 +176,14 @@ pub enum SubmitError {
     Stopping,
 }
 
+fn held_by(holder: &Holder) -> String {
+    match (holder.agent, &holder.name) {
+        (Some(agent), Some(name)) => format!("the ticket is claimed by {name} (agent {agent})"),
+        (Some(agent), None) => format!("the ticket is claimed by agent {agent}"),
+        (None, _) => "the ticket is being claimed by another agent at this moment".to_owned(),
+    }
+}
+
 /// Committed events of one tenant, in order, without gaps.
 #[derive(Debug, Clone)]
 pub struct PublishedBatch {
@@ -196,6 +226,7 @@ impl Ledger {
             tenants: RwLock::new(tenants),
             keys: Keys::default(),
             permits: Arc::new(Semaphore::new(COMMANDS_IN_FLIGHT_MAX)),
+            finished: Notify::new(),
             items,
             stopping: AtomicBool::new(false),
             writer: Mutex::new(Some(writer_ended)),

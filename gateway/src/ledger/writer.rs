@@ -167,6 +167,7 @@ impl Writer {
         for Placed { admitted, entry, .. } in placed {
             answer(admitted.caller, Ok(entry));
         }
+        self.inner.finished.notify_waiters();
     }
 
     fn publish(&self, placed: &[Placed<Caller>]) {
@@ -211,6 +212,7 @@ impl Writer {
             self.catch_up(tenant, head).await;
         }
         self.inner.generation.store(Arc::new(next));
+        self.inner.finished.notify_waiters();
     }
 
     /// Reads the heads, for as long as it takes; commands that arrive meanwhile are refused.

@@ -3,6 +3,7 @@
 mod attachment;
 mod audit;
 mod credentials;
+mod fields;
 mod find;
 mod lifecycles;
 mod people;
@@ -17,6 +18,7 @@ pub use credentials::{
     CredentialStore, IdentityRow, Keep, Method, NewSession, NewToken, PasswordKind, PasswordRow, Seen,
     SessionRow,
 };
+pub use fields::{FieldStore, TenantField};
 pub use find::{Description, FindStore};
 pub use lifecycles::{
     DeleteLifecycle, GiveLifecycle, LifecycleStore, QueueChangeRow, SaveLifecycle, TenantLifecycle,
@@ -126,7 +128,7 @@ pub struct TenantHead {
 }
 
 /// The people, queues and tokens of all tenants, as one consistent read.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DirectoryRows {
     /// Raised by every change of what follows.
     pub revision: u64,
@@ -134,6 +136,8 @@ pub struct DirectoryRows {
     pub tenants: Vec<TenantRow>,
     /// Lifecycles, those that were deleted included.
     pub lifecycles: Vec<TenantLifecycle>,
+    /// Custom fields.
+    pub fields: Vec<TenantField>,
     /// Queues.
     pub queues: Vec<QueueRow>,
     /// Agents.
@@ -254,6 +258,14 @@ pub enum StoreError {
         /// Its value.
         value: String,
     },
+    /// As many as there may be are there.
+    #[error("there are {limit} {kind} already, which is the most")]
+    TooMany {
+        /// Of what.
+        kind: &'static str,
+        /// The most.
+        limit: usize,
+    },
     /// The system gives no random numbers.
     #[error("the system gives no random numbers: {0}")]
     Random(String),
@@ -269,6 +281,7 @@ pub trait Store:
     AttachmentStore
     + AuditStore
     + CredentialStore
+    + FieldStore
     + FindStore
     + LifecycleStore
     + PeopleStore

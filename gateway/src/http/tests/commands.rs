@@ -74,6 +74,7 @@ async fn what_is_no_command_is_refused_with_its_code() {
         (json!({"type": "move", "to": "done", "expect": 1}), "unknown_status"),
         (json!({"type": "reply", "text": "x", "status": "done"}), "unknown_status"),
         (json!({"type": "set", "expect": 1}), "nothing_to_set"),
+        (json!({"type": "set", "seen": 1, "priority": "low", "expect": 1}), "extra_field"),
         (json!({"type": "set", "queue": 9, "expect": 1}), "no_such_queue"),
         (json!({"type": "assign", "agent": 9, "expect": 1}), "no_such_agent"),
     ];
@@ -152,10 +153,8 @@ async fn whoever_overwrites_says_what_he_saw() {
     assert_eq!(world.post(path, json!({"type": "move", "to": "open", "expect": 3})).await.status, 200);
     // A note overwrites nothing, and may still say what its author saw.
     assert_eq!(world.post(path, json!({"type": "note", "text": "x"})).await.status, 200);
-    assert_eq!(
-        world.post(path, json!({"type": "note", "text": "x", "expect": 1})).await.code(),
-        "stale_version"
-    );
+    let note = json!({"type": "note", "text": "x"}).to_string();
+    assert_eq!(with("\"1\"", note).await.code(), "stale_version");
     let create = world.post_as(&world.ana, "/v1/tickets", &[("if-match", "*")], create().to_string()).await;
     assert_eq!(create.code(), "bad_if_match");
 }

@@ -3,6 +3,7 @@
 mod attachments;
 mod audit;
 mod commands;
+mod details;
 mod identity;
 mod identity_provider;
 mod isolation;

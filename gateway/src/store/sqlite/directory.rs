@@ -11,7 +11,7 @@ use waggle_core::time::Timestamp;
 
 use super::credentials::{SESSION_COLUMNS, session};
 use super::read::collect;
-use super::{lifecycles, people, row};
+use super::{fields, lifecycles, people, row};
 use crate::store::{
     AGENT_ROLE, AgentRow, DirectoryRows, IdentityRow, NewToken, QueueRow, Scope, StoreError, TenantRow,
     TokenRow,
@@ -35,6 +35,7 @@ pub(super) async fn read(pool: &SqlitePool) -> Result<DirectoryRows, StoreError>
     let tenants =
         sqlx::query("SELECT id, name, epoch FROM tenant ORDER BY id").fetch_all(&mut *reading).await;
     let lifecycles = lifecycles::read(&mut reading, None).await?;
+    let fields = fields::read(&mut reading).await?;
     let queues = sqlx::query("SELECT tenant, id, name, lifecycle FROM queue ORDER BY tenant, id")
         .fetch_all(&mut *reading)
         .await;
@@ -62,6 +63,7 @@ pub(super) async fn read(pool: &SqlitePool) -> Result<DirectoryRows, StoreError>
             Ok(TenantRow { id: row::tenant(columns)?, name: columns.text()?, epoch: Epoch(columns.bits()?) })
         })?,
         lifecycles,
+        fields,
         queues: collect(queues, |columns| {
             Ok(QueueRow {
                 tenant: row::tenant(columns)?,

@@ -5,6 +5,7 @@ mod audit;
 mod commit;
 mod credentials;
 mod directory;
+mod fields;
 mod find;
 mod lifecycles;
 mod people;

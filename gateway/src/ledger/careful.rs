@@ -1,0 +1,282 @@
+//! Commands that are decided on more than their ticket's cell: on what the ticket has, or on what has become of it since
+//! their author looked.
+//!
+//! The cell still decides the race. What else must hold is looked up for one version of the ticket, and the command is
+//! reserved on that version; where another command was faster, the look-up is done again when that one is written.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use waggle_core::id::{AgentId, TenantId, TicketId, Version};
+use waggle_core::ledger::Slot;
+use waggle_core::limits::{MERGE_EVENTS_MAX, OPTIMISTIC_TRIES_MAX, OPTIMISTIC_WAIT_MS_MAX};
+use waggle_core::ticket::{
+    Actor, Category, Command, DetailsError, Expect, FieldSet, Intent, Kind, Lifecycles, NewEvent, Patch,
+    Refusal, find_conflict,
+};
+use waggle_core::time::Timestamp;
+
+use super::admission::{refused, storage};
+use super::{Inner, Submission, SubmitError};
+use crate::store::{EventKinds, TicketRow};
+
+/// Who has the ticket that a claim did not get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Who; unknown while his claim is in the making.
+    pub agent: Option<AgentId>,
+    /// His name.
+    pub name: Option<String>,
+    /// Since when; unknown where the claim is very many events ago.
+    pub since: Option<Timestamp>,
+}
+
+/// Something that was said since a reply's author looked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewerMessage {
+    /// The version that he saw.
+    pub seen: Version,
+    /// The ticket's.
+    pub current: Version,
+    /// The version that the first newer message made.
+    pub version: Version,
+    /// A message, a reply or a note.
+    pub kind: Kind,
+    /// Whose it is.
+    pub by: Actor,
+    /// When it was said.
+    pub at: Timestamp,
+}
+
+/// A command on its way to its ticket.
+#[derive(Clone, Copy)]
+pub(super) struct Attempt<'a> {
+    pub(super) slot: &'a Slot,
+    pub(super) lifecycles: &'a Lifecycles,
+    pub(super) ticket: TicketId,
+    pub(super) submission: &'a Submission<'a>,
+    pub(super) at: Timestamp,
+}
+
+impl Attempt<'_> {
+    fn tenant(&self) -> TenantId {
+        self.submission.tenant
+    }
+
+    fn intent(&self) -> Result<Intent, SubmitError> {
+        // Another command may move the ticket before this one is decided; then there is no edge, or another
+        // lifecycle's status, which there is no edge to either.
+        let status = self.slot.cell.load().status();
+        self.submission.request.command.intent(self.lifecycles, status)?.ok_or(SubmitError::WrongTarget)
+    }
+
+    fn reserve(&self, intent: Intent, expect: Expect) -> Result<NewEvent, SubmitError> {
+        let Submission { authority, request, .. } = self.submission;
+        let reserved = self
+            .slot
+            .cell
+            .reserve(self.lifecycles, *authority, expect, request.fence, intent)
+            .map_err(|refusal| refused(self.lifecycles, refusal))?;
+        let event = NewEvent::admitted(
+            self.lifecycles,
+            self.ticket,
+            &request.command,
+            &reserved.transition,
+            authority.actor,
+            self.at,
+        );
+        // Only create has no such event, and no intent: that was answered before.
+        event.ok_or(SubmitError::WrongTarget)
+    }
+
+    fn solves(&self, intent: Intent) -> bool {
+        matches!(intent, Intent::Move { to } | Intent::Reply { status: Some(to) }
+            if self.lifecycles.category(to) == Category::Solved)
+    }
+
+    /// The version that its author of a reply saw.
+    fn seen(&self) -> Option<Version> {
+        match self.submission.request.command {
+            Command::Reply { seen, .. } => seen,
+            _ => None,
+        }
+    }
+
+    fn has_details(&self) -> bool {
+        matches!(self.submission.request.command, Command::Set { details, .. } if !details.is_empty())
+    }
+}
+
+impl Inner {
+    /// Decides a command on an existing ticket and takes its version.
+    pub(super) async fn reserve(&self, attempt: Attempt<'_>) -> Result<NewEvent, SubmitError> {
+        let intent = attempt.intent()?;
+        let (expect, seen) = (attempt.submission.request.expect, attempt.seen());
+        let needs_row = attempt.has_details()
+            || (seen.is_some() && expect.is_some_and(|expect| expect != Expect::Any))
+            || (attempt.solves(intent) && self.directory.fields(attempt.tenant()).has_required_at_solve());
+        if !needs_row {
+            let expected = seen.map(Expect::Since).or(expect).unwrap_or(Expect::Any);
+            match attempt.reserve(intent, expected) {
+                Err(SubmitError::Refused(Refusal::StaleVersion { .. }))
+                    if matches!(expected, Expect::Since(_)) => {}
+                Err(SubmitError::Refused(refusal)) => {
+                    return Err(Box::pin(self.explain(attempt, refusal)).await);
+                }
+                decided => return decided,
+            }
+        }
+        Box::pin(self.reserve_on_row(attempt)).await
+    }
+
+    /// The same for a command that more must hold for than the cell knows.
+    async fn reserve_on_row(&self, attempt: Attempt<'_>) -> Result<NewEvent, SubmitError> {
+        let Submission { authority, request, .. } = attempt.submission;
+        if let Some(right) = authority.rights.lacks(request.command.needs()) {
+            return Err(Refusal::NeedsRight(right).into());
+        }
+        let fields = self.directory.fields(attempt.tenant());
+        let patch = match request.command {
+            Command::Set { details, .. } => details.check(&fields)?,
+            _ => Patch::default(),
+        };
+        self.check_followers(attempt.tenant(), &patch)?;
+        for _ in 0..OPTIMISTIC_TRIES_MAX {
+            // Asked for before the look, so that what is written after it is not missed.
+            let finished = self.finished.notified();
+            let row = self.store.ticket(attempt.tenant(), attempt.ticket).await.map_err(storage)?;
+            let row = row.ok_or(SubmitError::NoSuchTicket(attempt.ticket))?;
+            self.check_expected(&attempt, &row, &patch).await?;
+            let intent = attempt.intent()?;
+            check_row(&row, &patch, &fields, attempt.solves(intent))?;
+            match attempt.reserve(intent, Expect::Version(row.version)) {
+                Ok(event) => return Ok(event.with_details(&patch)),
+                Err(SubmitError::Refused(Refusal::StaleVersion { .. })) => {
+                    // Where it takes longer, the next look tells.
+                    let _ =
+                        tokio::time::timeout(Duration::from_millis(OPTIMISTIC_WAIT_MS_MAX), finished).await;
+                }
+                Err(SubmitError::Refused(refusal)) => return Err(self.explain(attempt, refusal).await),
+                Err(other) => return Err(other),
+            }
+        }
+        Err(SubmitError::Overload)
+    }
+
+    /// Whether nothing has become of the ticket that the command's author should have known.
+    async fn check_expected(
+        &self,
+        attempt: &Attempt<'_>,
+        row: &TicketRow,
+        patch: &Patch,
+    ) -> Result<(), SubmitError> {
+        let request = &attempt.submission.request;
+        let stale = |expected| Err(Refusal::StaleVersion { expected, current: row.version }.into());
+        if let Some(Expect::Version(expected)) = request.expect
+            && expected != row.version
+            && expected != attempt.slot.cell.load().version()
+        {
+            return stale(expected);
+        }
+        let since = match request.expect {
+            Some(Expect::Since(since)) => Some(since),
+            _ => None,
+        };
+        let seen = attempt.seen();
+        let named = [since, seen].into_iter().flatten();
+        let Some(oldest) = named.clone().min().filter(|oldest| *oldest != row.version) else { return Ok(()) };
+        if let Some(newest) = named.max().filter(|newest| *newest > row.version) {
+            return stale(newest);
+        }
+        let (tenant, ticket) = (attempt.tenant(), attempt.ticket);
+        let events =
+            self.store.ticket_events(tenant, ticket, oldest, MERGE_EVENTS_MAX, EventKinds::All).await;
+        let events = events.map_err(storage)?;
+        if events.last().is_none_or(|last| last.version < row.version) {
+            return stale(oldest);
+        }
+        if let Some(seen) = seen
+            && let Some(newer) = events.iter().find(|event| event.version > seen && event.kind.has_text())
+        {
+            return Err(SubmitError::StaleReply(Box::new(NewerMessage {
+                seen,
+                current: row.version,
+                version: newer.version,
+                kind: newer.kind,
+                by: newer.actor,
+                at: newer.at,
+            })));
+        }
+        if let Some(since) = since {
+            let first = events.partition_point(|event| event.version <= since);
+            let later = events.get(first..).unwrap_or_default();
+            if let Some(conflict) = find_conflict(&request.command, patch, later) {
+                return Err(SubmitError::FieldConflict(Box::new(conflict), row.version));
+            }
+        }
+        Ok(())
+    }
+
+    /// The details that a new ticket gets.
+    pub(super) fn new_details(&self, submission: &Submission<'_>) -> Result<Patch, SubmitError> {
+        let Command::Create { details, .. } = submission.request.command else { return Ok(Patch::default()) };
+        let patch = details.check_new(&self.directory.fields(submission.tenant))?;
+        self.check_followers(submission.tenant, &patch)?;
+        Ok(patch)
+    }
+
+    fn check_followers(&self, tenant: TenantId, patch: &Patch) -> Result<(), SubmitError> {
+        match patch.new_followers().find(|agent| !self.directory.has_agent(tenant, *agent)) {
+            Some(stranger) => Err(SubmitError::NoSuchAgent(stranger)),
+            None => Ok(()),
+        }
+    }
+
+    /// A refusal with what its author needs to go on.
+    async fn explain(&self, attempt: Attempt<'_>, refusal: Refusal) -> SubmitError {
+        match refusal {
+            Refusal::AlreadyClaimed => SubmitError::Claimed(Box::new(self.holder(&attempt).await)),
+            other => other.into(),
+        }
+    }
+
+    async fn holder(&self, attempt: &Attempt<'_>) -> Holder {
+        let Some(agent) = attempt.slot.cell.holder() else {
+            return Holder { agent: None, name: None, since: Some(attempt.at) };
+        };
+        let agents = self.directory.agents(attempt.tenant());
+        let name = agents.into_iter().find(|row| row.id == agent).map(|row| row.name);
+        let written = attempt.slot.written();
+        let since = match written.agent {
+            Some(known) if known == agent && written.held_since != Timestamp(0) => Some(written.held_since),
+            Some(known) if known == agent => self.claimed_at(attempt, written.version).await,
+            // Admitted, and not written yet: a moment ago.
+            _ => Some(attempt.at),
+        };
+        Holder { agent: Some(agent), name, since }
+    }
+
+    /// When the newest claim was made, of a ticket that was read from storage.
+    async fn claimed_at(&self, attempt: &Attempt<'_>, newest: Version) -> Option<Timestamp> {
+        let after = Version(newest.0.saturating_sub(MERGE_EVENTS_MAX));
+        let (tenant, ticket) = (attempt.tenant(), attempt.ticket);
+        let events = self.store.ticket_events(tenant, ticket, after, MERGE_EVENTS_MAX, EventKinds::All).await;
+        let claims = |kind| matches!(kind, Kind::Claimed | Kind::Assigned);
+        events.ok()?.iter().rev().find(|event| claims(event.kind)).map(|event| event.at)
+    }
+}
+
+/// Whether the ticket has room for the change, and what it needs to be solved.
+fn check_row(row: &TicketRow, patch: &Patch, fields: &FieldSet, solves: bool) -> Result<(), DetailsError> {
+    if patch.is_empty() && !solves {
+        return Ok(());
+    }
+    let after = patch.apply(&row.extra)?;
+    if solves {
+        let missing = fields.missing_at_solve(after.get("fields").and_then(Value::as_object));
+        if !missing.is_empty() {
+            return Err(DetailsError::Required(missing));
+        }
+    }
+    Ok(())
+}
