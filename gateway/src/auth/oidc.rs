@@ -4,6 +4,7 @@
 use sha2::{Digest, Sha256};
 use waggle_core::id::{AgentId, TenantId};
 use waggle_core::limits::NAME_BYTES_MAX;
+use waggle_core::name::Name;
 
 use super::login::{Client, LoginError, Opened};
 use super::provider::{Flow, Identified, LoginSettings, Provider, ProviderError, Strangers};
@@ -151,11 +152,14 @@ impl Auth {
             self.oidc_failed(tenant, client, Some(subject));
             return Err(OidcError::NoAgent);
         }
-        let name = agent_name(name.as_deref().unwrap_or(subject));
+        let Ok(name) = Name::parse(&agent_name(name.as_deref().unwrap_or(subject))) else {
+            self.oidc_failed(tenant, client, Some(subject));
+            return Err(OidcError::NoAgent);
+        };
         let audit = AuditEntry::new(tenant, AuditActor::System, "agent.provisioned", "agent")
             .with("issuer", issuer)
             .with("subject", subject.as_str());
-        match self.store.provision_agent(tenant, &name, issuer, subject, audit).await {
+        match self.store.provision_agent(tenant, name.as_str(), issuer, subject, audit).await {
             Ok(agent) => {
                 self.directory.refresh(self.store.as_ref()).await?;
                 Ok(agent)

@@ -344,11 +344,12 @@ impl Directory {
         self.inner.snapshot.load().tenant_named(name)
     }
 
-    /// The tenant's agent of this name.
+    /// The tenant's agent of this name who works here still.
     pub fn agent_named(&self, tenant: TenantId, name: &str) -> Option<AgentId> {
         let snapshot = self.inner.snapshot.load();
         let agents = &snapshot.tenant(tenant)?.agents;
-        agents.iter().find(|agent| agent.name == name).map(|agent| agent.id)
+        let named = |agent: &&AgentRow| agent.name == name && agent.deactivated_at.is_none();
+        agents.iter().find(named).map(|agent| agent.id)
     }
 
     /// Whether the tenant has this queue.

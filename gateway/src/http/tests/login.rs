@@ -208,6 +208,23 @@ async fn an_unknown_account_takes_as_long_as_a_known_one() {
     }
 }
 
+/// Whoever works here no more is not let in by what he has: not by his password, and not by a session.
+#[tokio::test]
+async fn a_deactivated_agent_is_nobody() {
+    let world = World::new().await;
+    set_password(&world, 1, PasswordKind::Own).await;
+    let mut browser = Browser::at(1);
+    assert_eq!(browser.log_in(&world, "ana", PASSWORD).await.status, 200);
+    let deactivate = "UPDATE agent SET deactivated_at = 1 WHERE tenant = 1 AND id = 1";
+    let url = format!("sqlite:{}", world.dir.path().join("db").display());
+    let database = sqlx::SqlitePool::connect(&url).await.unwrap();
+    sqlx::query(deactivate).execute(&database).await.unwrap();
+    world.api.directory.refresh(world.api.store.as_ref()).await.unwrap();
+    assert_eq!(browser.get(&world, "/v1/me").await.code(), "unauthorized");
+    browser.csrf.clear();
+    assert_eq!(browser.log_in(&world, "ana", PASSWORD).await.code(), "login_failed");
+}
+
 #[tokio::test]
 async fn attackers_do_not_lock_an_agent_out_of_its_own_browser() {
     let world = World::new().await;

@@ -186,7 +186,7 @@ impl CredentialStore for SqliteStore {
     ) -> Result<AgentId, StoreError> {
         let mut writer = self.writer.lock().await;
         let mut writing = begin(&mut writer).await?;
-        let agent = directory::create_agent(&mut writing, tenant, name).await?.id;
+        let agent = directory::insert_agent(&mut writing, tenant, name).await?.id;
         let identity = IdentityRow { tenant, issuer: issuer.to_owned(), subject: subject.to_owned(), agent };
         link(&mut writing, &identity).await?;
         audit::append(&mut writing, &audit.with("agent", agent.0)).await?;

@@ -145,17 +145,27 @@ pub(super) async fn create_agent(
     tenant: TenantId,
     name: &str,
 ) -> Result<AgentRow, StoreError> {
+    let mut writing = writer.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::from_sqlx)?;
+    let row = insert_agent(&mut writing, tenant, name).await?;
+    writing.commit().await.map_err(StoreError::from_sqlx)?;
+    Ok(row)
+}
+
+/// The same, within the transaction that `writing` is in.
+pub(super) async fn insert_agent(
+    writing: &mut SqliteConnection,
+    tenant: TenantId,
+    name: &str,
+) -> Result<AgentRow, StoreError> {
     const SQL: &str = "
         INSERT INTO agent (tenant, id, name, skeleton)
         SELECT ?1, 1 + coalesce(max(id), 0), ?2, ?3 FROM agent WHERE tenant = ?1 RETURNING id";
     const GRANT: &str = "
         INSERT INTO role_grant (tenant, id, role, agent)
         SELECT ?1, 1 + coalesce(max(id), 0), ?2, ?3 FROM role_grant WHERE tenant = ?1";
-    let mut writing = writer.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::from_sqlx)?;
-    let id = insert_named(&mut writing, SQL, tenant, "agent", name).await?;
+    let id = insert_named(&mut *writing, SQL, tenant, "agent", name).await?;
     let grant = sqlx::query(GRANT).bind(tenant.0).bind(AGENT_ROLE.0).bind(id);
-    grant.execute(&mut *writing).await.map_err(StoreError::from_sqlx)?;
-    writing.commit().await.map_err(StoreError::from_sqlx)?;
+    grant.execute(writing).await.map_err(StoreError::from_sqlx)?;
     Ok(AgentRow { tenant, id: AgentId(id), name: name.to_owned(), deactivated_at: None })
 }
 
