@@ -62,7 +62,7 @@ async fn the_provider_lets_its_agents_in() {
     assert_eq!(browser.post(&world, "/v1/logout", json!({})).await.status, 204);
     let rows = world.api.store.audit_rows(TenantId(1), &AuditFilter::default(), None, 9).await.unwrap();
     let actions: Vec<&str> = rows.iter().map(|row| row.action.as_str()).collect();
-    assert_eq!(actions, ["logout", "login.ok", "identity.linked"]);
+    assert_eq!(actions, ["logout", "login.ok", "identity.linked", "role.granted"]);
     assert!(rows[1].detail.contains(r#""method":"oidc""#));
 }
 

@@ -151,7 +151,8 @@ pub(super) async fn create_agent(
     const GRANT: &str = "
         INSERT INTO role_grant (tenant, id, role, agent)
         SELECT ?1, 1 + coalesce(max(id), 0), ?2, ?3 FROM role_grant WHERE tenant = ?1";
-    let mut writing = writer.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::from_sqlx)?;
+    // Within another transaction it is a part of that one.
+    let mut writing = writer.begin().await.map_err(StoreError::from_sqlx)?;
     let id = insert_named(&mut writing, SQL, tenant, "agent", name).await?;
     let grant = sqlx::query(GRANT).bind(tenant.0).bind(AGENT_ROLE.0).bind(id);
     grant.execute(&mut *writing).await.map_err(StoreError::from_sqlx)?;
