@@ -12,7 +12,7 @@ use super::settle::{Settler, Turn};
 use super::{InUse, LifecycleAdmin, LifecycleError, StatusMap};
 use crate::directory::Directory;
 use crate::ledger::{Ledger, Outcome, PublishedBatch, Publisher, Submission, SubmitError};
-use crate::store::{AuditActor, AuditFilter, SqliteStore, Store};
+use crate::store::{ADMIN_ROLE, AuditActor, AuditFilter, Grantee, PeopleStore, SqliteStore, Store};
 
 const TENANT: TenantId = TenantId(1);
 
@@ -38,7 +38,10 @@ impl World {
         for queue in ["support", "returns"] {
             store.create_queue(TENANT, queue).await.unwrap();
         }
-        store.create_agent(TENANT, "ana").await.unwrap();
+        let ana = store.create_agent(TENANT, "ana").await.unwrap().id;
+        // Its commands change what others hold.
+        let to = Grantee::Agent(ana);
+        store.grant(AuditActor::Operator, TENANT, ADMIN_ROLE, to, None).await.unwrap();
         Self::on(store, dir).await
     }
 
@@ -154,7 +157,7 @@ async fn a_queue_gets_a_lifecycle_and_its_tickets_follow() {
     assert!(history.is_empty());
     let audit = world.store.audit_rows(TENANT, &AuditFilter::default(), None, 9).await.unwrap();
     let actions: Vec<&str> = audit.iter().map(|row| row.action.as_str()).collect();
-    assert_eq!(actions, ["queue.lifecycle", "lifecycle.saved"]);
+    assert_eq!(actions, ["queue.lifecycle", "lifecycle.saved", "role.granted"]);
 }
 
 #[tokio::test]

@@ -398,7 +398,8 @@ impl Stage {
                 Case { missing: 422, ..case(Needs::Everywhere(Right::Administer), 200, path) }
             }
             Operation::BeginOidc if whole => case(Needs::Nothing, 404, "/v1/login/oidc"),
-            Operation::FinishOidc if whole => case(Needs::Nothing, 404, "/v1/login/oidc/callback"),
+            // What no login was begun for is told to everybody.
+            Operation::FinishOidc if whole => case(Needs::Nothing, 400, "/v1/login/oidc/callback"),
             _ => match operation {
                 Operation::ListLifecycles
                 | Operation::GetLifecycle
