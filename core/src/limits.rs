@@ -68,6 +68,12 @@ pub const TAG_BYTES_MAX: usize = 64;
 pub const TICKET_FOLLOWERS_MAX: usize = 200;
 /// Links of one ticket.
 pub const TICKET_LINKS_MAX: usize = 500;
+/// Tickets above one another, each a part of the next.
+pub const PARENTS_MAX: usize = 32;
+/// Tickets of one bulk command.
+pub const BULK_TICKETS_MAX: usize = 1_000;
+/// Commands of one bulk command that are under way at a time: others have their turn, too.
+pub const BULK_COMMANDS_MAX: usize = 128;
 /// The name of a channel: ASCII.
 pub const CHANNEL_BYTES_MAX: usize = 32;
 /// A ticket's tags, fields, followers, links and the like together, as JSON.

@@ -56,6 +56,8 @@ fn step() -> impl Strategy<Value = Step> {
         status().prop_map(|to| Intent::Move { to }),
         Just(Intent::Claim),
         Just(Intent::Release),
+        Just(Intent::Link),
+        Just(Intent::Merge),
         (1_u32..4).prop_map(|agent| Intent::Assign { agent: AgentId(agent) }),
     ];
     (actor, rights, expect, fence, intent).prop_map(|(actor, rights, expect, fence, intent)| Step {
@@ -79,6 +81,7 @@ impl Model {
             Intent::Move { .. } | Intent::Release | Intent::Settle { .. } => true,
             Intent::Claim => has(Right::Claim),
             Intent::Assign { .. } => has(Right::Assign),
+            Intent::Link | Intent::Merge => has(Right::Merge),
         };
         if !may {
             return None;
@@ -89,6 +92,9 @@ impl Model {
         }
         if step.fence.is_some_and(|fence| self.holder.is_none() || fence.0 != self.fence) {
             return None;
+        }
+        if step.intent == Intent::Link {
+            return Some(next);
         }
         if table.category(self.status) == Category::Closed {
             return None;
@@ -122,7 +128,8 @@ impl Model {
                 (next.holder, next.fence, next.status) = (Some(agent), self.fence + 1, taken);
             }
             _ if !may_write => return None,
-            Intent::Set { .. } | Intent::Settle { .. } => {}
+            Intent::Set { .. } | Intent::Settle { .. } | Intent::Link => {}
+            Intent::Merge => next.status = Status::from_index(5),
             Intent::Reply { status: None } => next.status = taken,
             Intent::Reply { status: Some(target) } if target == self.status => next.status = taken,
             Intent::Reply { status: Some(target) } | Intent::Move { to: target } => next.status = to(target)?,

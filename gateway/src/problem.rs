@@ -409,6 +409,18 @@ pub const CODES: &[Code] = &[
         "Same requester",
         "The two are one already, `requester`: there is nothing to merge.",
     ),
+    code("merged", 409, "Merged", "The ticket was closed for the ticket `into`: go on there."),
+    code("same_ticket", 422, "Same ticket", "Name another ticket than the command's own."),
+    code("target_closed", 409, "Target closed", "Merge into a ticket that is open."),
+    code(
+        "bad_parent",
+        409,
+        "Bad parent",
+        "A ticket has one parent at most, and is no part of itself; the detail says which.",
+    ),
+    code("no_such_message", 422, "No such message", "Give the version of one of the ticket's messages."),
+    code("bad_bulk", 422, "Bad bulk command", "The detail says what a command on many tickets takes."),
+    code("unknown_link", 422, "Unknown link", "`as` is none of those that the detail lists."),
 ];
 
 impl Problem {
@@ -458,6 +470,11 @@ impl Problem {
                     "version": newer.version, "kind": newer.kind.name(), "actor": actor(newer.by), "at": newer.at,
                 }))
                 .with("current", newer.current.0),
+            SubmitError::Merged(_, into) => Self::new("merged", detail).with("into", into.0),
+            SubmitError::SameTicket => Self::new("same_ticket", detail),
+            SubmitError::TargetClosed(_) => Self::new("target_closed", detail),
+            SubmitError::BadParent(_) => Self::new("bad_parent", detail),
+            SubmitError::NoSuchMessage(_) => Self::new("no_such_message", detail),
             SubmitError::Details(error) => Self::from_details(error, detail),
             SubmitError::NoSuchTicket(_) => Self::new("no_such_ticket", detail),
             SubmitError::NoSuchQueue(_) => Self::new("no_such_queue", detail),
@@ -518,6 +535,7 @@ impl Problem {
             CommandError::BlankText { .. } => "blank_text",
             CommandError::StatusWithoutQueue => "missing_field",
             CommandError::NothingToSet => "nothing_to_set",
+            CommandError::UnknownLink(_) => "unknown_link",
         };
         Self::new(name, error.to_string())
     }

@@ -76,7 +76,7 @@ impl Book {
         let key =
             key.map(|key| KeyRecord { caller: ANA.actor, key: key.to_owned(), fingerprint: u64::MAX - 7 });
         self.pending.push((subject, requester, follow_up_of));
-        self.assembler.offer(Admitted { tenant: self.tenant, slot, event, caller: key });
+        self.assembler.offer(Admitted { tenant: self.tenant, slot, event, caller: key, with: None });
     }
 
     fn batch(&mut self) -> Vec<CommitEvent> {

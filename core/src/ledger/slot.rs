@@ -52,6 +52,11 @@ impl Slot {
         QueueId(self.queue.load(Ordering::Acquire))
     }
 
+    /// Whether `event` is the next.
+    pub(super) fn is_due(&self, event: &NewEvent) -> bool {
+        event.version == self.written().version.next()
+    }
+
     /// Takes the next event in, with the offset that it gets: returns whose views it belongs to, and
     /// the offset of the ticket's event before it. `None` where another version is due.
     pub(super) fn write(&self, event: &NewEvent, offset: Offset) -> Option<(Route, Option<Offset>)> {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::lifecycle::{Lifecycle, Lifecycles, Status};
-use super::{Details, Intent, Refusal};
+use super::{Details, Intent, LinkKind, LinkState, Refusal};
 use crate::id::{AgentId, Fence, QueueId, TicketId, Version};
 use crate::json::JsonText;
 use crate::limits::{COMMAND_BYTES_MAX, REQUESTER_BYTES_MAX, SUBJECT_BYTES_MAX, TEXT_BYTES_MAX};
@@ -135,6 +135,29 @@ pub enum Command<'a> {
         /// Whom.
         agent: AgentId,
     },
+    /// Ties the ticket to another one, or unties it: both tickets are told.
+    Link {
+        /// What the other ticket is to this one.
+        kind: LinkKind,
+        /// The other ticket.
+        other: TicketId,
+        /// Whether it is there afterwards.
+        state: LinkState,
+    },
+    /// Closes the ticket for another one, which goes on in its place.
+    Merge {
+        /// The other ticket.
+        into: TicketId,
+    },
+    /// Makes a new ticket of one of its messages.
+    Split {
+        /// The version that the message made.
+        message: Version,
+        /// What the new ticket is about.
+        subject: JsonText<'a>,
+        /// Where it waits; where not said, where this one does.
+        queue: Option<QueueId>,
+    },
     /// A file that has been stored. It comes from the gateway itself: nobody else can say so.
     Attach {
         /// What it is: a JSON object.
@@ -190,7 +213,7 @@ pub enum CommandError {
     Malformed(String),
     /// No such `type`.
     #[error(
-        "unknown command type {0:?}; expected one of create, message, reply, note, set, move, claim, release, assign"
+        "unknown command type {0:?}; expected one of create, message, reply, note, set, move, claim, release, assign, link, unlink, merge, split"
     )]
     UnknownType(String),
     /// A field that the command needs.
@@ -227,6 +250,9 @@ pub enum CommandError {
         /// The field.
         field: &'static str,
     },
+    /// A link of a kind that there is not.
+    #[error("\"as\" is {0:?}; expected one of related, duplicate, parent, child")]
+    UnknownLink(String),
     /// A set command with a status and no queue.
     #[error(
         "a set command takes a status only together with a queue; to change the status alone, send a move"
@@ -271,6 +297,11 @@ struct Fields<'a> {
     requester_id: Option<&'a RawValue>,
     seen: Option<Version>,
     force: Option<bool>,
+    #[serde(borrow, rename = "as")]
+    link: Option<JsonText<'a>>,
+    ticket: Option<TicketId>,
+    into: Option<TicketId>,
+    message: Option<Version>,
     expect: Option<Version>,
     fence: Option<Fence>,
 }
@@ -343,6 +374,14 @@ impl<'a> Fields<'a> {
                     self.agent.ok_or(CommandError::MissingField { command: "assign", field: "agent" })?;
                 Command::Assign { agent }
             }
+            "link" => self.link("link", LinkState::There)?,
+            "unlink" => self.link("unlink", LinkState::Gone)?,
+            "merge" => {
+                self.takes_only("merge", "into, expect, fence", &["into", "expect", "fence"])?;
+                let into = self.into.ok_or(CommandError::MissingField { command: "merge", field: "into" })?;
+                Command::Merge { into }
+            }
+            "split" => self.split()?,
             other => return Err(CommandError::UnknownType(other.chars().take(40).collect())),
         };
         Ok(Request { command, expect: self.expect.map(Expect::Since), fence: self.fence })
@@ -421,6 +460,26 @@ impl<'a> Fields<'a> {
         Ok(Command::Set { subject, priority: self.priority, queue: self.queue, status: self.status, details })
     }
 
+    fn link(&self, command: &'static str, state: LinkState) -> Result<Command<'a>, CommandError> {
+        self.takes_only(command, "as, ticket", &["as", "ticket"])?;
+        let name = self.link.ok_or(CommandError::MissingField { command, field: "as" })?.decode();
+        let kind = LinkKind::from_name(&name)
+            .ok_or_else(|| CommandError::UnknownLink(name.chars().take(40).collect()))?;
+        let other = self.ticket.ok_or(CommandError::MissingField { command, field: "ticket" })?;
+        Ok(Command::Link { kind, other, state })
+    }
+
+    fn split(&self) -> Result<Command<'a>, CommandError> {
+        self.takes_only("split", "message, subject, queue", &["message", "subject", "queue"])?;
+        let missing = |field| CommandError::MissingField { command: "split", field };
+        let subject = self.subject.ok_or_else(|| missing("subject"))?;
+        Ok(Command::Split {
+            message: self.message.ok_or_else(|| missing("message"))?,
+            subject: within(subject, "subject", SUBJECT_BYTES_MAX)?,
+            queue: self.queue,
+        })
+    }
+
     fn text(&self, command: &'static str) -> Result<JsonText<'a>, CommandError> {
         let text = self.text.ok_or(CommandError::MissingField { command, field: "text" })?;
         within(text, "text", TEXT_BYTES_MAX)
@@ -450,6 +509,10 @@ impl<'a> Fields<'a> {
             ("requester_id", self.requester_id.is_some()),
             ("seen", self.seen.is_some()),
             ("force", self.force.is_some()),
+            ("as", self.link.is_some()),
+            ("ticket", self.ticket.is_some()),
+            ("into", self.into.is_some()),
+            ("message", self.message.is_some()),
             ("expect", self.expect.is_some()),
             ("fence", self.fence.is_some()),
         ];
@@ -474,6 +537,10 @@ impl Command<'_> {
             Self::Claim => "claim",
             Self::Release => "release",
             Self::Assign { .. } => "assign",
+            Self::Link { state: LinkState::There, .. } => "link",
+            Self::Link { state: LinkState::Gone, .. } => "unlink",
+            Self::Merge { .. } => "merge",
+            Self::Split { .. } => "split",
             Self::Attach { .. } => "attach",
             Self::Settle(_) => "settle",
         }
@@ -508,6 +575,8 @@ impl Command<'_> {
             Self::Release => Intent::Release,
             Self::Assign { agent } => Intent::Assign { agent: *agent },
             Self::Attach { .. } => Intent::Note,
+            Self::Link { .. } | Self::Split { .. } => Intent::Link,
+            Self::Merge { .. } => Intent::Merge,
             Self::Settle(Settle { from, to }) => Intent::Settle { from: *from, to: *to },
         }))
     }
@@ -528,6 +597,7 @@ impl Command<'_> {
             Self::Note { .. } | Self::Attach { .. } => Intent::Note.needs(),
             Self::Claim => Intent::Claim.needs(),
             Self::Assign { agent } => Intent::Assign { agent }.needs(),
+            Self::Link { .. } | Self::Split { .. } | Self::Merge { .. } => Rights::one(Right::Merge),
             Self::Move { .. } | Self::Release | Self::Settle(_) => Rights::NONE,
         }
     }
@@ -536,7 +606,7 @@ impl Command<'_> {
     /// version he saw, or that he does not care.
     #[must_use]
     pub fn overwrites(&self) -> bool {
-        matches!(self, Self::Set { .. } | Self::Move { .. } | Self::Assign { .. })
+        matches!(self, Self::Set { .. } | Self::Move { .. } | Self::Assign { .. } | Self::Merge { .. })
     }
 }
 

@@ -60,6 +60,10 @@ pub enum Intent {
         /// Whom to.
         agent: AgentId,
     },
+    /// A tie to another ticket: whoever holds this one, and though it is closed.
+    Link,
+    /// The end of the ticket: another one goes on in its place.
+    Merge,
     /// Waggle's own: the ticket's status or its queue's lifecycle was changed, and the ticket follows.
     Settle {
         /// The status that it had.
@@ -82,6 +86,7 @@ impl Intent {
             Self::Move { .. } | Self::Release | Self::Settle { .. } => Rights::NONE,
             Self::Claim => Rights::one(Right::Claim),
             Self::Assign { .. } => Rights::one(Right::Assign),
+            Self::Link | Self::Merge => Rights::one(Right::Merge),
         }
     }
 }
@@ -262,6 +267,7 @@ pub fn decide(
     check_expectations(word, expect, fence)?;
     let status_to = match intent {
         Intent::Settle { from, to } => settled(lifecycles, word, authority, from, to)?,
+        Intent::Link => word.status(),
         _ if lifecycles.category(word.status()) == Category::Closed => return Err(Refusal::Closed),
         _ => {
             check_hold(word, holder, authority, fence, intent)?;
@@ -374,6 +380,8 @@ fn status_after(
         Intent::Reply { status: None } => Ok(lifecycles.after_reply(status)),
         Intent::Claim | Intent::Assign { .. } => Ok(lifecycles.after_taken(status)),
         Intent::Reply { status: Some(to) } | Intent::Move { to } => edge(to),
+        Intent::Merge => lifecycles.closed_beside(status).ok_or(Refusal::Closed),
+        Intent::Link => Ok(status),
         Intent::Settle { to, .. } => Ok(to),
     }
 }

@@ -89,6 +89,13 @@ impl Patch {
         Self(Map::from_iter([(member.to_owned(), value)]))
     }
 
+    /// With one more member.
+    #[must_use]
+    pub fn with(mut self, member: &str, value: Value) -> Self {
+        self.0.insert(member.to_owned(), value);
+        self
+    }
+
     /// Whether it changes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {

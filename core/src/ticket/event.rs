@@ -32,9 +32,13 @@ pub enum Kind {
     Assigned,
     /// A file was added.
     Attached,
+    /// It was tied to another ticket, or untied.
+    Linked,
+    /// It was closed for another ticket, which goes on in its place.
+    Merged,
 }
 
-const KINDS: [(Kind, &str); 10] = [
+const KINDS: [(Kind, &str); 12] = [
     (Kind::Created, "created"),
     (Kind::Message, "message"),
     (Kind::Reply, "reply"),
@@ -45,6 +49,8 @@ const KINDS: [(Kind, &str); 10] = [
     (Kind::Released, "released"),
     (Kind::Assigned, "assigned"),
     (Kind::Attached, "attached"),
+    (Kind::Linked, "linked"),
+    (Kind::Merged, "merged"),
 ];
 
 impl Kind {
@@ -240,6 +246,8 @@ impl NewEvent {
                 Kind::Set
             }
             Command::Move { .. } | Command::Settle(_) => Kind::Moved,
+            Command::Link { .. } | Command::Split { .. } => Kind::Linked,
+            Command::Merge { .. } => Kind::Merged,
             Command::Claim => Kind::Claimed,
             Command::Release => Kind::Released,
             Command::Assign { .. } => Kind::Assigned,

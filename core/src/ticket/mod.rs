@@ -8,6 +8,7 @@ mod details;
 mod event;
 mod field;
 mod lifecycle;
+mod link;
 mod merge_patch;
 
 pub use cell::{Cell, Reserved};
@@ -21,4 +22,5 @@ pub use lifecycle::{
     BadName, Category, Change, DefaultsSpec, Edge, EdgeSpec, Fault, Guard, Lifecycle, LifecycleRow,
     LifecycleSpec, Lifecycles, QueueChange, Status, StatusPlan, StatusRow, StatusSet, StatusSpec, check,
 };
+pub use link::{LinkKind, LinkState, linked};
 pub use merge_patch::merge_patch;

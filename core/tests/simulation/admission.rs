@@ -205,7 +205,7 @@ impl World {
         };
         let caller = Caller { generation, request: id, key: request.key.clone(), terms };
         self.trace.note(self.now, "reserved", &[id, event.ticket.0, event.version.0.into()]);
-        let item = Box::new(Admitted { tenant: request.tenant, slot, event, caller });
+        let item = Box::new(Admitted { tenant: request.tenant, slot, event, caller, with: None });
         let stall = match self.goes_wrong(self.plan.stall_per_mille) {
             true => self.random.between(1, 60),
             false => 0,

@@ -74,11 +74,11 @@ fn check_expectation(request: &Request<'_>) -> Result<(), Problem> {
 
 fn success(outcome: &Outcome, ticket: Option<TicketId>) -> Response {
     let entry = &outcome.entry;
-    let status = if ticket.is_none() { StatusCode::CREATED } else { StatusCode::OK };
+    // A split is sent to one ticket, and answered by the event that made another.
+    let is_new = ticket != Some(entry.ticket);
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     let mut response = answer::with_version(answer::json(status, entry.json()), entry.version);
-    if ticket.is_none()
-        && let Ok(location) = HeaderValue::try_from(format!("/v1/tickets/{}", entry.ticket))
-    {
+    if is_new && let Ok(location) = HeaderValue::try_from(format!("/v1/tickets/{}", entry.ticket)) {
         response.headers_mut().insert(LOCATION, location);
     }
     if outcome.replayed {

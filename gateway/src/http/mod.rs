@@ -9,6 +9,7 @@ mod attachments;
 mod audit;
 mod auth;
 mod body;
+mod bulk;
 mod commands;
 mod control;
 mod cookie;
@@ -212,6 +213,7 @@ impl Api {
                 }
                 Err(problem) => Err(problem.into()),
             },
+            Operation::SubmitBulk => Box::pin(bulk::submit(self, &parts, body)).await.map_err(Refused::from),
             operation @ (Operation::CreateField | Operation::ChangeField | Operation::DeleteField) => {
                 Box::pin(fields::change(self, operation, &parts, &parameters, body))
                     .await

@@ -20,7 +20,7 @@ use super::{Inner, Outcome, Submission, SubmitError};
 use crate::store::{KeyRecord, StoreError, TicketRow};
 
 /// A key that this request may use, with what is stored of it.
-struct HeldKey {
+pub(super) struct HeldKey {
     lease: KeyLease,
     record: KeyRecord,
 }
@@ -51,7 +51,12 @@ impl Inner {
                 Err(earlier) => return Ok(earlier),
             },
         };
-        let answer = self.admit(&log, submission, permit, key).await?;
+        let answer = match submission.request.command {
+            Command::Link { .. } | Command::Merge { .. } | Command::Split { .. } => {
+                Box::pin(self.admit_pair(&log, submission, permit, key)).await?
+            }
+            _ => self.admit(&log, submission, permit, key).await?,
+        };
         let entry = answer.await.map_err(|_| SubmitError::Stopping)??;
         Ok(Outcome { entry, replayed: false })
     }
@@ -118,20 +123,9 @@ impl Inner {
             (None, _) => return Err(SubmitError::WrongTarget),
         };
         // From here to the channel nothing waits, so a version that is taken always arrives.
-        let (lease, record) = key.map_or((None, None), |held| (Some(held.lease), Some(held.record)));
-        let (answer, answered) = oneshot::channel();
         let texts = Texts::of(&submission.request.command);
-        let caller = Caller {
-            generation: generation.number,
-            subject: texts.subject,
-            requester: texts.requester,
-            follow_up_of: texts.follow_up_of,
-            key: record,
-            answer,
-            _lease: lease,
-            _permit: permit,
-        };
-        let item: Item = Admitted { tenant: log.tenant, slot, event, caller };
+        let (caller, answered) = caller(&generation, texts, permit, key);
+        let item: Item = Admitted { tenant: log.tenant, slot, event, caller, with: None };
         self.items.try_send(item).map_err(|_| SubmitError::Stopping)?;
         Ok(answered)
     }
@@ -163,7 +157,7 @@ impl Inner {
 
     /// The rights that count for a ticket: those of its author in the queue where it is now. A ticket that is being
     /// moved at the same moment counts where it was.
-    fn authority_in(
+    pub(super) fn authority_in(
         &self,
         submission: &Submission<'_>,
         ticket: TicketId,
@@ -203,7 +197,7 @@ impl Inner {
         }
     }
 
-    async fn slot(
+    pub(super) async fn slot(
         &self,
         generation: &Generation,
         tenant: TenantId,
@@ -242,7 +236,30 @@ impl Inner {
     }
 }
 
-fn create(
+/// What travels with a command to its answer, and where that comes.
+pub(super) fn caller(
+    generation: &Generation,
+    texts: Texts,
+    permit: OwnedSemaphorePermit,
+    key: Option<HeldKey>,
+) -> (Caller, oneshot::Receiver<Answer>) {
+    let (lease, record) = key.map_or((None, None), |held| (Some(held.lease), Some(held.record)));
+    let (answer, answered) = oneshot::channel();
+    let caller = Caller {
+        generation: generation.number,
+        subject: texts.subject,
+        requester: texts.requester,
+        follow_up_of: texts.follow_up_of,
+        key: record,
+        answer,
+        pair: None,
+        _lease: lease,
+        _permit: permit,
+    };
+    (caller, answered)
+}
+
+pub(super) fn create(
     generation: &Generation,
     lifecycles: &Lifecycles,
     log: &TenantLog,
@@ -295,14 +312,14 @@ fn slot_of(row: &TicketRow) -> Slot {
 
 /// Texts that the ticket's row takes from a command, escapes undone.
 #[derive(Default)]
-struct Texts {
+pub(super) struct Texts {
     subject: Option<String>,
     requester: Option<String>,
     follow_up_of: Option<TicketId>,
 }
 
 impl Texts {
-    fn of(command: &Command<'_>) -> Self {
+    pub(super) fn of(command: &Command<'_>) -> Self {
         match command {
             Command::Create { subject, requester, follow_up_of, .. } => Self {
                 subject: Some(subject.decode().into_owned()),
@@ -321,7 +338,7 @@ pub(super) fn storage(error: StoreError) -> SubmitError {
     SubmitError::Storage(Arc::new(error))
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

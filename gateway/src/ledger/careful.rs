@@ -113,6 +113,7 @@ impl Inner {
         let intent = attempt.intent()?;
         let (expect, seen) = (attempt.submission.request.expect, attempt.seen());
         let needs_row = attempt.has_details()
+            || matches!(intent, Intent::Merge)
             || (seen.is_some() && expect.is_some_and(|expect| expect != Expect::Any))
             || (attempt.solves(intent) && self.directory.fields(attempt.tenant()).has_required_at_solve());
         if !needs_row {
@@ -138,6 +139,7 @@ impl Inner {
         let fields = self.directory.fields(attempt.tenant());
         let patch = match request.command {
             Command::Set { details, .. } => details.check(&fields)?,
+            Command::Merge { into } => Patch::of("merged_into", into.0.into()),
             _ => Patch::default(),
         };
         self.check_followers(attempt.tenant(), &patch)?;
@@ -236,8 +238,19 @@ impl Inner {
     async fn explain(&self, attempt: Attempt<'_>, refusal: Refusal) -> SubmitError {
         match refusal {
             Refusal::AlreadyClaimed => SubmitError::Claimed(Box::new(self.holder(&attempt).await)),
+            Refusal::Closed => match self.merged_into(attempt.tenant(), attempt.ticket).await {
+                Some(into) => SubmitError::Merged(attempt.ticket, into),
+                None => refusal.into(),
+            },
             other => other.into(),
         }
+    }
+
+    /// The ticket that goes on in place of one that was merged.
+    pub(super) async fn merged_into(&self, tenant: TenantId, ticket: TicketId) -> Option<TicketId> {
+        let row = self.store.ticket(tenant, ticket).await.ok()??;
+        let extra: Value = serde_json::from_str(&row.extra).ok()?;
+        extra.get("merged_into")?.as_u64().map(TicketId)
     }
 
     async fn holder(&self, attempt: &Attempt<'_>) -> Holder {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
+use tokio::sync::Mutex;
 use waggle_core::id::{Cursor, Epoch, Offset, TenantId, TicketId};
 use waggle_core::ledger::Ring;
 use waggle_core::limits::{RING_BYTES_MAX, RING_EVENTS_MAX};
@@ -20,6 +21,8 @@ pub(super) struct TenantLog {
     ring: RwLock<Ring>,
     /// The highest ticket number given out.
     ticket: AtomicU64,
+    /// Held by a command on two tickets from its look at them until it is written.
+    pub(super) pairs: Arc<Mutex<()>>,
 }
 
 impl TenantLog {
@@ -34,6 +37,7 @@ impl TenantLog {
             epoch: head.cursor.epoch,
             ring: RwLock::new(ring),
             ticket: AtomicU64::new(head.ticket.0),
+            pairs: Arc::default(),
         })
     }
 

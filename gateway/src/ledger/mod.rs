@@ -6,6 +6,7 @@ mod cells;
 mod fingerprint;
 mod keys;
 mod log;
+mod pair;
 mod stats;
 mod writer;
 
@@ -128,6 +129,21 @@ pub enum SubmitError {
         .0.kind.name(), .0.version, .0.seen, .0.current
     )]
     StaleReply(Box<NewerMessage>),
+    /// The ticket was closed for another one.
+    #[error("ticket {0} was merged into ticket {1}, which goes on in its place")]
+    Merged(TicketId, TicketId),
+    /// A ticket and itself.
+    #[error("a ticket cannot be tied to itself or merged into itself")]
+    SameTicket,
+    /// A merge into a ticket that is closed.
+    #[error("ticket {0} is closed; merge into one that is open")]
+    TargetClosed(TicketId),
+    /// A part that would be a part of itself, or of two tickets.
+    #[error("{0}")]
+    BadParent(String),
+    /// A split at an event that people do not read.
+    #[error("the event with version {0} is no message; give the version of one of the ticket's messages")]
+    NoSuchMessage(Version),
     /// Tags, custom fields and the like that are not taken.
     #[error(transparent)]
     Details(#[from] DetailsError),

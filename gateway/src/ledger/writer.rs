@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, mpsc, oneshot};
 use waggle_core::id::{Offset, TenantId, TicketId};
 use waggle_core::ledger::{Admitted, Assembler, Placed};
 use waggle_core::limits::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, REPLAY_EVENTS_MAX};
@@ -30,6 +30,8 @@ pub(super) struct Caller {
     pub(super) follow_up_of: Option<TicketId>,
     pub(super) key: Option<KeyRecord>,
     pub(super) answer: oneshot::Sender<Answer>,
+    /// Of a command on two tickets: the next one looks when this one is written.
+    pub(super) pair: Option<OwnedMutexGuard<()>>,
     pub(super) _lease: Option<KeyLease>,
     pub(super) _permit: OwnedSemaphorePermit,
 }

@@ -326,6 +326,13 @@ impl Lifecycles {
         current
     }
 
+    /// The first status of the same lifecycle that is closed.
+    #[must_use]
+    pub fn closed_beside(&self, beside: Status) -> Option<Status> {
+        let statuses = self.of(beside)?.statuses();
+        statuses.iter().copied().find(|status| self.category(*status) == Category::Closed)
+    }
+
     /// The edge between two statuses, where there is one.
     #[must_use]
     pub fn edge(&self, from: Status, to: Status) -> Option<&Edge> {

@@ -5,6 +5,7 @@ mod audit;
 mod commands;
 mod details;
 mod identity;
+mod pairs;
 mod identity_provider;
 mod isolation;
 mod jwt;
