@@ -255,7 +255,7 @@ async fn guards_hold() {
     let refused = world.send(Some(ticket), &close).await.unwrap_err().to_string();
     assert!(refused.contains("only whoever holds the ticket"), "{refused}");
     world.send(Some(ticket), &json!({"type": "claim"})).await.unwrap();
-    world.send(Some(ticket), &close).await.unwrap();
+    world.send(Some(ticket), &json!({"type": "move", "to": "done", "fence": 1})).await.unwrap();
     assert_eq!(world.status(ticket).await, "done");
 }
 
