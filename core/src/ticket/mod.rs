@@ -10,6 +10,7 @@ mod field;
 mod lifecycle;
 mod link;
 mod merge_patch;
+mod parse;
 
 pub use cell::{Cell, Reserved};
 pub use command::{Command, CommandError, Expect, Priority, Request, Settle, UnknownStatus};

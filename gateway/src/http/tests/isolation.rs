@@ -407,6 +407,11 @@ impl Stage {
                 | Operation::DeleteLifecycle
                 | Operation::CheckLifecycle
                 | Operation::GiveLifecycle => return self.of_lifecycles(operation, object),
+                Operation::ListFields
+                | Operation::CreateField
+                | Operation::ChangeField
+                | Operation::DeleteField
+                | Operation::SubmitBulk => return self.of_fields(operation, object),
                 _ => return self.of_tokens(operation, object).await,
             },
         };
@@ -441,6 +446,30 @@ impl Stage {
                 Case { missing: 422, ..row.with(json!({"lifecycle": "default"})) }
             }
             _ => return None,
+        };
+        Some(row)
+    }
+
+    fn of_fields(&self, operation: Operation, object: Object) -> Option<Case> {
+        if object != Object::Here {
+            return None;
+        }
+        let administer = Needs::Everywhere(Right::Administer);
+        let key: String = self.name().as_str().to_lowercase().replace(' ', "_");
+        let row = match operation {
+            Operation::ListFields => case(Needs::LetIn, 200, "/v1/fields"),
+            Operation::CreateField => {
+                let field = json!({"key": format!("f_{key}"), "name": "x", "type": "text"});
+                case(administer, 201, "/v1/fields").with(field)
+            }
+            Operation::ChangeField => case(administer, 404, "/v1/fields/none").with(json!({})),
+            Operation::DeleteField => case(administer, 404, "/v1/fields/none"),
+            // Each ticket's result is that of its command; the matrix of commands is theirs.
+            _ => {
+                let bulk =
+                    json!({"tickets": [self.ticket(object)], "command": {"type": "note", "text": "x"}});
+                case(Needs::LetIn, 200, "/v1/bulk").with(bulk)
+            }
         };
         Some(row)
     }
