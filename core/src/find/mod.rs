@@ -23,8 +23,6 @@ mod value;
 
 #[cfg(test)]
 mod differential_tests;
-#[cfg(test)]
-mod speed_tests;
 
 pub use error::{QueryError, QueryFault};
 pub use evaluate::Texts;

@@ -141,19 +141,19 @@ impl Feeder {
 
 /// Whether an event of this kind may change more than a ticket's columns.
 fn may_describe(kind: Option<Kind>) -> bool {
-    match kind {
+    !matches!(
+        kind,
         Some(
             Kind::Message
-            | Kind::Reply
-            | Kind::Note
-            | Kind::Moved
-            | Kind::Claimed
-            | Kind::Released
-            | Kind::Assigned
-            | Kind::Attached,
-        ) => false,
-        _ => true,
-    }
+                | Kind::Reply
+                | Kind::Note
+                | Kind::Moved
+                | Kind::Claimed
+                | Kind::Released
+                | Kind::Assigned
+                | Kind::Attached,
+        )
+    )
 }
 
 fn describe(index: &mut Index, ticket: TicketId, requester: &str, extra: &str) {

@@ -1,15 +1,15 @@
-//! How long queries take at a million tickets. Measured by hand: `cargo test -p waggle-core --release find::speed --
-//! --ignored --nocapture`.
+//! How long queries take at a million tickets. Measured by hand: `cargo test -p waggle-core --release --test find_speed
+//! -- --ignored --nocapture`.
 
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::Instant as Clock;
 
-use super::*;
-use crate::id::{AgentId, QueueId, TicketId};
-use crate::right::QueueSet;
-use crate::ticket::{Priority, Status, StatusSet};
-use crate::time::Timestamp;
+use waggle_core::find::*;
+use waggle_core::id::{AgentId, QueueId, TicketId};
+use waggle_core::right::QueueSet;
+use waggle_core::ticket::{Priority, Status, StatusSet};
+use waggle_core::time::Timestamp;
 
 const TICKETS: u64 = 1_000_000;
 const START: u64 = 1_700_000_000_000;
@@ -73,13 +73,13 @@ struct World;
 
 impl Names for World {
     fn statuses(&self, name: &str) -> StatusSet {
-        crate::ticket::Lifecycles::built_in().called(name)
+        waggle_core::ticket::Lifecycles::built_in().called(name)
     }
     fn status_names(&self) -> Vec<String> {
         Vec::new()
     }
-    fn category(&self, category: crate::ticket::Category) -> StatusSet {
-        let lifecycles = crate::ticket::Lifecycles::built_in();
+    fn category(&self, category: waggle_core::ticket::Category) -> StatusSet {
+        let lifecycles = waggle_core::ticket::Lifecycles::built_in();
         lifecycles.known().filter(|status| lifecycles.category(*status) == category).collect()
     }
     fn queue(&self, name: &str) -> Option<QueueId> {
