@@ -2,6 +2,7 @@
 //! -- --ignored --nocapture`.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "it measures")]
 
 use std::time::Instant as Clock;
 
