@@ -5,13 +5,13 @@ mod audit;
 mod commands;
 mod details;
 mod identity;
-mod pairs;
 mod identity_provider;
 mod isolation;
 mod jwt;
 mod lifecycles;
 mod login;
 mod oidc;
+mod pairs;
 mod reads;
 
 mod secrets;
