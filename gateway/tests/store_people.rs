@@ -1,5 +1,7 @@
 //! People and rights in storage: what every adapter does.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::path::Path;
 
 use waggle_core::id::{AgentId, GrantId, QueueId, RequesterId, RoleId, TeamId, TenantId};

@@ -75,5 +75,5 @@ fn a_view_shows_what_one_may_see_and_no_more() {
             }
         }
     }
-    assert!(shown > 0 && shown < cells);
+    assert_eq!((cells, shown), (240, 81), "cells, and those that show the event");
 }

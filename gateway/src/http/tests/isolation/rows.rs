@@ -1,4 +1,4 @@
-//! What every endpoint needs, and how it is asked.
+//! The rows of the matrix: what each endpoint needs, and a request to it.
 
 use super::*;
 
@@ -42,12 +42,12 @@ impl Stage {
         Some(row)
     }
 
-    fn of_tickets(&self, operation: Operation, object: Object) -> Case {
+    pub(super) fn of_tickets(&self, operation: Operation, object: Object) -> Case {
         let ticket = self.ticket(object);
         let path = format!("/v1/tickets/{ticket}");
         match operation {
             Operation::CreateTicket => {
-                let mut body = super::super::create();
+                let mut body = create();
                 body["queue"] = json!(Self::queue(object));
                 let row = case(Needs::InNamedQueue(Right::Create), 201, "/v1/tickets").with(body);
                 Case { missing: 422, ..row }
@@ -71,7 +71,7 @@ impl Stage {
         }
     }
 
-    async fn of_queues(&self, operation: Operation, object: Object) -> Option<Case> {
+    pub(super) async fn of_queues(&self, operation: Operation, object: Object) -> Option<Case> {
         let queue = Self::queue(object);
         let row = match operation {
             Operation::RenameQueue => {
@@ -96,7 +96,7 @@ impl Stage {
         Some(row)
     }
 
-    async fn of_tenant(&self, operation: Operation, object: Object) -> Option<Case> {
+    pub(super) async fn of_tenant(&self, operation: Operation, object: Object) -> Option<Case> {
         let whole = object == Object::Here;
         let administer = Needs::Everywhere(Right::Administer);
         let name = json!({"name": self.name().as_str()});
@@ -158,7 +158,7 @@ impl Stage {
         Some(row)
     }
 
-    async fn of_accounts(&self, operation: Operation, object: Object) -> Option<Case> {
+    pub(super) async fn of_accounts(&self, operation: Operation, object: Object) -> Option<Case> {
         let whole = object == Object::Here;
         let row = match operation {
             // What is no login is told to everybody; what is one is tested where logins are.
@@ -194,7 +194,7 @@ impl Stage {
         Some(row)
     }
 
-    fn of_lifecycles(&self, operation: Operation, object: Object) -> Option<Case> {
+    pub(super) fn of_lifecycles(&self, operation: Operation, object: Object) -> Option<Case> {
         let whole = object == Object::Here;
         let administer = Needs::Everywhere(Right::Administer);
         let mut lifecycle = json!({
@@ -226,7 +226,7 @@ impl Stage {
         Some(row)
     }
 
-    fn of_fields(&self, operation: Operation, object: Object) -> Option<Case> {
+    pub(super) fn of_fields(&self, operation: Operation, object: Object) -> Option<Case> {
         if object != Object::Here {
             return None;
         }
@@ -250,7 +250,7 @@ impl Stage {
         Some(row)
     }
 
-    async fn of_tokens(&self, operation: Operation, object: Object) -> Option<Case> {
+    pub(super) async fn of_tokens(&self, operation: Operation, object: Object) -> Option<Case> {
         let whole = object == Object::Here;
         let row = match operation {
             Operation::ListTokens if whole => case(Needs::LetIn, 200, "/v1/tokens"),
