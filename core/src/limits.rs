@@ -405,3 +405,18 @@ pub const INDEX_WAIT_MS_MAX: u64 = 2_000;
 pub const INDEX_EVENTS_PER_TURN_MAX: usize = 512;
 /// Tickets that the index reads at a time when it is filled.
 pub const INDEX_TICKETS_PER_READ: u32 = 8_192;
+
+/// Characters of a word that count when it is looked for.
+pub const WORD_CHARS_MAX: usize = 64;
+/// Messages with a word that one search looks at, the newest tickets' first.
+pub const SEARCH_ROWS_MAX: u32 = 20_000;
+/// Tickets that one search ranks and pages through.
+pub const SEARCH_TICKETS_MAX: usize = 1_000;
+/// Milliseconds that a search waits for what has just been written.
+pub const SEARCH_WAIT_MS_MAX: u64 = 500;
+/// Events that are made searchable in one transaction.
+pub const SEARCH_EVENTS_PER_TURN_MAX: usize = 2_048;
+/// Characters of a text that a search shows.
+pub const SNIPPET_CHARS: usize = 160;
+/// Places that are marked in it.
+pub const SNIPPET_MARKS_MAX: usize = 16;

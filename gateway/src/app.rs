@@ -30,6 +30,7 @@ use crate::store::{SqliteStore, Store, StoreError};
 use crate::tls::{Tls, TlsError};
 
 mod auth_stats;
+mod find;
 mod guard_stats;
 mod leg_stats;
 mod letting_in;
@@ -38,6 +39,7 @@ mod redirect_stats;
 mod reload;
 mod stats;
 
+use self::find::{Find, Hubs};
 use push_view::PushView;
 pub use stats::all_metrics;
 
@@ -105,6 +107,7 @@ pub struct App {
     store: Arc<dyn Store>,
     directory: Directory,
     ledger: Ledger,
+    find: Find,
     push: Arc<PushEngine>,
     server: Server,
     control: ControlServer,
@@ -142,9 +145,11 @@ impl App {
         let store = open_store(&dir).await?;
         let in_store = |source| StartError::Store { path: dir.database(), source };
         let directory = Directory::open(store.as_ref()).await.map_err(in_store)?;
-        let hub = PushHub::new(config.shards());
+        let (hub, hubs) = (PushHub::new(config.shards()), Hubs::default());
+        let publisher = hubs.publisher(&hub);
         let ledger =
-            Ledger::open(Arc::clone(&store), directory.clone(), hub.publisher()).await.map_err(in_store)?;
+            Ledger::open(Arc::clone(&store), directory.clone(), publisher).await.map_err(in_store)?;
+        let find = Find::start(&hubs, &dir, &store, &ledger).await.map_err(in_store)?;
         // The guard needs the push engine's port, and the push engine tells the guard whom it refuses.
         let late = LateGuard::default();
         let redirect = Arc::new(start_redirect(&config, &accel)?);
@@ -161,6 +166,7 @@ impl App {
             store,
             directory,
             ledger,
+            find,
             push: Arc::clone(&push),
             accel,
             redirect,
@@ -262,6 +268,7 @@ impl App {
             let _ = task.await;
         }
         drop(self.control);
+        self.find.stop().await;
         self.store.close().await;
         self.guard.let_go();
         self.pins.release();
@@ -288,6 +295,7 @@ struct Base {
     store: Arc<dyn Store>,
     directory: Directory,
     ledger: Ledger,
+    find: Find,
     push: Arc<PushEngine>,
     accel: Arc<Accel>,
     redirect: Arc<Redirect>,
@@ -299,7 +307,8 @@ struct Base {
 impl Base {
     /// Starts the guard, the API and the control socket.
     async fn serve(self, late: LateGuard) -> Result<App, StartError> {
-        let Self { config, dir, store, directory, ledger, push, accel, redirect, pins, tls, lock } = self;
+        let Self { config, dir, store, directory, ledger, find, push, accel, redirect, pins, tls, lock } =
+            self;
         if let Some(addr) = push.tcp_addr() {
             accel.set_port(Leg::Agent, addr.port())?;
             redirect.set_port(addr.port());
@@ -328,6 +337,8 @@ impl Base {
         let api = Arc::new(Api {
             commands: Arc::new(ledger.clone()),
             store: Arc::clone(&store),
+            find: find.tickets.clone(),
+            search: find.texts.clone(),
             directory: directory.clone(),
             auth: letting_in,
             metrics,
@@ -353,6 +364,7 @@ impl Base {
             store,
             directory,
             ledger,
+            find,
             push,
             server,
             control,

@@ -73,6 +73,12 @@ impl DataDir {
         self.0.join("attachments")
     }
 
+    /// Searchable texts: made anew from the database where they are missing.
+    #[must_use]
+    pub fn search(&self) -> PathBuf {
+        self.0.join("search.db")
+    }
+
     /// The control socket.
     #[must_use]
     pub fn control_socket(&self) -> PathBuf {

@@ -48,6 +48,12 @@ impl Names for World {
     fn agent_names(&self) -> Vec<String> {
         Vec::new()
     }
+    fn has_field(&self, name: &str) -> bool {
+        matches!(name, "size" | "order")
+    }
+    fn field_names(&self) -> Vec<String> {
+        vec!["size".to_owned(), "order".to_owned()]
+    }
     fn me(&self) -> AgentId {
         AgentId(1)
     }
@@ -347,6 +353,7 @@ proptest! {
 #[test]
 fn names_that_stand_for_nothing_are_said() {
     let unknown = |text: &str| Plan::of(&Query::parse(text).unwrap(), &World).unwrap_err().to_string();
+    assert_eq!(unknown("field.colour:red"), "there is no field \"colour\"; expected one of size, order");
     assert_eq!(unknown("status:opne"), "there is no status \"opne\"; expected one of new, open");
     assert_eq!(unknown("-(a queue:sales)"), "there is no queue \"sales\"; expected one of billing");
     assert_eq!(

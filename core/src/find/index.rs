@@ -146,20 +146,12 @@ impl Index {
 
     /// The tickets of all facets from `first` on for as long as `wanted` says; it says of each whether it counts.
     pub(super) fn union(&self, first: Facet, wanted: impl Fn(&Facet) -> Option<bool>) -> RoaringBitmap {
-        let mut found = RoaringBitmap::new();
-        for (facet, number) in self.facets.range::<Facet, _>(first..) {
-            match wanted(facet) {
-                None => break,
-                Some(false) => {}
-                Some(true) => {
-                    let posting = usize::try_from(*number).ok().and_then(|place| self.postings.get(place));
-                    if let Some((_, posting)) = posting {
-                        posting.add_to(&mut found);
-                    }
-                }
-            }
-        }
-        found
+        let wanted = self.facets.range::<Facet, _>(first..).map_while(|(facet, number)| {
+            let counts = wanted(facet)?;
+            Some(counts.then_some(*number))
+        });
+        let places = wanted.flatten().filter_map(|number| usize::try_from(number).ok());
+        Posting::union(places.filter_map(|place| self.postings.get(place)).map(|(_, posting)| posting))
     }
 
     fn intern(&mut self, facet: Facet) -> u32 {

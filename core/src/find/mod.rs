@@ -4,6 +4,7 @@
 //! canonical form. A [`Plan`] is a query whose names are known: `queue:billing` is a number, `me` an agent, `-7d` an
 //! instant. The [`Index`] gives the tickets of a plan as a set, counts it, and cuts pages out of it in any [`Order`].
 
+mod about;
 mod error;
 mod evaluate;
 mod facet;
@@ -17,13 +18,17 @@ mod plan;
 mod posting;
 mod print;
 mod query;
+mod rank;
+mod snippet;
 mod time_column;
 mod tokens;
 mod value;
+mod words;
 
 #[cfg(test)]
 mod differential_tests;
 
+pub use about::about;
 pub use error::{QueryError, QueryFault};
 pub use evaluate::Texts;
 pub use facet::Facets;
@@ -33,3 +38,6 @@ pub use order::{BadOrder, Direction, Order, SortKey};
 pub use page::{BadPosition, Position};
 pub use plan::{Names, Plan, UnknownName};
 pub use query::{Compare, Has, Instant, Is, Pattern, PatternEnd, Person, Query, Term};
+pub use rank::{Hit, TermRows, rank};
+pub use snippet::Snippet;
+pub use words::{Word, WordPhrase, phrase, words};

@@ -22,6 +22,10 @@ pub trait Names {
     fn agent(&self, name: &str) -> Option<AgentId>;
     /// Names of agents.
     fn agent_names(&self) -> Vec<String>;
+    /// Whether there is a custom field of this name.
+    fn has_field(&self, name: &str) -> bool;
+    /// Names of custom fields.
+    fn field_names(&self) -> Vec<String>;
     /// Who asks.
     fn me(&self) -> AgentId;
     /// Now.
@@ -32,7 +36,7 @@ pub trait Names {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no {kind} {name:?}; expected one of {}", listed(known))]
 pub struct UnknownName {
-    /// Status, queue or agent.
+    /// Status, queue, agent or field.
     pub kind: &'static str,
     /// As given.
     pub name: String,
@@ -142,6 +146,9 @@ impl Plan {
             Term::Requester(pattern) => Self::Requester(pattern.clone()),
             Term::Tag(pattern) => Self::Tag(pattern.clone()),
             Term::Channel(pattern) => Self::Channel(pattern.clone()),
+            Term::Field(name, ..) if !names.has_field(name) => {
+                return Err(unknown("field", name, names.field_names()));
+            }
             Term::Field(name, compare, pattern) => Self::Field(name.clone(), *compare, pattern.clone()),
             Term::Id(compare, id) => Self::Id(*compare, *id),
             Term::Time(instant, compare, moment) => time(*instant, *compare, *moment, names.now()),

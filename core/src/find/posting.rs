@@ -54,10 +54,18 @@ impl Posting {
         }
     }
 
-    pub(super) fn add_to(&self, found: &mut RoaringBitmap) {
-        match self {
-            Self::Few(tickets) => found.extend(tickets.iter().copied()),
-            Self::Many(tickets) => *found |= &**tickets,
+    /// The tickets of all of these.
+    pub(super) fn union<'a>(postings: impl Iterator<Item = &'a Self>) -> RoaringBitmap {
+        let (mut few, mut found) = (Vec::new(), RoaringBitmap::new());
+        for posting in postings {
+            match posting {
+                Self::Few(tickets) => few.extend_from_slice(tickets),
+                Self::Many(tickets) => found |= &**tickets,
+            }
         }
+        // One by one, out of order, they would take ten times as long.
+        few.sort_unstable();
+        few.dedup();
+        found | RoaringBitmap::from_sorted_iter(few).unwrap_or_default()
     }
 }

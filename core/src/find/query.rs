@@ -1,6 +1,7 @@
 //! What people ask for, as a tree.
 
 use super::Moment;
+use super::words::{WordPhrase, phrase};
 use crate::ticket::{Category, Priority};
 
 /// A question about tickets.
@@ -294,6 +295,45 @@ impl Query {
     /// Whether it asks for words.
     #[must_use]
     pub fn has_texts(&self) -> bool {
-        self.terms().iter().any(|term| matches!(term, Term::Word(_) | Term::Phrase(_)))
+        self.terms().iter().any(|term| term.is_text())
+    }
+
+    /// The texts that it asks for, each once.
+    #[must_use]
+    pub fn texts(&self) -> Vec<&Term> {
+        let mut texts: Vec<&Term> = Vec::new();
+        for term in self.terms().into_iter().filter(|term| term.is_text()) {
+            if !texts.contains(&term) {
+                texts.push(term);
+            }
+        }
+        texts
+    }
+
+    /// The texts that a ticket may be found by: not those under a `-`.
+    #[must_use]
+    pub fn wanted_texts(&self) -> Vec<&Term> {
+        match self {
+            Self::Term(term) if term.is_text() => vec![term],
+            Self::All | Self::Term(_) | Self::Not(_) => Vec::new(),
+            Self::And(parts) | Self::Or(parts) => parts.iter().flat_map(Self::wanted_texts).collect(),
+        }
+    }
+}
+
+impl Term {
+    /// Whether it is a word or phrase.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        matches!(self, Self::Word(_) | Self::Phrase(_))
+    }
+
+    /// The words to look for, where it is a text.
+    #[must_use]
+    pub fn phrase(&self) -> Option<WordPhrase> {
+        match self {
+            Self::Word(text) | Self::Phrase(text) => phrase(text),
+            _ => None,
+        }
     }
 }

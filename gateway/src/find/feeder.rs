@@ -24,36 +24,16 @@ pub(super) struct Feeder {
     tenants: Arc<Tenants>,
 }
 
-/// Whether the first reading has worked.
-pub(super) type Loaded = oneshot::Receiver<Result<(), StoreError>>;
-
 impl Feeder {
     pub(super) fn new(hub: FindHub, store: Arc<dyn Store>, log: Arc<dyn Log>, tenants: Arc<Tenants>) -> Self {
         Self { hub, store, log, tenants }
     }
 
-    /// Starts the thread: it reads all tickets, says so, and follows the log until `stop` is dropped.
-    pub(super) fn spawn(
-        self,
-        mut stop: oneshot::Receiver<()>,
-        ended: oneshot::Sender<()>,
-    ) -> Result<Loaded, StoreError> {
-        let failed = |error: std::io::Error| StoreError::Database(sqlx::Error::Io(error));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-        let (tell, loaded) = oneshot::channel();
-        let run = move || {
-            runtime.block_on(async {
-                // Whoever waits for it may be gone.
-                let _ = tell.send(self.load().await);
-                tokio::select! {
-                    _ = &mut stop => {}
-                    () = self.follow() => {}
-                }
-            });
-            let _ = ended.send(());
-        };
-        std::thread::Builder::new().name("waggle-find".into()).spawn(run).map_err(failed)?;
-        Ok(loaded)
+    /// Reads all tickets, says so, and follows the log.
+    pub(super) async fn run(self, tell: oneshot::Sender<Result<(), StoreError>>) {
+        // Whoever waits for it may be gone.
+        let _ = tell.send(self.load().await);
+        self.follow().await;
     }
 
     async fn load(&self) -> Result<(), StoreError> {

@@ -8,6 +8,8 @@
 mod feeder;
 mod news;
 mod port;
+mod search;
+mod thread;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +27,8 @@ use crate::store::{Store, StoreError};
 use feeder::Feeder;
 pub use news::FindHub;
 pub use port::Log;
+pub use search::{Found, Searcher};
+use thread::Worker;
 
 /// Why tickets are not found.
 #[derive(Debug, thiserror::Error)]
@@ -45,13 +49,7 @@ pub enum FindError {
 #[derive(Clone)]
 pub struct Finder {
     tenants: Arc<Tenants>,
-    thread: Arc<Thread>,
-}
-
-/// The thread that feeds the indexes.
-struct Thread {
-    stop: parking_lot::Mutex<Option<oneshot::Sender<()>>>,
-    ended: parking_lot::Mutex<Option<oneshot::Receiver<()>>>,
+    worker: Worker,
 }
 
 /// Indexes by tenant.
@@ -89,14 +87,11 @@ impl Finder {
     pub async fn start(hub: &FindHub, store: Arc<dyn Store>, log: Arc<dyn Log>) -> Result<Self, StoreError> {
         let tenants = Arc::<Tenants>::default();
         let feeder = Feeder::new(hub.clone(), store, log, Arc::clone(&tenants));
-        let (stop, stopped) = oneshot::channel();
-        let (ended, has_ended) = oneshot::channel();
-        let loaded = feeder.spawn(stopped, ended)?;
+        let (tell, loaded) = oneshot::channel();
+        let worker = Worker::spawn("waggle-find", move || feeder.run(tell))?;
         // It is dropped only by a thread that panicked, which has said so.
-        let gone = |_| StoreError::Database(sqlx::Error::WorkerCrashed);
-        loaded.await.map_err(gone)??;
-        let (stop, ended) = (Some(stop).into(), Some(has_ended).into());
-        Ok(Self { tenants, thread: Arc::new(Thread { stop, ended }) })
+        loaded.await.map_err(|_| StoreError::Database(sqlx::Error::WorkerCrashed))??;
+        Ok(Self { tenants, worker })
     }
 
     /// Looks at a tenant's index once it has everything up to `head`; `look` must be short, and waits for nothing.
@@ -122,12 +117,7 @@ impl Finder {
 
     /// Ends the thread; indexes stay as they are.
     pub async fn stop(&self) {
-        drop(self.thread.stop.lock().take());
-        let ended = self.thread.ended.lock().take();
-        if let Some(ended) = ended {
-            // An error means that it is gone: what was to be waited for.
-            let _ = ended.await;
-        }
+        self.worker.stop().await;
     }
 }
 

@@ -19,7 +19,9 @@ mod fields;
 mod health;
 mod lifecycles;
 mod listen;
+mod lists;
 mod login;
+mod names;
 mod oidc;
 mod people;
 mod preconditions;
@@ -28,6 +30,7 @@ mod query;
 mod render;
 mod request_id;
 mod rights;
+mod search;
 mod sessions;
 mod sse;
 mod stall;
@@ -59,6 +62,7 @@ pub use push_port::Push;
 
 use crate::auth::Auth;
 use crate::directory::Directory;
+use crate::find::{Finder, Searcher};
 use crate::ledger::{Ledger, Outcome, Submission, SubmitError};
 use crate::observe::{Metrics, RouteClass};
 use crate::problem::Problem;
@@ -103,6 +107,10 @@ pub struct Api {
     pub commands: Arc<dyn Commands>,
     /// For reading.
     pub store: Arc<dyn Store>,
+    /// Finds tickets.
+    pub find: Finder,
+    /// Finds texts.
+    pub search: Searcher,
     /// Tokens, queues, agents.
     pub directory: Directory,
     /// Lets people in.
@@ -254,7 +262,8 @@ impl Api {
         parameters: &Parameters<'_>,
     ) -> Result<Response, Problem> {
         match operation {
-            Operation::ListTickets => tickets::list(self, parts).await,
+            Operation::ListTickets => lists::tickets(self, parts).await,
+            Operation::Search => search::search(self, parts).await,
             Operation::GetTicket => tickets::one(self, parts, parameters.ticket()?).await,
             Operation::ListMessages => tickets::messages(self, parts, parameters.ticket()?).await,
             Operation::ListEvents => tickets::events(self, parts, parameters.ticket()?).await,

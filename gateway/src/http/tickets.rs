@@ -1,29 +1,27 @@
 //! Tickets and their events, for reading.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use waggle_core::id::{AgentId, Cursor, Fence, QueueId, TenantId, TicketId, Version};
+use waggle_core::id::{AgentId, Fence, QueueId, TicketId, Version};
 use waggle_core::right::QueueSet;
-use waggle_core::ticket::{Category, Lifecycles, Priority, StatusSet};
+use waggle_core::ticket::{Category, Lifecycles, Priority};
 use waggle_core::time::Timestamp;
 
 use super::answer::{self, Response};
-use super::query::{Query, bad};
+use super::query::Query;
 use super::{Api, auth, preconditions, render};
 use crate::directory::Principal;
 use crate::ledger::SubmitError;
 use crate::problem::Problem;
-use crate::store::{EventKinds, StoreError, TicketFilter, TicketRow};
+use crate::store::{EventKinds, StoreError, TicketRow};
 
 /// A ticket as callers see it.
 #[derive(Serialize)]
-struct TicketView<'a> {
+pub(super) struct TicketView<'a> {
     id: TicketId,
     queue: QueueId,
     subject: &'a str,
@@ -43,17 +41,8 @@ struct TicketView<'a> {
     details: Map<String, Value>,
 }
 
-/// A page of tickets. `cursor` was the log's head before the page was read: a push session that resumes
-/// there misses nothing.
-#[derive(Serialize)]
-struct TicketPage<'a> {
-    tickets: Vec<TicketView<'a>>,
-    next: Option<String>,
-    cursor: Option<Cursor>,
-}
-
 impl<'a> TicketView<'a> {
-    fn new(row: &'a TicketRow, lifecycles: &'a Lifecycles) -> Self {
+    pub(super) fn new(row: &'a TicketRow, lifecycles: &'a Lifecycles) -> Self {
         Self {
             id: row.id,
             queue: row.queue,
@@ -82,73 +71,6 @@ fn details(row: &TicketRow) -> Map<String, Value> {
     let mut details: Map<String, Value> = serde_json::from_str(&row.extra).unwrap_or_default();
     details.retain(|_, value| value.as_object().is_none_or(|set| !set.is_empty()));
     details
-}
-
-/// `GET /v1/tickets`: newest first.
-pub(super) async fn list(api: &Api, parts: &Parts) -> Result<Response, Problem> {
-    let principal = auth::principal(&api.directory, &parts.headers)?;
-    let query = Query::parse(parts.uri.query(), &["queue", "status", "assignee", "cursor", "limit"])?;
-    let lifecycles = api.directory.lifecycles(principal.tenant);
-    let filter = filter(&query, &lifecycles, principal.agent)?;
-    let before = query.cursor("before-")?;
-    let limit = query.limit()?;
-    let cursor = api.commands.head(principal.tenant);
-    let visible = api.directory.visible_queues(&principal);
-    let rows =
-        visible_rows(api, principal.tenant, &filter, &visible, before, limit).await.map_err(storage)?;
-    let next = rows.last().filter(|_| is_full(rows.len(), limit)).map(|row| format!("before-{}", row.id));
-    let tickets = rows.iter().map(|row| TicketView::new(row, &lifecycles)).collect();
-    answer::value(&TicketPage { tickets, next, cursor })
-}
-
-/// A page of what one may see. Of some queues each is read and the newest are taken.
-async fn visible_rows(
-    api: &Api,
-    tenant: TenantId,
-    filter: &TicketFilter,
-    visible: &QueueSet,
-    before: Option<TicketId>,
-    limit: u32,
-) -> Result<Vec<TicketRow>, StoreError> {
-    let queues = match (filter.queue, visible.listed()) {
-        (_, None) => return api.store.tickets(tenant, filter, before, limit).await,
-        (Some(queue), Some(_)) => Vec::from_iter(visible.contains(queue).then_some(queue)),
-        (None, Some(queues)) => queues,
-    };
-    let mut rows = Vec::new();
-    for queue in queues {
-        let filter = TicketFilter { queue: Some(queue), ..filter.clone() };
-        rows.append(&mut api.store.tickets(tenant, &filter, before, limit).await?);
-        rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.id));
-        rows.truncate(limit as usize);
-    }
-    Ok(rows)
-}
-
-fn filter(query: &Query<'_>, lifecycles: &Lifecycles, me: AgentId) -> Result<TicketFilter, Problem> {
-    let status = match query.text("status") {
-        None => None,
-        Some(name) => Some(statuses(lifecycles, name)?),
-    };
-    let assignee = match query.text("assignee") {
-        None => None,
-        Some("none") => Some(None),
-        Some("me") => Some(Some(me)),
-        Some(_) => query.parsed("assignee")?.map(Some),
-    };
-    Ok(TicketFilter { queue: query.parsed("queue")?, status, assignee })
-}
-
-/// All statuses of a name: lifecycles may have the same names.
-fn statuses(lifecycles: &Lifecycles, name: &str) -> Result<StatusSet, Problem> {
-    let called = lifecycles.called(name);
-    if !called.is_empty() {
-        return Ok(called);
-    }
-    let all = lifecycles.all().iter().flat_map(|lifecycle| lifecycle.statuses());
-    let names: BTreeSet<&str> = all.map(|status| lifecycles.name(*status)).collect();
-    let names = names.into_iter().collect::<Vec<_>>().join(", ");
-    Err(bad(&format!("status is {name:?}; expected one of {names}")))
 }
 
 /// `GET /v1/tickets/{id}`.

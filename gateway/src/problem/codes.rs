@@ -402,4 +402,13 @@ pub const CODES: &[Code] = &[
     code("no_such_message", 422, "No such message", "Give the version of one of the ticket's messages."),
     code("bad_bulk", 422, "Bad bulk command", "The detail says what a command on many tickets takes."),
     code("unknown_link", 422, "Unknown link", "`as` is none of those that the detail lists."),
+    later(
+        code(
+            "index_behind",
+            503,
+            "Index behind",
+            "Lists are not as new as the log yet: ask again after `Retry-After` seconds.",
+        ),
+        1,
+    ),
 ];

@@ -8,6 +8,7 @@ mod find;
 mod lifecycles;
 mod people;
 mod scope;
+mod search;
 mod sqlite;
 
 pub use attachment::{AttachmentRow, AttachmentStore};
@@ -28,7 +29,8 @@ pub use people::{
     PeopleRows, PeopleStore, Requester, RoleRow, TeamRow, VIEWER_ROLE,
 };
 pub use scope::{Scope, Scopes, UnknownScope};
-pub use sqlite::SqliteStore;
+pub use search::{SearchPart, SearchScope, SearchStore, SearchText};
+pub use sqlite::{SearchFile, SqliteStore};
 
 use async_trait::async_trait;
 use serde::Serialize;

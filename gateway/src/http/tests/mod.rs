@@ -4,6 +4,7 @@ mod attachments;
 mod audit;
 mod commands;
 mod details;
+mod find;
 mod identity;
 mod identity_provider;
 mod isolation;
@@ -35,16 +36,11 @@ use waggle_core::time::Timestamp;
 use super::{Api, Commands, Phase, Push, PushAdopter, Readiness, RequestIdSource};
 use crate::auth::{Auth, Provider, SessionRules};
 use crate::directory::{Directory, Token};
-use crate::ledger::{Ledger, PublishedBatch, Publisher};
+use crate::find::{FindHub, Finder, Publishers, Searcher};
+use crate::ledger::Ledger;
 use crate::observe::Metrics;
 use crate::push::{SessionList, SessionOrder};
-use crate::store::{ADMIN_ROLE, AuditActor, Grantee, Scope, SqliteStore, Store};
-
-struct NoPublisher;
-
-impl Publisher for NoPublisher {
-    fn publish(&self, _: &Arc<PublishedBatch>) {}
-}
+use crate::store::{ADMIN_ROLE, AuditActor, Grantee, Scope, SearchFile, SqliteStore, Store};
 
 /// Two tenants; the first has two queues, two agents and an administrator's token.
 struct World {
@@ -137,8 +133,13 @@ impl World {
             token(store.as_ref(), other, zoe, Scope::Admin, None).await,
         );
         let directory = Directory::open(store.as_ref()).await.unwrap();
-        let ledger =
-            Ledger::open(Arc::clone(&store), directory.clone(), Arc::new(NoPublisher)).await.unwrap();
+        let (hub, texts_hub) = (FindHub::new(), FindHub::new());
+        let publisher = Publishers(vec![hub.publisher(), texts_hub.publisher()]);
+        let ledger = Ledger::open(Arc::clone(&store), directory.clone(), Arc::new(publisher)).await.unwrap();
+        let find = Finder::start(&hub, Arc::clone(&store), Arc::new(ledger.clone())).await.unwrap();
+        let file = Arc::new(SearchFile::open(&dir.path().join("search.db")).await.unwrap());
+        let log = Arc::new(ledger.clone());
+        let search = Searcher::start(&texts_hub, file, Arc::clone(&store), log).unwrap();
         let rules = SessionRules { idle_ms: 3_600_000, lasts_ms: 86_400_000 };
         let (auth, failures) =
             Auth::start(Arc::clone(&store), directory.clone(), rules, provider.clone()).unwrap();
@@ -153,6 +154,8 @@ impl World {
         let api = Arc::new(Api {
             commands: commands.unwrap_or_else(|| Arc::new(ledger)),
             store,
+            find,
+            search,
             directory,
             auth: Arc::new(auth),
             metrics: Arc::new(Metrics::default()),

@@ -11,6 +11,7 @@ mod lifecycles;
 mod people;
 mod read;
 mod row;
+mod search;
 mod state;
 
 use std::fs::OpenOptions;
@@ -29,6 +30,7 @@ use waggle_core::id::{AgentId, Offset, TenantId, TicketId, Version};
 use waggle_core::ticket::{Actor, StoredEvent};
 use waggle_core::time::Timestamp;
 
+pub use self::search::SearchFile;
 use self::state::State;
 use super::{
     AgentRow, CommitEvent, DirectoryRows, EventKinds, QueueRow, Scope, Store, StoreError, TenantHead,

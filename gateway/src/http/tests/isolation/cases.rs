@@ -8,6 +8,7 @@ impl Stage {
         let whole = object == Object::Here;
         let row = match operation {
             Operation::ListTickets if whole => case(Needs::LetIn, 200, "/v1/tickets"),
+            Operation::Search if whole => case(Needs::LetIn, 200, "/v1/search?q=card"),
             Operation::GetMe if whole => case(Needs::LetIn, 200, "/v1/me"),
             Operation::ListQueues if whole => case(Needs::LetIn, 200, "/v1/queues"),
             Operation::ListAgents if whole => case(Needs::Somewhere(Right::See), 200, "/v1/agents"),

@@ -165,7 +165,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 /// SQLite's files at `path`.
-fn remove(path: &Path) -> Result<(), StoreError> {
+pub(in crate::store::sqlite) fn remove(path: &Path) -> Result<(), StoreError> {
     for suffix in ["", "-wal", "-shm"] {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);

@@ -29,6 +29,7 @@ use self::block::{Block, TicketState, place_of};
 use self::cache::TextCache;
 pub(super) use self::change::Change;
 use self::file::StateFile;
+pub(super) use self::file::remove;
 pub(super) use self::projector::Projector;
 use self::text::{PendingTexts, TicketText};
 use super::read;
