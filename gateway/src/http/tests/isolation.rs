@@ -2,6 +2,7 @@
 //! what each kind of caller is answered follows from that row and from what the caller may do, never from the code.
 
 mod cases;
+mod views;
 
 use std::cell::Cell;
 
