@@ -77,6 +77,10 @@ number!(
     LifecycleId, u32, "lifecycle id"
 );
 number!(
+    /// A saved view, counted from 1 within its tenant.
+    SavedViewId, u32, "view id"
+);
+number!(
     /// A ticket, counted from 1 within its tenant: the number that people read aloud.
     TicketId, u64, "ticket id"
 );

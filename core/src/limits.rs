@@ -420,3 +420,5 @@ pub const SEARCH_EVENTS_PER_TURN_MAX: usize = 2_048;
 pub const SNIPPET_CHARS: usize = 160;
 /// Places that are marked in it.
 pub const SNIPPET_MARKS_MAX: usize = 16;
+/// Saved views of one tenant.
+pub const SAVED_VIEWS_MAX: usize = 10_000;

@@ -37,6 +37,7 @@ mod stall;
 mod tickets;
 mod tokens;
 mod upgrade;
+mod views;
 
 #[cfg(test)]
 mod tests;
@@ -281,6 +282,10 @@ impl Api {
             Operation::ListFields => fields::list(self, parts),
             Operation::ListLifecycles => lifecycles::list(self, parts),
             Operation::GetLifecycle => lifecycles::one(self, parts, parameters.text(0)),
+            operation @ (Operation::ListViews
+            | Operation::GetView
+            | Operation::ListViewTickets
+            | Operation::CountView) => views::read(self, operation, parts, parameters).await,
             Operation::GetHealth => Ok(health::alive()),
             Operation::GetReadiness => health::ready(self).await,
             Operation::GetMetrics => health::metrics(self),
@@ -309,6 +314,9 @@ impl Api {
             | Operation::DeleteLifecycle
             | Operation::CheckLifecycle
             | Operation::GiveLifecycle => lifecycles::change(self, operation, parts, parameters, body).await,
+            Operation::CreateView | Operation::ChangeView | Operation::DeleteView => {
+                views::change(self, operation, parts, parameters, body).await
+            }
             other => people::change(self, other, parts, parameters, body).await,
         }
     }

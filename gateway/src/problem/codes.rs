@@ -411,4 +411,5 @@ pub const CODES: &[Code] = &[
         ),
         1,
     ),
+    code("no_such_view", 404, "No such view", "The agent sees no view with this number."),
 ];

@@ -7,6 +7,7 @@ mod fields;
 mod find;
 mod lifecycles;
 mod people;
+mod saved_views;
 mod scope;
 mod search;
 mod sqlite;
@@ -28,6 +29,7 @@ pub use people::{
     ADMIN_ROLE, AGENT_ROLE, AgentState, GrantRow, Grantee, MemberRow, Named, PeopleError, PeopleRefusal,
     PeopleRows, PeopleStore, Requester, RoleRow, TeamRow, VIEWER_ROLE,
 };
+pub use saved_views::{Audience, BadAudience, SavedViewRow, SavedViewStore};
 pub use scope::{Scope, Scopes, UnknownScope};
 pub use search::{SearchPart, SearchScope, SearchStore, SearchText};
 pub use sqlite::{SearchFile, SqliteStore};
@@ -287,6 +289,7 @@ pub trait Store:
     + FindStore
     + LifecycleStore
     + PeopleStore
+    + SavedViewStore
     + Send
     + Sync
     + 'static

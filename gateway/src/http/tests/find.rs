@@ -165,3 +165,51 @@ async fn a_new_subject_takes_the_old_ones_place() {
     assert_eq!(hit["snippet"]["text"].as_str().unwrap().lines().next(), Some("Found again kim@example.com"));
     assert_eq!((hit["version"].clone(), hit["snippet"]["marks"].clone()), (Value::Null, json!([[6, 11]])));
 }
+
+#[tokio::test]
+async fn views_are_saved_and_shared() {
+    let world = World::new().await;
+    for _ in 0..3 {
+        world.create().await;
+    }
+    world.post("/v1/tickets/2/commands", json!({"type": "claim"})).await;
+    let made = world
+        .post("/v1/views", json!({"name": "Mine", "query": "  assignee:me  (status:open)"}))
+        .await
+        .json();
+    let view = |id: &Value, of: &str| format!("/v1/views/{id}{of}");
+    let id = made["id"].clone();
+    assert_eq!(
+        (made["query"].as_str(), made["sort"].as_str()),
+        (Some("assignee:me status:open"), Some("-id"))
+    );
+    assert_eq!(made["audience"], "private");
+    assert_eq!(ids(&world.get(&view(&id, "/tickets")).await.json()), [2]);
+    assert_eq!(world.get(&view(&id, "/count")).await.json()["count"], 1);
+    // It is nobody else's.
+    for of in ["", "/tickets", "/count"] {
+        assert_eq!(world.get_as(&world.ben, &view(&id, of), &[]).await.code(), "no_such_view", "{of}");
+    }
+    let everybodys = json!({"name": "New", "query": "category:new", "sort": "created", "audience": "tenant"});
+    let refused = world.post_as(&world.ben, "/v1/views", &[], everybodys.to_string()).await;
+    assert_eq!(refused.code(), "needs_admin");
+    let made = world.post_as(&world.admin, "/v1/views", &[], everybodys.to_string()).await.json();
+    let page = world.get_as(&world.ben, &view(&made["id"], "/tickets?limit=1"), &[]).await.json();
+    assert_eq!((ids(&page), page["count"].as_u64()), (vec![1], Some(2)));
+    let listed = world.get_as(&world.ben, "/v1/views", &[]).await.json();
+    assert_eq!(listed["views"].as_array().unwrap().len(), 1);
+    for (body, wanted) in [
+        (json!({"query": "a:b", "name": "x"}), "there is no \"a\" to ask for"),
+        (json!({"query": "card", "name": "x"}), "takes no words"),
+        (json!({"query": "queue:none", "name": "x"}), "there is no queue"),
+        (json!({"query": "", "name": "x", "sort": "size"}), "is no order"),
+        (json!({"query": "", "name": "x", "audience": "all"}), "is no audience"),
+        (json!({"query": "", "name": " "}), "blank"),
+        (json!({"name": "x"}), "needs \"query\""),
+        (json!({"query": "", "name": "x", "colour": "red"}), "unknown field"),
+        (json!({"query": "", "name": "x", "audience": "team:9"}), "no team 9"),
+    ] {
+        let answer = world.post("/v1/views", body.clone()).await.json();
+        assert!(answer["detail"].as_str().unwrap().contains(wanted), "{body}: {answer}");
+    }
+}

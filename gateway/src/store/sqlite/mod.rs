@@ -11,6 +11,7 @@ mod lifecycles;
 mod people;
 mod read;
 mod row;
+mod saved_views;
 mod search;
 mod state;
 

@@ -3,6 +3,7 @@
 
 mod rows;
 mod stage;
+mod views;
 
 use std::cell::Cell;
 

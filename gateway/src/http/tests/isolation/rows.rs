@@ -153,6 +153,13 @@ impl Stage {
                 let path = format!("/v1/requesters/{}/merge", self.requester(object).await);
                 case(Needs::Everywhere(Right::Merge), 200, path).with(json!({"into": into}))
             }
+            Operation::ListViews
+            | Operation::CreateView
+            | Operation::GetView
+            | Operation::ListViewTickets
+            | Operation::CountView
+            | Operation::ChangeView
+            | Operation::DeleteView => return self.of_views(operation, object).await,
             _ => return self.of_accounts(operation, object).await,
         };
         Some(row)
@@ -183,6 +190,13 @@ impl Stage {
                 | Operation::DeleteLifecycle
                 | Operation::CheckLifecycle
                 | Operation::GiveLifecycle => return self.of_lifecycles(operation, object),
+                Operation::ListViews
+                | Operation::CreateView
+                | Operation::GetView
+                | Operation::ListViewTickets
+                | Operation::CountView
+                | Operation::ChangeView
+                | Operation::DeleteView => return self.of_views(operation, object).await,
                 Operation::ListFields
                 | Operation::CreateField
                 | Operation::ChangeField

@@ -126,7 +126,9 @@ async fn callers(world: &World) -> Vec<Caller> {
     store.grant(OPERATOR, ACME, AGENT_ROLE, Grantee::Team(night), Some(HERE)).await.unwrap();
     let mut callers = Vec::new();
     // Name, role and where, scope; then what that comes to: here, there, everywhere.
-    let rows: [(&'static str, Option<(RoleId, Option<QueueId>)>, Scope, [&str; 3]); 9] = [
+    /// Name; role, and the one queue that it is for; scope; rights here, there and everywhere.
+    type Row = (&'static str, Option<(RoleId, Option<QueueId>)>, Scope, [&'static str; 3]);
+    let rows: [Row; 9] = [
         ("admin", Some((ADMIN_ROLE, None)), Scope::Admin, [ALL, ALL, ALL]),
         ("agent", Some((AGENT_ROLE, None)), Scope::Agent, [AGENT, AGENT, AGENT]),
         ("agent here", Some((AGENT_ROLE, Some(HERE))), Scope::Admin, [AGENT, "", ""]),
