@@ -74,6 +74,8 @@ pub const PARENTS_MAX: usize = 32;
 pub const BULK_TICKETS_MAX: usize = 1_000;
 /// Commands of one bulk command that are under way at a time: others have their turn, too.
 pub const BULK_COMMANDS_MAX: usize = 128;
+/// Drafts of one agent, one for each ticket.
+pub const DRAFTS_PER_AGENT_MAX: usize = 500;
 /// The name of a channel: ASCII.
 pub const CHANNEL_BYTES_MAX: usize = 32;
 /// A ticket's tags, fields, followers, links and the like together, as JSON.

@@ -31,7 +31,8 @@ where
     if !principal.may_change() {
         return Err(super::read_only());
     }
-    super::query::Query::parse(parts.uri.query(), &[])?;
+    let query = super::query::Query::parse(parts.uri.query(), &["draft"])?;
+    let discards = discards_draft(&query)?;
     body::check_type(headers)?;
     let key = preconditions::idempotency_key(headers)?;
     let if_match = preconditions::if_match(headers)?;
@@ -52,7 +53,19 @@ where
         key: key.map(fingerprint),
     };
     let outcome = api.commands.submit(submission).await;
+    if let (true, Ok(_), Some(ticket)) = (discards, &outcome, ticket) {
+        super::drafts::discard(api, &principal, ticket).await;
+    }
     outcome.map(|outcome| success(&outcome, ticket)).map_err(|error| Problem::from_submit(&error))
+}
+
+/// Whether the author's draft goes with the command: `?draft=discard`.
+fn discards_draft(query: &super::query::Query<'_>) -> Result<bool, Problem> {
+    match query.text("draft") {
+        None => Ok(false),
+        Some("discard") => Ok(true),
+        Some(other) => Err(super::query::bad(&format!("draft is {other:?}; expected discard"))),
+    }
 }
 
 /// Whoever overwrites says what he saw; whoever creates has seen nothing.

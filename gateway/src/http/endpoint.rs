@@ -96,6 +96,10 @@ pub(super) enum Operation {
     CreateRequester,
     MergeRequesters,
     SubmitBulk,
+    KeepDraft,
+    GetDraft,
+    DeleteDraft,
+    ListDrafts,
     ListFields,
     CreateField,
     ChangeField,
@@ -167,6 +171,10 @@ const fn account(method: Verb, path: &'static str, operation: Operation) -> Endp
 /// A change of what the tenant is: its people, its rights, its queues.
 const fn setting(method: Verb, path: &'static str, operation: Operation) -> Endpoint {
     Endpoint { method, path, operation, class: RouteClass::Setting }
+}
+
+const fn draft(method: Verb, operation: Operation) -> Endpoint {
+    Endpoint { method, path: "/v1/tickets/{ticket}/draft", operation, class: RouteClass::Draft }
 }
 
 /// All endpoints.
@@ -241,6 +249,10 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     get("/v1/requesters/{requester}", Operation::GetRequester),
     setting(Verb::Post, "/v1/requesters", Operation::CreateRequester),
     setting(Verb::Post, "/v1/requesters/{requester}/merge", Operation::MergeRequesters),
+    draft(Verb::Get, Operation::GetDraft),
+    draft(Verb::Delete, Operation::DeleteDraft),
+    draft(Verb::Put, Operation::KeepDraft),
+    get("/v1/drafts", Operation::ListDrafts),
     post("/v1/bulk", Operation::SubmitBulk, RouteClass::Command),
     get("/v1/fields", Operation::ListFields),
     setting(Verb::Post, "/v1/fields", Operation::CreateField),

@@ -14,6 +14,7 @@ mod commands;
 mod control;
 mod cookie;
 mod csrf;
+mod drafts;
 mod endpoint;
 mod fields;
 mod health;
@@ -223,6 +224,10 @@ impl Api {
                 Err(problem) => Err(problem.into()),
             },
             Operation::SubmitBulk => Box::pin(bulk::submit(self, &parts, body)).await.map_err(Refused::from),
+            Operation::KeepDraft => match parameters.ticket() {
+                Ok(ticket) => Box::pin(drafts::keep(self, &parts, body, ticket)).await.map_err(Refused::from),
+                Err(problem) => Err(problem.into()),
+            },
             operation @ (Operation::CreateField | Operation::ChangeField | Operation::DeleteField) => {
                 Box::pin(fields::change(self, operation, &parts, &parameters, body))
                     .await
@@ -280,6 +285,9 @@ impl Api {
             Operation::ListPushSessions => push_port::sessions(self, parts).await,
             Operation::ListAudit => audit::list(self, parts).await,
             Operation::ListFields => fields::list(self, parts),
+            Operation::ListDrafts => drafts::list(self, parts).await,
+            Operation::GetDraft => drafts::one(self, parts, parameters.ticket()?).await,
+            Operation::DeleteDraft => drafts::delete(self, parts, parameters.ticket()?).await,
             Operation::ListLifecycles => lifecycles::list(self, parts),
             Operation::GetLifecycle => lifecycles::one(self, parts, parameters.text(0)),
             operation @ (Operation::ListViews

@@ -95,9 +95,11 @@ pub enum RouteClass {
     Account,
     /// Changes of people, rights and queues.
     Setting,
+    /// What agents have begun to write.
+    Draft,
 }
 
-const CLASSES: [(RouteClass, &str); 9] = [
+const CLASSES: [(RouteClass, &str); 10] = [
     (RouteClass::Command, "command"),
     (RouteClass::Create, "create"),
     (RouteClass::Read, "read"),
@@ -107,6 +109,7 @@ const CLASSES: [(RouteClass, &str); 9] = [
     (RouteClass::Other, "other"),
     (RouteClass::Account, "account"),
     (RouteClass::Setting, "setting"),
+    (RouteClass::Draft, "draft"),
 ];
 const STATUSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 

@@ -401,6 +401,7 @@ pub const CODES: &[Code] = &[
     ),
     code("no_such_message", 422, "No such message", "Give the version of one of the ticket's messages."),
     code("bad_bulk", 422, "Bad bulk command", "The detail says what a command on many tickets takes."),
+    code("no_such_draft", 404, "No such draft", "You have begun to write nothing to this ticket."),
     code("unknown_link", 422, "Unknown link", "`as` is none of those that the detail lists."),
     later(
         code(

@@ -3,6 +3,7 @@
 mod attachment;
 mod audit;
 mod credentials;
+mod drafts;
 mod fields;
 mod find;
 mod lifecycles;
@@ -20,6 +21,7 @@ pub use credentials::{
     CredentialStore, IdentityRow, Keep, Method, NewSession, NewToken, PasswordKind, PasswordRow, Seen,
     SessionRow,
 };
+pub use drafts::{DraftRow, DraftStore};
 pub use fields::{FieldStore, TenantField};
 pub use find::{Description, FindStore};
 pub use lifecycles::{
@@ -285,6 +287,7 @@ pub trait Store:
     AttachmentStore
     + AuditStore
     + CredentialStore
+    + DraftStore
     + FieldStore
     + FindStore
     + LifecycleStore

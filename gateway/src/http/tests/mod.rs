@@ -4,6 +4,7 @@ mod attachments;
 mod audit;
 mod commands;
 mod details;
+mod drafts;
 mod find;
 mod identity;
 mod identity_provider;

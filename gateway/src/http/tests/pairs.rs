@@ -159,3 +159,48 @@ async fn one_command_on_many_tickets_has_a_result_for_each() {
         );
     }
 }
+
+#[tokio::test]
+async fn both_tickets_need_the_right() {
+    use waggle_core::id::{QueueId, TenantId};
+    use waggle_core::name::Name;
+    use waggle_core::right::{Right, Rights};
+
+    use super::token;
+    use crate::store::{AuditActor, Grantee, Scope};
+
+    let world = World::new().await;
+    world.create().await;
+    let mut there = super::create();
+    there["queue"] = json!(2);
+    assert_eq!(world.post("/v1/tickets", there).await.status, 201);
+    let (tenant, by) = (TenantId(1), AuditActor::Operator);
+    let store = &world.api.store;
+    let kai = store.add_agent(by, tenant, &Name::parse("kai").unwrap(), None).await.unwrap().id;
+    let may: Rights = [Right::See, Right::Merge].into_iter().collect();
+    let merges = store.add_role(by, tenant, &Name::parse("merges").unwrap(), may).await.unwrap().id;
+    store.grant(by, tenant, merges, Grantee::Agent(kai), Some(QueueId(1))).await.unwrap();
+    let text = token(store.as_ref(), tenant, kai, Scope::Agent, None).await;
+    world.api.directory.refresh(store.as_ref()).await.unwrap();
+    let ask = |ticket: u64, command: Value| {
+        let (world, text) = (&world, &text);
+        let path = format!("/v1/tickets/{ticket}/commands");
+        async move { world.post_as(text, &path, &[], command.to_string()).await }
+    };
+    let to = |ticket: u64| json!({"type": "link", "as": "related", "ticket": ticket});
+    assert_eq!(ask(1, to(2)).await.code(), "no_such_ticket");
+    assert_eq!(ask(2, to(1)).await.code(), "no_such_ticket");
+    assert_eq!(ask(1, json!({"type": "merge", "into": 2, "expect": 1})).await.code(), "no_such_ticket");
+    let split = json!({"type": "split", "message": 1, "subject": "x", "queue": 2});
+    assert_eq!(ask(1, split).await.code(), "no_such_queue");
+    let sees = Rights::one(Right::See);
+    let looks = store.add_role(by, tenant, &Name::parse("looks").unwrap(), sees).await.unwrap().id;
+    store.grant(by, tenant, looks, Grantee::Agent(kai), Some(QueueId(2))).await.unwrap();
+    world.api.directory.refresh(store.as_ref()).await.unwrap();
+    let refused = ask(1, to(2)).await;
+    assert_eq!((refused.code().as_str(), &refused.json()["right"]), ("forbidden", &json!("merge")));
+    let split = json!({"type": "split", "message": 1, "subject": "x", "queue": 2});
+    assert_eq!(ask(1, split).await.code(), "forbidden");
+    assert_eq!(world.get("/v1/tickets/1").await.header("etag"), "\"1\"", "nothing has changed");
+    assert_eq!(world.get("/v1/tickets/2").await.header("etag"), "\"1\"");
+}

@@ -5,6 +5,7 @@ mod audit;
 mod commit;
 mod credentials;
 mod directory;
+mod drafts;
 mod fields;
 mod find;
 mod lifecycles;

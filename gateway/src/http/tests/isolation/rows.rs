@@ -32,6 +32,9 @@ impl Stage {
                 | Operation::ListMessages
                 | Operation::ListEvents
                 | Operation::SubmitCommand
+                | Operation::KeepDraft
+                | Operation::GetDraft
+                | Operation::DeleteDraft
                 | Operation::AddAttachment
                 | Operation::ListAttachments
                 | Operation::GetAttachment => self.of_tickets(operation, object),
@@ -62,6 +65,12 @@ impl Stage {
             Operation::GetAttachment => {
                 let file = if object == Object::There { &self.file_there } else { &self.file_here };
                 case(Needs::InQueue(Right::See), 200, format!("{path}/attachments/{file}"))
+            }
+            Operation::KeepDraft => case(Needs::InQueue(Right::See), 204, format!("{path}/draft"))
+                .with(json!({"as": "note", "text": "x"})),
+            // Nobody has begun to write yet: for whoever sees the ticket, there is no draft.
+            Operation::GetDraft | Operation::DeleteDraft => {
+                case(Needs::InQueue(Right::See), 404, format!("{path}/draft"))
             }
             Operation::AddAttachment => {
                 let body = json!(format!("file {}", self.name()));
@@ -201,6 +210,7 @@ impl Stage {
                 | Operation::CreateField
                 | Operation::ChangeField
                 | Operation::DeleteField
+                | Operation::ListDrafts
                 | Operation::SubmitBulk => return self.of_fields(operation, object),
                 _ => return self.of_tokens(operation, object).await,
             },
@@ -248,6 +258,7 @@ impl Stage {
         let key: String = self.name().as_str().to_lowercase().replace(' ', "_");
         let row = match operation {
             Operation::ListFields => case(Needs::LetIn, 200, "/v1/fields"),
+            Operation::ListDrafts => case(Needs::LetIn, 200, "/v1/drafts"),
             Operation::CreateField => {
                 let field = json!({"key": format!("f_{key}"), "name": "x", "type": "text"});
                 case(administer, 201, "/v1/fields").with(field)
