@@ -26,7 +26,7 @@ const OTHER: TenantId = TenantId(2);
 const HERE: QueueId = QueueId(1);
 const THERE: QueueId = QueueId(2);
 /// The number of things that the other tenant has and this one has not.
-const ABROAD: u64 = 60;
+const ABROAD: u64 = 120;
 /// The same of requesters, of which the rows below make more.
 const ABROAD_REQUESTER: u64 = 150;
 const OPERATOR: AuditActor = AuditActor::Operator;
