@@ -259,7 +259,6 @@ fn commands_are_answered_by_their_event_or_a_problem() {
         (404, r#"{"type":"claim"}"#, "no_such_ticket", 404),
         (1, r#"{"type":"move","to":"solved"}"#, "version_required", 428),
         (1, r#"{"type":"move","to":"solved","expect":1}"#, "stale_version", 412),
-        (1, r#"{"type":"move","to":"nowhere","expect":1}"#, "unknown_status", 422),
         (1, r#"{"type":"dance"}"#, "unknown_command", 422),
         (1, r#"[]"#, "malformed", 400),
     ] {
