@@ -11,6 +11,7 @@ mod find;
 mod lifecycles;
 mod people;
 mod read;
+mod remade;
 mod row;
 mod saved_views;
 mod search;

@@ -4,17 +4,16 @@
 //! its ticket's and its event's, so that texts of the highest tickets come first without sorting.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use tokio::sync::Mutex;
 use waggle_core::find::{PatternEnd, WordPhrase};
 use waggle_core::id::{Cursor, Epoch, Offset, TenantId, TicketId, Version};
 
 use super::row::Columns;
-use super::{BUSY_MS_MAX, pool, signed};
+use super::{pool, remade, signed};
 use crate::store::{SearchPart, SearchScope, SearchStore, SearchText, StoreError};
 
 /// Of the tables, and of how texts are cut into words. A file of another version is made anew.
@@ -54,25 +53,14 @@ impl SearchFile {
             }
             Err(error) => return Err(error),
         }
-        super::state::remove(path)?;
-        let mut writer = options(path).connect().await.map_err(StoreError::from_sqlx)?;
-        sqlx::raw_sql(TABLES).execute(&mut writer).await.map_err(StoreError::from_sqlx)?;
+        let writer = remade::make(path, &options(path), TABLES).await?;
         Self::reading(path, writer).await
     }
 
     async fn open_existing(path: &Path) -> Result<Option<Self>, StoreError> {
-        let exists = path.try_exists().map_err(|error| StoreError::Database(sqlx::Error::Io(error)))?;
-        if !exists {
+        let Some(mut writer) = remade::open_existing(path, &options(path), VERSION).await? else {
             return Ok(None);
-        }
-        let mut writer = options(path).connect().await.map_err(StoreError::from_sqlx)?;
-        let version: i64 = sqlx::query_scalar("PRAGMA user_version")
-            .fetch_one(&mut writer)
-            .await
-            .map_err(StoreError::from_sqlx)?;
-        if version != VERSION {
-            return Ok(None);
-        }
+        };
         // Reads a page of each table's structure.
         sqlx::query("SELECT count(*) FROM searchable")
             .fetch_one(&mut writer)
@@ -92,7 +80,7 @@ impl SearchFile {
             let error = StoreError::from_sqlx(error);
             if matches!(error, StoreError::Damaged(_)) {
                 tracing::error!(%error, "searchable texts are damaged; they are made anew at the next start");
-                if let Err(kept) = super::state::remove(&self.path) {
+                if let Err(kept) = remade::remove(&self.path) {
                     tracing::error!(%kept, "the damaged file cannot be taken away; remove it");
                 }
             }
@@ -102,16 +90,7 @@ impl SearchFile {
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        // What is lost with the machine's power is read from the log again.
-        .synchronous(SqliteSynchronous::Normal)
-        .busy_timeout(Duration::from_millis(BUSY_MS_MAX))
-        .pragma("cache_size", format!("-{CACHE_KIB}"))
-        .pragma("temp_store", "memory")
-        .disable_statement_logging()
+    remade::options(path).pragma("cache_size", format!("-{CACHE_KIB}"))
 }
 
 /// A row's number: texts of one ticket are beside each other.

@@ -121,6 +121,14 @@ impl Block {
         self.tickets.get_mut(place)
     }
 
+    /// Notes in `dirty`, once, that this block, `number`, is to be written.
+    pub(super) fn mark(&mut self, number: usize, dirty: &mut Vec<usize>) {
+        if !self.is_dirty {
+            self.is_dirty = true;
+            dirty.push(number);
+        }
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(TICKETS * BYTES);
         self.tickets.iter().for_each(|ticket| ticket.encode(&mut out));

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqliteConnection};
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqlitePool;
 use waggle_core::id::{Epoch, Offset, TenantId, TicketId};
 
 use super::super::row::{self, Columns};
-use super::super::{BUSY_MS_MAX, pool, signed};
+use super::super::{pool, remade, signed};
 use super::block::{Block, TICKETS, ticket_at};
 use super::text::TicketText;
 use super::{States, Tickets};
@@ -75,9 +74,7 @@ impl StateFile {
             }
             Err(error) => return Err(error),
         }
-        remove(path)?;
-        let mut writer = options(path).connect().await.map_err(StoreError::from_sqlx)?;
-        sqlx::raw_sql(TABLES).execute(&mut writer).await.map_err(StoreError::from_sqlx)?;
+        let writer = remade::make(path, &remade::options(path), TABLES).await?;
         Ok((Self::reading(path).await?, Stored::new(), writer))
     }
 
@@ -85,24 +82,14 @@ impl StateFile {
         path: &Path,
         heads: &[TenantHead],
     ) -> Result<Option<(Self, Stored, SqliteConnection)>, StoreError> {
-        let exists = path.try_exists().map_err(|error| StoreError::Database(sqlx::Error::Io(error)))?;
-        if !exists {
-            return Ok(None);
-        }
-        let mut writer = options(path).connect().await.map_err(StoreError::from_sqlx)?;
-        let version: i64 = sqlx::query_scalar("PRAGMA user_version")
-            .fetch_one(&mut writer)
-            .await
-            .map_err(StoreError::from_sqlx)?;
-        if version != VERSION {
-            return Ok(None);
-        }
+        let options = remade::options(path);
+        let Some(mut writer) = remade::open_existing(path, &options, VERSION).await? else { return Ok(None) };
         let Some(stored) = read(&mut writer, heads).await? else { return Ok(None) };
         Ok(Some((Self::reading(path).await?, stored, writer)))
     }
 
     async fn reading(path: &Path) -> Result<Self, StoreError> {
-        let reading = options(path).create_if_missing(false).read_only(true);
+        let reading = remade::options(path).create_if_missing(false).read_only(true);
         Ok(Self { readers: pool(READERS, reading).await? })
     }
 
@@ -150,33 +137,6 @@ impl StateFile {
     pub(super) async fn close(&self) {
         self.readers.close().await;
     }
-}
-
-fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        // What is lost with the machine's power is folded from the log again.
-        .synchronous(SqliteSynchronous::Normal)
-        .busy_timeout(Duration::from_millis(BUSY_MS_MAX))
-        .pragma("temp_store", "memory")
-        .disable_statement_logging()
-}
-
-/// SQLite's files at `path`.
-pub(in crate::store::sqlite) fn remove(path: &Path) -> Result<(), StoreError> {
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        match std::fs::remove_file(&name) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(StoreError::Database(sqlx::Error::Io(error)));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// All states; `None` where they are not of these logs.

@@ -29,7 +29,6 @@ use self::block::{Block, TicketState, place_of};
 use self::cache::TextCache;
 pub(super) use self::change::Change;
 use self::file::StateFile;
-pub(super) use self::file::remove;
 pub(super) use self::projector::Projector;
 use self::text::{PendingTexts, TicketText};
 use super::read;
@@ -145,8 +144,8 @@ impl State {
     pub(super) async fn check(&self, log: &SqlitePool, batch: &[CommitEvent]) -> Result<(), StoreError> {
         let mut next: FxHashMap<TenantId, Offset> = FxHashMap::default();
         let mut versions: FxHashMap<(TenantId, TicketId), Version> = FxHashMap::default();
-        for commit in batch {
-            let CommitEvent { tenant, offset, event, .. } = commit;
+        for events in batch.chunk_by(|one, other| one.tenant == other.tenant) {
+            let Some(CommitEvent { tenant, .. }) = events.first() else { continue };
             let tickets = match self.tickets(*tenant) {
                 Some(tickets) => tickets,
                 None => {
@@ -158,17 +157,21 @@ impl State {
             if !next.contains_key(tenant) {
                 projector::room(&tickets.texts, &self.shared).await?;
             }
-            let due = next.get(tenant).copied().unwrap_or_else(|| tickets.states.read().applied).next();
-            if *offset != due {
-                return Err(conflict("the head of the log is elsewhere"));
+            let states = tickets.states.read();
+            let head = next.entry(*tenant).or_insert(states.applied);
+            for CommitEvent { offset, event, .. } in events {
+                if *offset != head.next() {
+                    return Err(conflict("the head of the log is elsewhere"));
+                }
+                *head = *offset;
+                let version = versions
+                    .entry((*tenant, event.ticket))
+                    .or_insert_with(|| states.get(event.ticket).version);
+                if event.version != version.next() {
+                    return Err(conflict("a ticket is at another version"));
+                }
+                *version = event.version;
             }
-            next.insert(*tenant, due);
-            let before = versions.get(&(*tenant, event.ticket)).copied();
-            let before = before.unwrap_or_else(|| tickets.states.read().get(event.ticket).version);
-            if event.version != before.next() {
-                return Err(conflict("a ticket is at another version"));
-            }
-            versions.insert((*tenant, event.ticket), event.version);
         }
         Ok(())
     }
@@ -349,9 +352,8 @@ impl States {
     /// These blocks are to be written after all.
     fn mark(&mut self, numbers: &[usize]) {
         for number in numbers {
-            if let Some(block) = self.blocks.get_mut(*number).filter(|block| !block.is_dirty) {
-                block.is_dirty = true;
-                self.dirty.push(*number);
+            if let Some(block) = self.blocks.get_mut(*number) {
+                block.mark(*number, &mut self.dirty);
             }
         }
     }
@@ -371,10 +373,7 @@ impl States {
         }
         change.apply(state)?;
         self.highest = self.highest.max(change.ticket);
-        if !block.is_dirty {
-            block.is_dirty = true;
-            self.dirty.push(number);
-        }
+        block.mark(number, &mut self.dirty);
         Ok(())
     }
 }
