@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use crate::poller::{Interest, Key, Poller};
+use crate::poller::{Interest, Key, Poller, Ready};
 use crate::stream::{Outbox, Stream};
 use crate::target::Target;
 use crate::wire::http::{Head, HttpError, Requests};
@@ -89,6 +89,16 @@ impl Lane {
             self.waits_for_room = waits;
         }
         Ok(())
+    }
+
+    /// Goes on where its socket is ready; `Some` as [`Self::receive`] has it.
+    ///
+    /// # Errors
+    /// Where the connection is gone or the answer is not understood.
+    pub fn on_ready(&mut self, poller: &Poller, ready: Ready) -> Result<Option<Head>, LaneError> {
+        // Under TLS a write may have waited for bytes to read.
+        self.flush(poller)?;
+        if ready.readable { self.receive() } else { Ok(None) }
     }
 
     /// Reads once; `Some` when a whole answer is there: give it back to [`Self::done`].

@@ -165,11 +165,7 @@ impl<W: Work> Drive<W> {
 
     fn greeted(&mut self, index: u32, socket: Ready) -> Result<bool> {
         let Some(lane) = self.lanes.get_mut(index as usize) else { return Ok(false) };
-        lane.flush(&self.poller)?;
-        if !socket.readable {
-            return Ok(false);
-        }
-        let Some(head) = lane.receive()? else { return Ok(false) };
+        let Some(head) = lane.on_ready(&self.poller, socket)? else { return Ok(false) };
         if head.status != 200 || head.close {
             let (body, status) = (shown(lane.body(&head)), head.status);
             bail!("the first answer was {status}, expected 200 and a connection that stays: {body}");
@@ -220,12 +216,7 @@ impl<W: Work> Drive<W> {
 
     fn on_lane(&mut self, index: u32, ready: Ready) -> Result<()> {
         let Some(lane) = self.lanes.get_mut(index as usize) else { return Ok(()) };
-        // Under TLS a write may have waited for bytes to read.
-        let mut result = lane.flush(&self.poller).map(|()| None);
-        if result.is_ok() && ready.readable {
-            result = lane.receive();
-        }
-        match result {
+        match lane.on_ready(&self.poller, ready) {
             Ok(None) => Ok(()),
             Ok(Some(head)) => self.answer(index, head),
             Err(error) => self.replace(index, &error),

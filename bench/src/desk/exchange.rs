@@ -90,11 +90,7 @@ impl Exchange {
             for socket in &ready {
                 let Key::Lane(index) = socket.key else { continue };
                 let Some(lane) = self.lanes.get_mut(index as usize) else { continue };
-                lane.flush(&self.poller)?;
-                if !socket.readable {
-                    continue;
-                }
-                let Some(head) = lane.receive()? else { continue };
+                let Some(head) = lane.on_ready(&self.poller, *socket)? else { continue };
                 let slot = waiting.get_mut(index as usize).and_then(Option::take);
                 let (request, sent_ns) = slot.context("an answer without a request")?;
                 let latency_ns = self.clock.now_ns().saturating_sub(sent_ns);

@@ -14,12 +14,7 @@ const AGAIN_NS: u64 = 20_000_000;
 impl Load {
     pub(super) fn on_lane(&mut self, index: u32, ready: Ready) -> Result<()> {
         let Some(lane) = self.lanes.get_mut(index as usize) else { return Ok(()) };
-        // Under TLS a write may have waited for bytes to read.
-        let mut result = lane.flush(&self.poller).map(|()| None);
-        if result.is_ok() && ready.readable {
-            result = lane.receive();
-        }
-        match result {
+        match lane.on_ready(&self.poller, ready) {
             Ok(None) => Ok(()),
             Ok(Some(head)) => self.answer(index, head),
             Err(error) => self.replace(index, &error),
