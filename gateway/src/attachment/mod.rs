@@ -8,6 +8,8 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use directory::{Directory, Upload};
+
+use crate::store::Hex;
 pub use kind::{Kind, NOT_TAKEN};
 
 /// SHA-256 of a file's bytes; as text, 64 hexadecimal digits in lower case.
@@ -21,7 +23,7 @@ pub struct NoHash;
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        Hex(&self.0).fmt(f)
     }
 }
 

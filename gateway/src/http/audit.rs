@@ -7,6 +7,7 @@ use waggle_core::time::Timestamp;
 
 use super::answer::{self, Response};
 use super::query::Query;
+use super::tickets::is_full;
 use super::{Api, auth};
 use crate::problem::Problem;
 use crate::store::{AuditFilter, AuditRow, Hex};
@@ -60,7 +61,6 @@ pub(super) async fn list(api: &Api, parts: &Parts) -> Result<Response, Problem> 
     let (before, limit) = (query.cursor("before-")?, query.limit()?);
     let rows = api.store.audit_rows(principal.tenant, &filter, before, limit).await;
     let rows = rows.map_err(|error| Problem::new("storage_unavailable", error.to_string()))?;
-    let is_full = rows.len() >= limit as usize;
-    let next = rows.last().filter(|_| is_full).map(|row| format!("before-{}", row.id));
+    let next = rows.last().filter(|_| is_full(rows.len(), limit)).map(|row| format!("before-{}", row.id));
     answer::value(&Page { entries: rows.iter().map(Entry::from).collect(), next })
 }

@@ -162,7 +162,7 @@ pub(super) async fn visible(
 }
 
 /// A full page may have another one after it; that one may turn out empty.
-fn is_full(rows: usize, limit: u32) -> bool {
+pub(super) fn is_full(rows: usize, limit: u32) -> bool {
     u32::try_from(rows).is_ok_and(|rows| rows >= limit)
 }
 
