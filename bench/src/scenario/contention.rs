@@ -220,7 +220,7 @@ fn claim(
         match (named, holders.get(ticket).copied().flatten()) {
             (Some(named), Some(holder)) if named == holder => seen.losses_told_holder += 1,
             (Some(_), _) => seen.error("a loser was told of another holder", answer),
-            (None, _) => {}
+            (None, _) => seen.error("a loser was not told who holds it", answer),
         }
     }
     Ok(())

@@ -121,7 +121,8 @@ fn fits(plan: &Plan, id: u64, row: &Row) -> bool {
 
 fn extra() -> impl Strategy<Value = Value> {
     let tags = prop::collection::btree_map("(red|refund|return)", Just(true), 0..3);
-    let fields = prop::option::of((0_u32..6, "(A17|b2)"));
+    let sizes = [json!(-1.5), json!(-1), json!(0), json!(2), json!(3), json!(10), json!(12)];
+    let fields = prop::option::of((prop::sample::select(sizes.to_vec()), "(A17|b2)"));
     (tags, fields, prop::option::of(NOW - 9 * DAY..NOW + 9 * DAY), 0_u8..40).prop_map(
         |(tags, fields, due, kind)| {
             let mut extra = json!({});
@@ -163,7 +164,7 @@ fn row() -> impl Strategy<Value = Row> {
 }
 
 fn query() -> impl Strategy<Value = Query> {
-    const TERMS: [&str; 38] = [
+    const TERMS: [&str; 48] = [
         "status:open",
         "status:closed",
         "category:new",
@@ -179,6 +180,8 @@ fn query() -> impl Strategy<Value = Query> {
         "priority>=normal",
         "requester:ana",
         "requester:an*",
+        "requester:*",
+        "tag:*",
         "tag:red",
         "tag:re*",
         "tag:none",
@@ -186,11 +189,19 @@ fn query() -> impl Strategy<Value = Query> {
         "field.size:3",
         "field.size>2",
         "field.size<=2",
+        "field.size>=0",
+        "field.size<-1",
+        "field.size:1*",
         "field.order:a17",
         "field.order>a",
+        "field.order<=a17",
+        "field.order<b2",
+        "field.order>=b",
+        "field.order:a*",
         "id:5",
         "id>60",
         "id<=9",
+        "id>=60",
         "created>-3d",
         "created:today",
         "updated<=-2d",

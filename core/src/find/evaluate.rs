@@ -1,17 +1,20 @@
 //! From a plan to the set of tickets that it means.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Included, Unbounded};
 
 use roaring::RoaringBitmap;
 
-use super::facet::Facet;
+use super::facet::{Facet, Size};
 use super::index::Index;
 use super::plan::Plan;
 use super::query::{Compare, Has, Instant, Pattern, PatternEnd};
 use super::time_column::TimeColumn;
 use crate::id::TicketId;
 use crate::right::QueueSet;
+
+/// What is behind every value: it is no character, and values are short.
+const LAST: &str = "\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}";
 
 /// For each text term of a plan, by its printed form, the tickets that have it.
 #[derive(Debug, Clone, Default)]
@@ -37,7 +40,7 @@ impl Index {
             found &= seen.fold(RoaringBitmap::new(), |all, (_, tickets)| all | tickets);
         }
         if !plan.shows_deleted() {
-            found -= self.one(Facet::Deleted);
+            found -= self.one(&Facet::Deleted);
         }
         found
     }
@@ -62,32 +65,25 @@ impl Index {
             Plan::Assignee(agent) => {
                 self.by_assignee.get(&agent.map_or(0, |agent| agent.0)).cloned().unwrap_or_default()
             }
-            Plan::Follower(Some(agent)) => self.one(Facet::Follower(agent.0)),
-            Plan::Follower(None) => &self.all - self.one(Facet::has(Has::Follower)),
+            Plan::Follower(Some(agent)) => self.one(&Facet::Follower(agent.0)),
+            Plan::Follower(None) => &self.all - self.one(&Facet::has(Has::Follower)),
             Plan::Priority(compare, priority) => {
                 let wanted = self.by_priority.iter().filter(|(known, _)| compare.holds(*known, priority));
                 wanted.fold(RoaringBitmap::new(), |all, (_, tickets)| all | tickets)
             }
-            Plan::Requester(pattern) => self.pattern(Facet::Requester, pattern, |facet| match facet {
-                Facet::Requester(text) => Some(text),
-                _ => None,
-            }),
-            Plan::Tag(pattern) => self.pattern(Facet::Tag, pattern, |facet| match facet {
-                Facet::Tag(text) => Some(text),
-                _ => None,
-            }),
-            Plan::Channel(pattern) => self.pattern(Facet::Channel, pattern, |facet| match facet {
-                Facet::Channel(text) => Some(text),
-                _ => None,
-            }),
+            Plan::Requester(pattern) if pattern.is_anything() => self.all.clone(),
+            Plan::Requester(pattern) => self.pattern(Facet::Requester, pattern),
+            Plan::Tag(pattern) if pattern.is_anything() => self.one(&Facet::has(Has::Tag)),
+            Plan::Tag(pattern) => self.pattern(Facet::Tag, pattern),
+            Plan::Channel(pattern) => self.pattern(Facet::Channel, pattern),
             Plan::Field(name, compare, pattern) => self.field(name, *compare, pattern),
             Plan::Id(compare, id) => self.numbers(*compare, *id),
             Plan::Time(instant, from, until) => self.within(*instant, from.0, until.0, &self.all),
             Plan::Has(Has::Attachment) => &self.with_attachment & &self.all,
             Plan::Has(Has::Due) => self.with_due.clone(),
-            Plan::Has(has) => self.one(Facet::has(*has)),
-            Plan::Merged => self.one(Facet::Merged),
-            Plan::Deleted => self.one(Facet::Deleted),
+            Plan::Has(has) => self.one(&Facet::has(*has)),
+            Plan::Merged => self.one(&Facet::Merged),
+            Plan::Deleted => self.one(&Facet::Deleted),
             Plan::Text(term) => texts.0.get(term).map(|tickets| tickets & &self.all).unwrap_or_default(),
         }
     }
@@ -134,64 +130,81 @@ impl Index {
     }
 
     fn numbers(&self, compare: Compare, id: u64) -> RoaringBitmap {
-        let id = u32::try_from(id).unwrap_or(u32::MAX);
-        let range = match compare {
-            Compare::Is => self.all.range(id..=id),
-            Compare::Below => self.all.range(..id),
-            Compare::AtMost => self.all.range(..=id),
-            Compare::Above if id == u32::MAX => return RoaringBitmap::new(),
-            Compare::Above => self.all.range(id + 1..),
-            Compare::AtLeast => self.all.range(id..),
+        let Ok(id) = u32::try_from(id) else {
+            let all = matches!(compare, Compare::Below | Compare::AtMost);
+            return if all { self.all.clone() } else { RoaringBitmap::new() };
         };
-        RoaringBitmap::from_iter(range)
-    }
-
-    fn one(&self, facet: Facet) -> RoaringBitmap {
-        let wanted = facet.clone();
-        self.union(facet, |found| (*found == wanted).then_some(true))
+        let mut found = self.all.clone();
+        if matches!(compare, Compare::Is | Compare::Above | Compare::AtLeast) {
+            found.remove_range(..id);
+        }
+        if matches!(compare, Compare::Is | Compare::Below | Compare::AtMost) {
+            found.remove_range((Excluded(id), Unbounded));
+        }
+        if matches!(compare, Compare::Above | Compare::Below) {
+            found.remove(id);
+        }
+        found
     }
 
     /// Values of a property that are, or begin with, the pattern's text: they are beside each other.
-    fn pattern(
-        &self,
-        property: fn(String) -> Facet,
-        pattern: &Pattern,
-        text: fn(&Facet) -> Option<&String>,
-    ) -> RoaringBitmap {
-        self.union(property(pattern.text.clone()), |facet| {
-            text(facet).filter(|text| pattern.matches(text)).map(|_| true)
-        })
+    fn pattern(&self, property: fn(String) -> Facet, pattern: &Pattern) -> RoaringBitmap {
+        let first = property(pattern.text.clone());
+        match pattern.ends {
+            PatternEnd::Here => self.one(&first),
+            PatternEnd::Anywhere => self.each(first..property(behind(&pattern.text))),
+        }
     }
 
     fn field(&self, name: &str, compare: Compare, pattern: &Pattern) -> RoaringBitmap {
-        let value = |facet: &Facet| match facet {
-            Facet::Field(of, value) if of == name => Some(value.clone()),
-            _ => None,
-        };
-        if compare == Compare::Is {
-            return self.union(Facet::Field(name.to_owned(), pattern.text.clone()), |facet| {
-                value(facet).filter(|value| pattern.matches(value)).map(|_| true)
-            });
+        let text = |text: &str| Facet::Field(name.to_owned(), None, text.to_owned());
+        let number = |size| Facet::Field(name.to_owned(), Some(size), String::new());
+        // Of two fields' names one may begin with the other.
+        let end = || Facet::Field(format!("{name}\0"), None, String::new());
+        let (texts, numbers) = (text("")..number(Size::LEAST), number(Size::LEAST)..end());
+        match (compare, pattern.ends, Size::of(&pattern.text)) {
+            (Compare::Is, PatternEnd::Here, _) => self.one(&Facet::field(name, pattern.text.clone())),
+            (Compare::Is, PatternEnd::Anywhere, _) => {
+                let begins = |facet: &Facet| match facet {
+                    Facet::Field(_, _, value) => pattern.matches(value),
+                    _ => false,
+                };
+                self.each(text(&pattern.text)..text(&behind(&pattern.text))) | self.some(numbers, begins)
+            }
+            // What begins with a text is not before or behind it.
+            (_, PatternEnd::Anywhere, _) => RoaringBitmap::new(),
+            (_, _, None) => {
+                let wanted = text(&pattern.text);
+                match compare {
+                    Compare::Below => self.each(texts.start..wanted),
+                    Compare::AtMost => self.each((Included(texts.start), Included(wanted))),
+                    Compare::AtLeast => self.each(wanted..texts.end),
+                    _ => self.each((Excluded(wanted), Excluded(texts.end))),
+                }
+            }
+            (_, _, Some(size)) => {
+                let (wanted, next) = (number(size), size.next().map_or_else(end, number));
+                match compare {
+                    Compare::Below => self.each(numbers.start..wanted),
+                    Compare::AtMost => self.each(numbers.start..next),
+                    Compare::AtLeast => self.each(wanted..numbers.end),
+                    _ => self.each(next..numbers.end),
+                }
+            }
         }
-        if pattern.ends == PatternEnd::Anywhere {
-            return RoaringBitmap::new();
-        }
-        self.union(Facet::Field(name.to_owned(), String::new()), |facet| {
-            value(facet)
-                .map(|value| by_value(&value, &pattern.text).is_some_and(|order| holds(compare, order)))
-        })
     }
 }
 
-/// Numbers by size; texts, dates among them, letter by letter.
-fn by_value(left: &str, right: &str) -> Option<Ordering> {
-    match (left.parse::<f64>(), right.parse::<f64>()) {
-        (Ok(left), Ok(right)) => left.partial_cmp(&right),
-        (Err(_), Err(_)) => Some(left.cmp(right)),
-        _ => None,
+/// The first text behind all that begin with `text`, or one that no value is behind.
+fn behind(start: &str) -> String {
+    let mut text = start.to_owned();
+    while let Some(last) = text.pop() {
+        // Between the two are no characters.
+        let next = if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(u32::from(last) + 1) };
+        if let Some(next) = next {
+            text.push(next);
+            return text;
+        }
     }
-}
-
-fn holds(compare: Compare, order: Ordering) -> bool {
-    compare.holds(&order, &Ordering::Equal)
+    format!("{start}{LAST}")
 }

@@ -17,12 +17,39 @@ pub(super) enum Facet {
     Channel(String),
     Tag(String),
     Requester(String),
-    Field(String, String),
+    /// By field; then texts by letters, and numbers by size.
+    Field(String, Option<Size>, String),
+}
+
+/// A number, ordered as numbers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Size(u64);
+
+impl Size {
+    pub(super) const LEAST: Self = Self(0);
+
+    /// The one above.
+    pub(super) fn next(self) -> Option<Self> {
+        self.0.checked_add(1).map(Self)
+    }
+
+    /// Of a text that is a number.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        let number = text.parse::<f64>().ok().filter(|number| !number.is_nan())?;
+        // Zero has two signs. The bits of floating point numbers are in order but for the sign's.
+        let bits = (number + 0.0).to_bits();
+        Some(Self(if number.is_sign_negative() && number != 0.0 { !bits } else { bits | 1 << 63 }))
+    }
 }
 
 impl Facet {
     pub(super) fn has(has: Has) -> Self {
         Self::Has(has as u8)
+    }
+
+    /// That a field has this value.
+    pub(super) fn field(name: &str, text: String) -> Self {
+        Self::Field(name.to_owned(), Size::of(&text), text)
     }
 }
 
@@ -72,7 +99,7 @@ impl Facets {
         let followers = extra.followers.keys().filter_map(|agent| agent.parse().ok());
         values.extend(followers.map(Facet::Follower));
         for (name, value) in &extra.fields {
-            values.extend(texts(value).into_iter().map(|text| Facet::Field(normal(name), text)));
+            values.extend(texts(value).into_iter().map(|text| Facet::field(&normal(name), text)));
         }
         values.extend(extra.channel.map(|channel| Facet::Channel(normal(&channel))));
         values.extend(extra.merged_into.map(|_| Facet::Merged));

@@ -5,6 +5,7 @@
 //! instant. The [`Index`] gives the tickets of a plan as a set, counts it, and cuts pages out of it in any [`Order`].
 
 mod about;
+mod bits;
 mod error;
 mod evaluate;
 mod facet;

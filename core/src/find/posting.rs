@@ -3,14 +3,20 @@
 use roaring::RoaringBitmap;
 use smallvec::SmallVec;
 
-/// Tickets that are kept without a bitmap.
-const FEW: usize = 4;
+use super::bits::Bits;
+
+/// Tickets that are kept in place.
+const INLINE: usize = 4;
+/// Tickets that are kept without a bitmap: one look into memory finds them, a bitmap of few needs four.
+const FEW: usize = 64;
+/// Of a bitmap with more than one of so many tickets, whole words are merged.
+const DENSE: u64 = 16;
 
 /// A set of tickets.
 #[derive(Debug, Clone)]
 pub(super) enum Posting {
     /// In order.
-    Few(SmallVec<[u32; FEW]>),
+    Few(SmallVec<[u32; INLINE]>),
     Many(Box<RoaringBitmap>),
 }
 
@@ -54,18 +60,26 @@ impl Posting {
         }
     }
 
-    /// The tickets of all of these.
-    pub(super) fn union<'a>(postings: impl Iterator<Item = &'a Self>) -> RoaringBitmap {
-        let (mut few, mut found) = (Vec::new(), RoaringBitmap::new());
-        for posting in postings {
+    /// The tickets of all of these, whose numbers are below `end`.
+    pub(super) fn union<'a>(mut postings: impl Iterator<Item = &'a Self>, end: usize) -> RoaringBitmap {
+        let Some(first) = postings.next() else { return RoaringBitmap::new() };
+        let Some(second) = postings.next() else { return first.to_bitmap() };
+        // Merged in order, one after the other, many small sets would take ten times as long.
+        let (mut bits, mut large) = (Bits::below(end), RoaringBitmap::new());
+        for posting in [first, second].into_iter().chain(postings) {
             match posting {
-                Self::Few(tickets) => few.extend_from_slice(tickets),
-                Self::Many(tickets) => found |= &**tickets,
+                Self::Few(tickets) => tickets.iter().for_each(|ticket| bits.insert(*ticket)),
+                Self::Many(tickets) if tickets.len() * DENSE > end as u64 => large |= &**tickets,
+                Self::Many(tickets) => tickets.iter().for_each(|ticket| bits.insert(ticket)),
             }
         }
-        // One by one, out of order, they would take ten times as long.
-        few.sort_unstable();
-        few.dedup();
-        found | RoaringBitmap::from_sorted_iter(few).unwrap_or_default()
+        large | bits.into_bitmap()
+    }
+
+    fn to_bitmap(&self) -> RoaringBitmap {
+        match self {
+            Self::Few(tickets) => tickets.iter().copied().collect(),
+            Self::Many(tickets) => RoaringBitmap::clone(tickets),
+        }
     }
 }

@@ -124,6 +124,11 @@ pub enum PatternEnd {
 }
 
 impl Pattern {
+    /// Whether every value is meant.
+    pub(super) fn is_anything(&self) -> bool {
+        self.text.is_empty() && self.ends == PatternEnd::Anywhere
+    }
+
     /// Whether `value`, in lower case, is meant.
     #[must_use]
     pub fn matches(&self, value: &str) -> bool {

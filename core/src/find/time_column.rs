@@ -5,10 +5,13 @@ use std::collections::BinaryHeap;
 
 use roaring::RoaringBitmap;
 
+use super::bits::Bits;
 use super::order::Direction;
 
 /// Tickets in a zone.
-const ZONE: u32 = 1_024;
+const ZONE: usize = 1_024;
+/// Fewer candidates than one of so many tickets are looked at one by one.
+const FEW_OF: u64 = 16;
 
 /// Times by ticket; 0 where there is none.
 #[derive(Debug, Default)]
@@ -37,7 +40,7 @@ impl TimeColumn {
         if place >= self.values.len() {
             self.values.resize(place + 1, 0);
         }
-        let zone = place / ZONE as usize;
+        let zone = place / ZONE;
         if zone >= self.zones.len() {
             self.zones.resize(zone + 1, Zone { earliest: u64::MAX, latest: 0 });
         }
@@ -50,19 +53,21 @@ impl TimeColumn {
 
     /// Those of `candidates` whose time is in `from..until`.
     pub(super) fn within(&self, from: u64, until: u64, candidates: &RoaringBitmap) -> RoaringBitmap {
-        let mut whole = RoaringBitmap::new();
-        let mut single = Vec::new();
-        for (tickets, zone) in self.zones() {
+        if candidates.len() * FEW_OF < self.values.len() as u64 {
+            let fits = |ticket: &u32| (from..until).contains(&self.get(*ticket));
+            return RoaringBitmap::from_sorted_iter(candidates.iter().filter(fits)).unwrap_or_default();
+        }
+        let mut bits = Bits::below(self.values.len());
+        for (number, (zone, values)) in self.zones.iter().zip(self.values.chunks(ZONE)).enumerate() {
+            let first = number * ZONE;
             if zone.earliest >= from && zone.latest < until {
-                whole.insert_range(tickets);
+                bits.insert_range(first..first + ZONE);
             } else if zone.latest >= from && zone.earliest < until {
-                let fits = |ticket: &u32| (from..until).contains(&self.get(*ticket));
-                single.extend(candidates.range(tickets).filter(fits));
+                bits.insert_within(first, values, &(from..until));
             }
         }
-        whole &= candidates;
-        // In order, and in no zone that is taken whole.
-        whole | RoaringBitmap::from_iter(single)
+        // Those that have no time, and those in a zone that nobody asked for, go.
+        bits.into_bitmap() & candidates
     }
 
     /// The first `limit` of `tickets` behind `after`, in order of their times and then numbers.
@@ -83,11 +88,12 @@ impl TimeColumn {
             .collect();
         zones.sort_unstable_by_key(|(first, _, _)| *first);
         let mut best: BinaryHeap<Rank> = BinaryHeap::with_capacity(limit + 1);
+        let mut buffer = [0; ZONE];
         for (first, _, numbers) in zones {
             if best.len() >= limit && best.peek().is_none_or(|worst| first > worst.0) {
                 break;
             }
-            for ticket in tickets.range(numbers) {
+            for &ticket in &*tickets.range(numbers).next_many(&mut buffer) {
                 let rank = direction.rank(self.get(ticket), ticket);
                 if after.is_some_and(|after| rank <= after) {
                     continue;
@@ -104,9 +110,8 @@ impl TimeColumn {
 
     /// Zones with the numbers of their tickets.
     fn zones(&self) -> impl Iterator<Item = (std::ops::Range<u32>, Zone)> {
-        (0_u32..).zip(&self.zones).map(|(number, zone)| {
-            let first = number.saturating_mul(ZONE);
-            (first..first.saturating_add(ZONE), *zone)
+        (0_u32..).step_by(ZONE).zip(&self.zones).map(|(first, zone)| {
+            (first..first.saturating_add(u32::try_from(ZONE).unwrap_or(u32::MAX)), *zone)
         })
     }
 }
