@@ -14,6 +14,8 @@ use crate::place::Place;
 
 /// How long anything may take before the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks: what is waited for needs the processors, too.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// Of all requests of this process.
 static KEYS: AtomicU64 = AtomicU64::new(0);
@@ -73,7 +75,7 @@ impl Gateway {
                 return status;
             }
             assert!(start.elapsed() < PATIENCE, "it does not end");
-            std::thread::yield_now();
+            std::thread::sleep(PAUSE);
         }
     }
 
@@ -87,14 +89,18 @@ impl Gateway {
             .unwrap();
         let said = String::from_utf8(made.stdout).unwrap();
         let token = said
-            .split(|end: char| !end.is_alphanumeric() && end != '_')
+            .split(|end: char| !end.is_alphanumeric() && !matches!(end, '_' | '-'))
             .find(|word| word.starts_with("wgl_"));
         self.token =
             token.unwrap_or_else(|| panic!("{said}{}", String::from_utf8_lossy(&made.stderr))).to_owned();
         // The running gateway learns of it within a moment.
-        self.wait_for("the token is not known", |gateway| {
-            gateway.answer("GET", "/v1/push/sessions", "").starts_with("HTTP/1.1 200")
-        });
+        let mut answer = String::new();
+        let start = Instant::now();
+        while !answer.starts_with("HTTP/1.1 200") {
+            assert!(start.elapsed() < PATIENCE, "the token is not known: {answer}");
+            std::thread::sleep(PAUSE);
+            answer = self.answer("GET", "/v1/push/sessions", "");
+        }
     }
 
     /// Asks the API; an answer of success as JSON or, where it is none, as a text.
@@ -140,7 +146,7 @@ impl Gateway {
         let start = Instant::now();
         while !wanted(self) {
             assert!(start.elapsed() < PATIENCE, "{what}");
-            std::thread::yield_now();
+            std::thread::sleep(PAUSE);
         }
     }
 }
