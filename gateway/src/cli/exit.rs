@@ -6,6 +6,7 @@ use super::accel_check::BelowBest;
 use super::accel_detach::NotDetached;
 use crate::accel::AccelError;
 use crate::app::StartError;
+use crate::attachment::SettingsError;
 use crate::config::ConfigError;
 use crate::data_dir::DataDirError;
 use crate::http::ControlError;
@@ -59,15 +60,14 @@ fn code(error: &anyhow::Error) -> Exit {
         if let Some(error) = cause.downcast_ref::<StartError>() {
             return match error {
                 StartError::DataDir(DataDirError::InUse { .. }) => Exit::InUse,
-                StartError::DataDir(DataDirError::Unusable { .. }) | StartError::Attachments { .. } => {
-                    Exit::Storage
-                }
+                StartError::DataDir(DataDirError::Unusable { .. })
+                | StartError::Attachments(SettingsError::Unreadable { .. }) => Exit::Storage,
                 StartError::Store { source, .. } => of_store(source),
                 StartError::Listen { .. }
                 | StartError::Push(PushError::Tcp { .. } | PushError::Unix { .. }) => Exit::Listen,
-                StartError::Tls(_) | StartError::Accel(AccelError::Guard(_) | AccelError::Profiles(_)) => {
-                    Exit::Usage
-                }
+                StartError::Tls(_)
+                | StartError::Attachments(_)
+                | StartError::Accel(AccelError::Guard(_) | AccelError::Profiles(_)) => Exit::Usage,
                 StartError::Push(_) | StartError::Accel(_) | StartError::Auth(_) | StartError::Random(_) => {
                     Exit::Failed
                 }
