@@ -41,7 +41,7 @@ mod reload;
 mod stats;
 
 use self::find::{Find, Hubs};
-pub use open::{open_attachments, open_store};
+pub use open::{open_attachments, open_store, open_store_beside};
 use push_view::PushView;
 pub use stats::all_metrics;
 

@@ -20,6 +20,18 @@ pub async fn open_store(dir: &DataDir) -> Result<Arc<dyn Store>, StartError> {
     }
 }
 
+/// Opens a database that is there, of this version, beside a gateway that may run on it.
+///
+/// # Errors
+/// As storage tells them.
+pub async fn open_store_beside(dir: &DataDir) -> Result<Arc<dyn Store>, StartError> {
+    let path = dir.database();
+    match SqliteStore::open_beside(&path).await {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(source) => Err(StartError::Store { path, source }),
+    }
+}
+
 /// Opens the place that files are kept in. A store is not asked: the gateway starts without it, too.
 ///
 /// # Errors
