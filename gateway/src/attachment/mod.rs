@@ -12,8 +12,10 @@ mod verify;
 
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fmt, io};
 
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use waggle_core::time::Timestamp;
 
 use directory::Directory;
@@ -119,6 +121,29 @@ pub struct Kept {
 pub struct Attachments {
     spool: Spool,
     keeper: Keeper,
+    /// Held by whoever puts a file in, until its ticket has it; alone by whoever removes files that no ticket has.
+    places: RwLock<()>,
+    /// How many were removed.
+    removals: AtomicU64,
+}
+
+/// A file that is in its place. While this is held it is not removed: drop it when a ticket is known to have the file.
+#[derive(Debug)]
+pub struct Placed<'a> {
+    /// Which.
+    pub hash: Hash,
+    /// What it is.
+    pub kind: Kind,
+    /// How long it is.
+    pub bytes: u64,
+    _stays: RwLockReadGuard<'a, ()>,
+}
+
+/// The right to remove files: while this is held none gets its place, so that what no ticket has stays so.
+#[derive(Debug)]
+pub struct Alone<'a> {
+    attachments: &'a Attachments,
+    _guard: RwLockWriteGuard<'a, ()>,
 }
 
 #[derive(Debug)]
@@ -157,7 +182,7 @@ impl Attachments {
             None => Keeper::Directory(Directory::new(root)),
             Some(settings) => Keeper::S3(Box::new(S3::new(settings)?)),
         };
-        Ok(Self { spool, keeper })
+        Ok(Self { spool, keeper, places: RwLock::default(), removals: AtomicU64::new(0) })
     }
 
     /// The longest file that is taken, in bytes.
@@ -177,7 +202,7 @@ impl Attachments {
     /// # Errors
     /// Where the disk has no room, or does not do it.
     pub async fn begin(&self) -> Result<Upload<'_>, AttachmentError> {
-        Ok(Upload { keeper: &self.keeper, incoming: self.spool.begin().await? })
+        Ok(Upload { attachments: self, incoming: self.spool.begin().await? })
     }
 
     /// A file of this length.
@@ -191,16 +216,9 @@ impl Attachments {
         }
     }
 
-    /// Removes a file, for good; one that is not there is removed already. Whoever calls it makes sure that no ticket
-    /// has it, and that none gets it meanwhile: a file that is there is not sent to the store again.
-    ///
-    /// # Errors
-    /// Where it may still be there.
-    pub async fn remove(&self, hash: Hash) -> Result<(), AttachmentError> {
-        match &self.keeper {
-            Keeper::Directory(directory) => directory.remove(hash).await,
-            Keeper::S3(s3) => s3.remove(hash).await,
-        }
+    /// Waits until nobody puts a file in. It is this process alone that is kept from it.
+    pub async fn alone(&self) -> Alone<'_> {
+        Alone { attachments: self, _guard: self.places.write().await }
     }
 
     /// Files with hashes above `after`, in order, at most
@@ -224,21 +242,35 @@ impl Attachments {
         // No other file has these bytes.
         let text = format!("waggle check {} {:?}\n", std::process::id(), std::time::SystemTime::now());
         upload.write(text.as_bytes()).await?;
-        let (hash, _, bytes) = upload.finish().await?;
+        let Placed { hash, bytes, .. } = upload.finish().await?;
         self.read(hash, bytes).await?.prove_whole().await?;
         self.page(None).await?;
-        self.remove(hash).await
+        self.alone().await.remove(hash).await
+    }
+}
+
+impl Alone<'_> {
+    /// Removes a file, for good; one that is not there is removed already.
+    ///
+    /// # Errors
+    /// Where it may still be there.
+    pub async fn remove(&self, hash: Hash) -> Result<(), AttachmentError> {
+        self.attachments.removals.fetch_add(1, Ordering::Relaxed);
+        match &self.attachments.keeper {
+            Keeper::Directory(directory) => directory.remove(hash).await,
+            Keeper::S3(s3) => s3.remove(hash).await,
+        }
     }
 }
 
 /// A file that is on its way in; dropping it leaves nothing.
 #[derive(Debug)]
 pub struct Upload<'a> {
-    keeper: &'a Keeper,
+    attachments: &'a Attachments,
     incoming: Incoming,
 }
 
-impl Upload<'_> {
+impl<'a> Upload<'a> {
     /// Takes some bytes.
     ///
     /// # Errors
@@ -247,16 +279,30 @@ impl Upload<'_> {
         self.incoming.write(bytes).await
     }
 
-    /// Puts it into its place, durably: its name, what it is, and its length. One that is there already stays.
+    /// Puts it into its place, durably. One that is there already stays.
     ///
     /// # Errors
     /// Where it is empty, of a kind that is not taken, or cannot be kept.
-    pub async fn finish(mut self) -> Result<(Hash, Kind, u64), AttachmentError> {
+    pub async fn finish(mut self) -> Result<Placed<'a>, AttachmentError> {
         let whole = self.incoming.whole().await?;
-        match self.keeper {
-            Keeper::Directory(directory) => directory.keep(&self.incoming, &whole).await?,
-            Keeper::S3(s3) => s3.keep(&self.incoming.path, &whole).await?,
-        }
-        Ok((whole.hash, whole.kind, whole.bytes))
+        let Attachments { keeper, places, removals, .. } = self.attachments;
+        let stays = match keeper {
+            Keeper::Directory(directory) => {
+                let stays = places.read().await;
+                directory.keep(&self.incoming, &whole).await?;
+                stays
+            }
+            // Nobody waits for a store that is slow.
+            Keeper::S3(s3) => {
+                let before = removals.load(Ordering::Relaxed);
+                s3.keep(&self.incoming.path, &whole).await?;
+                let stays = places.read().await;
+                if removals.load(Ordering::Relaxed) != before {
+                    s3.keep(&self.incoming.path, &whole).await?;
+                }
+                stays
+            }
+        };
+        Ok(Placed { hash: whole.hash, kind: whole.kind, bytes: whole.bytes, _stays: stays })
     }
 }

@@ -32,7 +32,7 @@ pub enum Contents {
 pub enum Unreferenced {
     /// Tell.
     Report,
-    /// Remove, while nobody takes files in: see [`Attachments::remove`].
+    /// Remove, while no other process takes files in.
     Remove,
 }
 
@@ -148,7 +148,7 @@ pub async fn verify(
                     continue;
                 }
                 if plan.unreferenced == Unreferenced::Remove {
-                    attachments.remove(hash).await?;
+                    attachments.alone().await.remove(hash).await?;
                     verified.note(hash, Fault::Removed);
                 } else {
                     verified.note(hash, Fault::Unreferenced);

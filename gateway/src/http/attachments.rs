@@ -22,7 +22,7 @@ use super::answer::{self, AnswerBody, Response};
 use super::query::{Query, bad};
 use super::tickets::{storage, visible};
 use super::{Api, auth, preconditions, rights};
-use crate::attachment::{AttachmentError, Hash, Upload};
+use crate::attachment::{AttachmentError, Hash, Placed, Upload};
 use crate::ledger::Submission;
 use crate::problem::Problem;
 use crate::store::AttachmentRow;
@@ -66,11 +66,14 @@ where
         let detail = format!("the ticket has {TICKET_ATTACHMENTS_MAX} attachments, which is the most");
         return Err(Problem::new("too_many_attachments", detail));
     }
-    let row = receive(api, body, name).await?;
+    let placed = receive(api, body).await?;
+    let media_type = placed.kind.media_type().to_owned();
+    let row = AttachmentRow { hash: placed.hash, name, media_type, bytes: placed.bytes, at: auth::now() };
     if !api.store.add_attachment(tenant, ticket, &row).await.map_err(storage)? {
         let detail = "the ticket has this file already";
         return Err(Problem::new("attached_already", detail).with("hash", row.hash.to_string()));
     }
+    drop(placed);
     let attachment = serde_json::to_string(&View::from(&row)).map_err(|error| internal(&error))?;
     let command = Command::Attach { attachment: &attachment };
     let request = Request { command, expect: None, fence: None };
@@ -92,7 +95,7 @@ where
     }
 }
 
-async fn receive<B>(api: &Api, mut body: B, name: String) -> Result<AttachmentRow, Problem>
+async fn receive<B>(api: &Api, mut body: B) -> Result<Placed<'_>, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,
@@ -117,8 +120,7 @@ where
             }
         }
     }
-    let (hash, kind, bytes) = upload.finish().await.map_err(|error| refused(&error))?;
-    Ok(AttachmentRow { hash, name, media_type: kind.media_type().to_owned(), bytes, at: auth::now() })
+    upload.finish().await.map_err(|error| refused(&error))
 }
 
 async fn write(upload: &mut Upload<'_>, frame: Frame<Bytes>) -> Result<(), Problem> {

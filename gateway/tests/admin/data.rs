@@ -96,7 +96,7 @@ async fn files_are_verified_and_those_of_nobody_deleted() {
     for text in ["whole", "nobody's", "damaged"] {
         let mut upload = attachments.begin().await.unwrap();
         upload.write(text.as_bytes()).await.unwrap();
-        hashes.push(upload.finish().await.unwrap().0);
+        hashes.push(upload.finish().await.unwrap().hash);
     }
     let path = |index: usize| {
         let name = hashes[index].to_string();

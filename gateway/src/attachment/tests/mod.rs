@@ -84,7 +84,7 @@ impl Place {
         for piece in pieces {
             upload.write(piece).await?;
         }
-        let (hash, _, bytes) = upload.finish().await?;
+        let Placed { hash, bytes, .. } = upload.finish().await?;
         assert_eq!(bytes, pieces.iter().map(|piece| piece.len() as u64).sum::<u64>());
         Ok(hash)
     }
@@ -154,8 +154,9 @@ async fn what_is_kept_comes_back_and_is_there_once() {
         assert_eq!(page.iter().map(|kept| (kept.hash, kept.bytes)).collect::<Vec<_>>(), wanted);
         assert!(page.iter().all(|kept| kept.changed_at.0 > 1_600_000_000_000), "{page:?}");
 
-        place.attachments.remove(hello).await.unwrap();
-        place.attachments.remove(hello).await.unwrap();
+        for _ in 0..2 {
+            place.attachments.alone().await.remove(hello).await.unwrap();
+        }
         assert!(matches!(place.get(hello, 5).await, Err(AttachmentError::Missing(_))), "{}", place.name);
         place.attachments.check().await.unwrap();
         assert_eq!(place.files().len(), 1);
@@ -190,6 +191,27 @@ async fn what_was_on_its_way_in_goes_with_the_process() {
         assert_eq!(place.files().len(), 1);
         Attachments::open(place.folder.path(), BYTES_MAX, None, Others::None).unwrap();
         assert_eq!(place.files(), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_removed_while_it_comes_once_more_is_there() {
+    for place in Place::all().await {
+        let hello = place.put(&[b"hello"]).await.unwrap();
+        let server = place.server.as_ref();
+        let _ = server.map(Server::seen);
+        let alone = place.attachments.alone().await;
+        let remove = async {
+            // The store has said that it is there.
+            while server.is_some_and(|server| server.seen().is_empty()) {
+                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            }
+            alone.remove(hello).await.unwrap();
+            drop(alone);
+        };
+        let (again, ()) = tokio::join!(place.put(&[b"hello"]), remove);
+        assert_eq!(again.unwrap(), hello);
+        assert_eq!(place.get(hello, 5).await.unwrap(), b"hello", "{}", place.name);
     }
 }
 

@@ -40,7 +40,7 @@ async fn what_breaks_on_the_way_to_the_store_is_sent_again_or_leaves_nothing() {
     server.fail([(Method::PUT, Fault::Cut)]);
     let hash = place.put(&[&long]).await.unwrap();
     assert_eq!(place.get(hash, BYTES_MAX).await.unwrap(), long);
-    place.attachments.remove(hash).await.unwrap();
+    place.attachments.alone().await.remove(hash).await.unwrap();
     server.fail(std::iter::repeat_n((Method::PUT, Fault::Cut), 3));
     assert!(place.put(&[&long]).await.is_err());
     assert_eq!(place.files(), [""; 0]);
