@@ -29,6 +29,7 @@ use crate::push::{
 use crate::store::{Store, StoreError};
 use crate::tls::{Tls, TlsError};
 
+mod attachment_stats;
 mod auth_stats;
 mod find;
 mod guard_stats;
@@ -332,6 +333,7 @@ impl Base {
         let _ = late.set(Arc::clone(&guard));
         let attachments = Arc::new(open_attachments(&dir, &config.attachments, Others::None)?);
         open::look_at(&attachments);
+        attachment_stats::add_to(&metrics, &attachments);
         let api = Arc::new(Api {
             commands: Arc::new(ledger.clone()),
             store: Arc::clone(&store),

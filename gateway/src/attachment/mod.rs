@@ -23,7 +23,7 @@ pub use kind::{Kind, NOT_TAKEN};
 pub use reading::Reading;
 use s3::S3;
 pub use s3::{S3Error, S3Settings, SettingsError, Timeouts, check_bucket, check_endpoint, check_prefix};
-use spool::{Incoming, Spool};
+use spool::{Incoming, Spool, Whole};
 pub use verify::{Contents, Fault, Finding, Plan, Unreferenced, Verified, VerifyError, verify};
 
 use crate::store::Hex;
@@ -125,6 +125,18 @@ pub struct Attachments {
     places: RwLock<()>,
     /// How many were removed.
     removals: AtomicU64,
+    stats: Stats,
+}
+
+/// What is counted.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Files that were kept.
+    pub kept: AtomicU64,
+    /// Files that came whole, and could not be kept.
+    pub failed: AtomicU64,
+    /// Files that could not be opened.
+    pub unread: AtomicU64,
 }
 
 /// A file that is in its place. While this is held it is not removed: drop it when a ticket is known to have the file.
@@ -182,7 +194,13 @@ impl Attachments {
             None => Keeper::Directory(Directory::new(root)),
             Some(settings) => Keeper::S3(Box::new(S3::new(settings)?)),
         };
-        Ok(Self { spool, keeper, places: RwLock::default(), removals: AtomicU64::new(0) })
+        Ok(Self {
+            spool,
+            keeper,
+            places: RwLock::default(),
+            removals: AtomicU64::new(0),
+            stats: Stats::default(),
+        })
     }
 
     /// The longest file that is taken, in bytes.
@@ -195,6 +213,21 @@ impl Attachments {
     #[must_use]
     pub fn is_elsewhere(&self) -> bool {
         matches!(self.keeper, Keeper::S3(_))
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Requests that a store was sent once more.
+    #[must_use]
+    pub fn repeated(&self) -> u64 {
+        match &self.keeper {
+            Keeper::Directory(_) => 0,
+            Keeper::S3(s3) => s3.repeated(),
+        }
     }
 
     /// Begins to take a file in.
@@ -210,10 +243,14 @@ impl Attachments {
     /// # Errors
     /// Where it is not there, is of another length, or cannot be read.
     pub async fn read(&self, hash: Hash, bytes: u64) -> Result<Reading, AttachmentError> {
-        match &self.keeper {
+        let reading = match &self.keeper {
             Keeper::Directory(directory) => directory.read(hash, bytes).await,
             Keeper::S3(s3) => s3.read(hash, bytes).await,
+        };
+        if reading.is_err() {
+            self.stats.unread.fetch_add(1, Ordering::Relaxed);
         }
+        reading
     }
 
     /// Waits until nobody puts a file in. It is this process alone that is kept from it.
@@ -285,24 +322,31 @@ impl<'a> Upload<'a> {
     /// Where it is empty, of a kind that is not taken, or cannot be kept.
     pub async fn finish(mut self) -> Result<Placed<'a>, AttachmentError> {
         let whole = self.incoming.whole().await?;
+        let kept = self.keep(&whole).await;
+        let Stats { kept: done, failed, .. } = &self.attachments.stats;
+        let counter = if kept.is_ok() { done } else { failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+        Ok(Placed { hash: whole.hash, kind: whole.kind, bytes: whole.bytes, _stays: kept? })
+    }
+
+    async fn keep(&self, whole: &Whole) -> Result<RwLockReadGuard<'a, ()>, AttachmentError> {
         let Attachments { keeper, places, removals, .. } = self.attachments;
-        let stays = match keeper {
+        match keeper {
             Keeper::Directory(directory) => {
                 let stays = places.read().await;
-                directory.keep(&self.incoming, &whole).await?;
-                stays
+                directory.keep(&self.incoming, whole).await?;
+                Ok(stays)
             }
             // Nobody waits for a store that is slow.
             Keeper::S3(s3) => {
                 let before = removals.load(Ordering::Relaxed);
-                s3.keep(&self.incoming.path, &whole).await?;
+                s3.keep(&self.incoming.path, whole).await?;
                 let stays = places.read().await;
                 if removals.load(Ordering::Relaxed) != before {
-                    s3.keep(&self.incoming.path, &whole).await?;
+                    s3.keep(&self.incoming.path, whole).await?;
                 }
-                stays
+                Ok(stays)
             }
-        };
-        Ok(Placed { hash: whole.hash, kind: whole.kind, bytes: whole.bytes, _stays: stays })
+        }
     }
 }

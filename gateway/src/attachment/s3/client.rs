@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -129,6 +130,7 @@ pub(super) struct Client {
     http: legacy::Client<Connector, Sent>,
     host: String,
     timeouts: Timeouts,
+    repeated: AtomicU64,
 }
 
 impl Client {
@@ -147,11 +149,15 @@ impl Client {
             .pool_idle_timeout(Duration::from_millis(ATTACHMENT_STORE_IDLE_MS))
             .pool_max_idle_per_host(ATTACHMENT_STORE_IDLE_MAX)
             .build(connector);
-        Ok(Self { http, host, timeouts })
+        Ok(Self { http, host, timeouts, repeated: AtomicU64::new(0) })
     }
 
     pub(super) fn timeouts(&self) -> Timeouts {
         self.timeouts
+    }
+
+    pub(super) fn repeated(&self) -> u64 {
+        self.repeated.load(Ordering::Relaxed)
     }
 
     /// Sends a request until there is an answer that another attempt would not change. The answer says that it was
@@ -169,6 +175,7 @@ impl Client {
                 }
                 Err(error) => tracing::debug!(%error, "the store of files is asked again"),
             }
+            self.repeated.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(jittered(pause)).await;
             pause *= 2;
         }

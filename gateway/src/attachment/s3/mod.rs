@@ -61,6 +61,11 @@ impl S3 {
         Ok(Self { bucket, credentials: settings.credentials, prefix, client })
     }
 
+    /// Requests that were sent once more.
+    pub(super) fn repeated(&self) -> u64 {
+        self.client.repeated()
+    }
+
     /// Sends a file, unless it is there already, of the same length.
     pub(super) async fn keep(&self, path: &Path, whole: &Whole) -> Result<(), AttachmentError> {
         if self.length(whole.hash).await? == Some(whole.bytes) {

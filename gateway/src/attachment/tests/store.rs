@@ -22,10 +22,13 @@ async fn a_busy_store_is_asked_again_and_not_for_ever() {
     server.fail(busy(Method::GET, 2));
     assert_eq!(place.get(hash, 5).await.unwrap(), b"hello");
     assert_eq!(server.seen().len(), 3 + 3 + 3);
+    assert_eq!(place.attachments.repeated(), 2 + 2 + 2);
 
     server.fail(busy(Method::PUT, 3));
     let error = refused(&place.put(&[b"other"]).await);
     assert!(error.contains("503"), "{error}");
+    let stats = place.attachments.stats();
+    assert_eq!((stats.kept.load(Ordering::Relaxed), stats.failed.load(Ordering::Relaxed)), (1, 1));
     assert_eq!(place.files(), [hash.to_string()]);
     // One that knows no checksums is sent the file without one.
     server.fail([(Method::PUT, Fault::Status(501))]);
