@@ -136,6 +136,8 @@ impl App {
         let dir = DataDir::open(&config.data_dir)?;
         let lock = dir.lock_within(within).await?;
         let tls = open_tls(&config)?;
+        // What is wrong with files of keys is told before the log is read.
+        drop(config.attachments.s3.settings()?);
         // Before any socket is made: it may move the process into a cgroup of its own.
         let pins = Arc::new(open_pins(&config));
         let accel = Arc::new(start_accel(&config, &pins)?);

@@ -96,6 +96,7 @@ fn told(status: StatusCode, code: &str) -> String {
              machine's clock right?"
         }
         StatusCode::NOT_FOUND => "; is there such a bucket?",
+        status if status.is_redirection() => "; are endpoint and region those of the bucket?",
         _ => "",
     };
     let space = if code.is_empty() { "" } else { " " };
