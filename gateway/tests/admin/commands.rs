@@ -1,6 +1,5 @@
 //! Fields, queues, requesters and views.
 
-use serde_json::json;
 use waggle_core::id::{AgentId, SavedViewId, TenantId};
 use waggle_core::name::Name;
 use waggle_core::requester::{Identity, IdentityKind};

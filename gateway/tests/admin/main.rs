@@ -4,11 +4,12 @@
 
 mod commands;
 mod data;
+mod restore;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use waggle_gateway::attachment::{Attachments, Others};
 use waggle_gateway::data_dir::DataDir;
 use waggle_gateway::store::{SqliteStore, Store};
