@@ -306,6 +306,34 @@ pub const ATTACHMENT_NAME_BYTES_MAX: usize = 255;
 pub const TICKET_ATTACHMENTS_MAX: usize = 1_000;
 /// Bytes of a disk that files of tickets leave free.
 pub const ATTACHMENT_DISK_FREE_BYTES: u64 = 512 * 1024 * 1024;
+/// Bytes of a file on its way in after which the disk's room is looked at again.
+pub const ATTACHMENT_SPOOL_LOOK_BYTES: u64 = 8 * 1024 * 1024;
+/// Bytes of a file that a S3-compatible store takes in one piece.
+pub const ATTACHMENT_STORE_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
+/// Bytes of what names of a store's objects begin with.
+pub const ATTACHMENT_PREFIX_BYTES_MAX: usize = 256;
+/// Milliseconds until there is a connection to a store of files.
+pub const ATTACHMENT_STORE_CONNECT_MS_MAX: u64 = 5_000;
+/// Milliseconds until a store of files answers, and between two pieces of an answer.
+pub const ATTACHMENT_STORE_ANSWER_MS_MAX: u64 = 15_000;
+/// Bytes a second that a store of files takes at least.
+pub const ATTACHMENT_STORE_BYTES_PER_SECOND_MIN: u64 = 64 * 1024;
+/// Attempts at one request to a store of files.
+pub const ATTACHMENT_STORE_ATTEMPTS: u32 = 3;
+/// Milliseconds between the first two of them, give or take.
+pub const ATTACHMENT_STORE_PAUSE_MS: u64 = 200;
+/// Milliseconds that a request to a store of files may be on its way after it was signed.
+pub const ATTACHMENT_STORE_SIGNATURE_MS: u64 = 300_000;
+/// Bytes of a store's answer that is no file: a page of a list, or an error.
+pub const ATTACHMENT_STORE_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Connections to a store of files that are kept for the next request.
+pub const ATTACHMENT_STORE_IDLE_MAX: usize = 16;
+/// Milliseconds that they are.
+pub const ATTACHMENT_STORE_IDLE_MS: u64 = 20_000;
+/// Files of one page, when all are listed.
+pub const ATTACHMENT_PAGE_MAX: usize = 1_000;
+/// Files that are named when all are verified; all others are counted.
+pub const ATTACHMENT_FINDINGS_MAX: usize = 10_000;
 /// Milliseconds from a request's header to the end of its body.
 pub const HTTP_BODY_MS_MAX: u64 = 10_000;
 /// Bytes of Server-Sent Events that are made at a time, give or take one event.

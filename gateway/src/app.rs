@@ -15,7 +15,7 @@ use waggle_core::limits::{
 };
 
 use crate::accel::{Accel, AccelConfig, AccelError, Guard, Leg, Pins, Redirect};
-use crate::attachment;
+use crate::attachment::{Others, SettingsError};
 use crate::config::{Config, ConfigError};
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::directory::{self, Directory};
@@ -26,20 +26,23 @@ use crate::observe::Metrics;
 use crate::push::{
     AcceptHook, PeerRules, PushConfig, PushEngine, PushError, PushHub, PushLimits, UnauthorizedHook,
 };
-use crate::store::{SqliteStore, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::tls::{Tls, TlsError};
 
+mod attachment_stats;
 mod auth_stats;
 mod find;
 mod guard_stats;
 mod leg_stats;
 mod letting_in;
+mod open;
 mod push_view;
 mod redirect_stats;
 mod reload;
 mod stats;
 
 use self::find::{Find, Hubs};
+pub use open::{open_attachments, open_store, open_store_beside};
 use push_view::PushView;
 pub use stats::all_metrics;
 
@@ -51,15 +54,9 @@ const API_BACKLOG: u32 = 1_024;
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The directory of files.
-    #[error("the directory {} of attachments cannot be opened", path.display())]
-    Attachments {
-        /// It.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    /// Where files are kept.
+    #[error("attachments cannot be kept")]
+    Attachments(#[from] SettingsError),
     /// The data directory.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -139,6 +136,8 @@ impl App {
         let dir = DataDir::open(&config.data_dir)?;
         let lock = dir.lock_within(within).await?;
         let tls = open_tls(&config)?;
+        // What is wrong with files of keys is told before the log is read.
+        drop(config.attachments.s3.settings()?);
         // Before any socket is made: it may move the process into a cgroup of its own.
         let pins = Arc::new(open_pins(&config));
         let accel = Arc::new(start_accel(&config, &pins)?);
@@ -334,6 +333,9 @@ impl Base {
         auth_stats::add_to(&metrics, &letting_in);
         // It was empty: nobody else sets it.
         let _ = late.set(Arc::clone(&guard));
+        let attachments = Arc::new(open_attachments(&dir, &config.attachments, Others::None)?);
+        open::look_at(&attachments);
+        attachment_stats::add_to(&metrics, &attachments);
         let api = Arc::new(Api {
             commands: Arc::new(ledger.clone()),
             store: Arc::clone(&store),
@@ -346,7 +348,7 @@ impl Base {
             adopt: adopter(&push),
             push: Arc::new(PushView(Arc::clone(&push))),
             streams: Arc::new(Semaphore::new(HTTP_STREAMS_MAX)),
-            attachments: Arc::new(open_attachments(&dir, config.attachments.bytes_max)?),
+            attachments,
             request_ids: RequestIdSource::new().map_err(StartError::Random)?,
             accepted: Box::new(move |socket| accepting.apply_to(&socket, Leg::Agent)),
             unauthorized: Box::new(move |peer| failed(&failing, &rules, peer)),
@@ -379,24 +381,6 @@ impl Base {
             lock,
         })
     }
-}
-
-/// Opens the database and brings it to this version's shape.
-///
-/// # Errors
-/// As storage tells them.
-pub async fn open_store(dir: &DataDir) -> Result<Arc<dyn Store>, StartError> {
-    let path = dir.database();
-    match SqliteStore::open(&path).await {
-        Ok(store) => Ok(Arc::new(store)),
-        Err(source) => Err(StartError::Store { path, source }),
-    }
-}
-
-/// Opens the directory of files.
-fn open_attachments(dir: &DataDir, bytes_max: u64) -> Result<attachment::Directory, StartError> {
-    let path = dir.attachments();
-    attachment::Directory::open(&path, bytes_max).map_err(|source| StartError::Attachments { path, source })
 }
 
 /// A socket that has its address, and does not listen yet.

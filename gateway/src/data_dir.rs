@@ -22,6 +22,15 @@ pub enum DataDirError {
         #[source]
         source: io::Error,
     },
+    /// Nothing is in it that a gateway has made.
+    #[error(
+        "there is no Waggle database in {}; is that the gateway's --data-dir? `waggle serve` makes one",
+        path.display()
+    )]
+    NoDatabase {
+        /// Which.
+        path: PathBuf,
+    },
     /// Another gateway holds it.
     #[error("the data directory {} is in use by the gateway with process id {pid}", path.display())]
     InUse {
@@ -53,6 +62,22 @@ impl DataDir {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.map_err(|source| DataDirError::Unusable { path: path.to_owned(), source })?;
         Ok(Self(path.to_owned()))
+    }
+
+    /// A directory in which a gateway has made a database. What this process writes is for its own user alone.
+    ///
+    /// # Errors
+    /// Where there is none: nothing is made.
+    pub fn existing(path: &Path) -> Result<Self, DataDirError> {
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+        let dir = Self(path.to_owned());
+        match dir.database().metadata() {
+            Ok(found) if found.is_file() => Ok(dir),
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(DataDirError::Unusable { path: path.to_owned(), source })
+            }
+            _ => Err(DataDirError::NoDatabase { path: path.to_owned() }),
+        }
     }
 
     /// A directory that another process has made, or not.
@@ -166,6 +191,15 @@ mod tests {
         assert!(error.contains(&format!("process id {}", std::process::id())), "{error}");
         drop(lock);
         dir.lock().unwrap();
+    }
+
+    #[test]
+    fn nothing_is_made_where_nothing_is() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("mistyped");
+        assert!(matches!(DataDir::existing(&path), Err(DataDirError::NoDatabase { .. })));
+        assert!(matches!(DataDir::existing(parent.path()), Err(DataDirError::NoDatabase { .. })));
+        assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
     }
 
     #[test]

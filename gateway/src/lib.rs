@@ -18,3 +18,4 @@ pub mod problem;
 pub mod push;
 pub mod store;
 pub mod tls;
+pub mod trust;

@@ -345,8 +345,30 @@ fn check_hold(
     }
 }
 
-/// The status that an admitted command leaves. A ticket in a status that was removed is in that one's successor,
-/// for whatever happens to it next.
+/// The status in which `intent` leaves a ticket that is in `from`, where it is admitted; `None` where there is none. A
+/// ticket in a status that was removed is in that one's successor, for whatever happens to it next.
+#[must_use]
+pub fn destination(lifecycles: &Lifecycles, from: Status, intent: Intent) -> Option<Status> {
+    let status = lifecycles.current(from);
+    match intent {
+        Intent::Message => lifecycles.after_requester(status),
+        Intent::Note | Intent::Release | Intent::Link | Intent::Set { into: None, .. } => Some(status),
+        Intent::Set { into: Some(into), status: to, .. } if lifecycles.is_of(status, into) => {
+            Some(to.unwrap_or(status))
+        }
+        Intent::Set { into: Some(into), status: to, .. } => {
+            to.or_else(|| lifecycles.get(into).and_then(|lifecycle| lifecycle.mapped(status)))
+        }
+        Intent::Reply { status: Some(to) } if to == status => Some(lifecycles.after_taken(status)),
+        Intent::Reply { status: None } => Some(lifecycles.after_reply(status)),
+        Intent::Claim | Intent::Assign { .. } => Some(lifecycles.after_taken(status)),
+        Intent::Reply { status: Some(to) } | Intent::Move { to } => Some(to),
+        Intent::Merge => lifecycles.closed_beside(status),
+        Intent::Settle { to, .. } => Some(to),
+    }
+}
+
+/// The status that an admitted command leaves.
 fn status_after(
     lifecycles: &Lifecycles,
     word: Word,
@@ -355,35 +377,27 @@ fn status_after(
     intent: Intent,
 ) -> Result<Status, Refusal> {
     let status = lifecycles.current(word.status());
-    let edge = |to: Status| match to {
-        _ if to == status && to != word.status() => Ok(to),
-        _ => checked_edge(lifecycles, word, holder, authority, intent, to),
-    };
-    match intent {
-        Intent::Message => lifecycles.after_requester(status).ok_or(Refusal::Closed),
-        Intent::Note | Intent::Release | Intent::Set { into: None, .. } => Ok(status),
-        Intent::Set { into: Some(into), status: to, .. } if lifecycles.is_of(status, into) => match to {
-            Some(to) if to != status => edge(to),
-            _ => Ok(status),
-        },
-        Intent::Set { into: Some(into), status: to, .. } => {
-            let saved = lifecycles.get(into).and_then(|lifecycle| lifecycle.mapped(status));
-            let to = to.or(saved).ok_or(Refusal::NoStatus { from: status, into })?;
-            match lifecycles.category(to) {
-                Category::Closed if !authority.rights.has(Right::Close) => {
-                    Err(Refusal::NeedsRight(Right::Close))
-                }
-                _ => Ok(to),
+    let to = destination(lifecycles, status, intent).ok_or(match intent {
+        Intent::Set { into: Some(into), .. } => Refusal::NoStatus { from: status, into },
+        _ => Refusal::Closed,
+    })?;
+    let takes_edge = match intent {
+        Intent::Move { .. } => true,
+        Intent::Reply { status: Some(asked) } => asked != status,
+        Intent::Set { into: Some(into), .. } if lifecycles.is_of(status, into) => to != status,
+        Intent::Set { into: Some(_), .. } => {
+            if lifecycles.category(to) == Category::Closed && !authority.rights.has(Right::Close) {
+                return Err(Refusal::NeedsRight(Right::Close));
             }
+            false
         }
-        Intent::Reply { status: Some(to) } if to == status => Ok(lifecycles.after_taken(status)),
-        Intent::Reply { status: None } => Ok(lifecycles.after_reply(status)),
-        Intent::Claim | Intent::Assign { .. } => Ok(lifecycles.after_taken(status)),
-        Intent::Reply { status: Some(to) } | Intent::Move { to } => edge(to),
-        Intent::Merge => lifecycles.closed_beside(status).ok_or(Refusal::Closed),
-        Intent::Link => Ok(status),
-        Intent::Settle { to, .. } => Ok(to),
+        _ => false,
+    };
+    // Whoever moves it to its status' successor moves it to where it is.
+    if takes_edge && (to != status || to == word.status()) {
+        return checked_edge(lifecycles, word, holder, authority, intent, to);
     }
+    Ok(to)
 }
 
 /// Whether a ticket follows a change of its lifecycle. Who holds it does not matter, nor whether it is closed; but

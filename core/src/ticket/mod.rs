@@ -15,7 +15,7 @@ mod parse;
 pub use cell::{Cell, Reserved};
 pub use command::{Command, CommandError, Expect, Priority, Request, Settle, UnknownStatus};
 pub use conflict::{FieldConflict, find_conflict};
-pub use decide::{Actor, Authority, Hold, Intent, Refusal, Transition, Word, decide};
+pub use decide::{Actor, Authority, Hold, Intent, Refusal, Transition, Word, decide, destination};
 pub use details::{Details, DetailsError, Patch};
 pub use event::{Entry, Kind, NewEvent, Route, StoredEvent};
 pub use field::{FIELD_NUMBER_MAX, FieldDef, FieldDefError, FieldKind, FieldSet, Required, ValueError};

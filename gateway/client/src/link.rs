@@ -105,7 +105,9 @@ impl Connection {
 
     /// Writes what is queued and says goodbye, where there is somebody to say it to.
     pub(crate) async fn close(self) {
-        let State::Open(mut socket) = self.state else { return };
+        let State::Open(socket) = self.state else { return };
+        // A box of it is a sink by itself, which says no goodbye, where another package wants it so.
+        let mut socket = *socket;
         let goodbye = async {
             for message in self.outgoing {
                 socket.send(message).await?;

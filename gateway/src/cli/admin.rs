@@ -1,4 +1,4 @@
-//! `waggle admin`: directly on the database. A running gateway sees the change within a second.
+//! `waggle admin`: directly on a database that a gateway has made. A running gateway sees the change within a second.
 
 use std::sync::Arc;
 
@@ -8,13 +8,19 @@ use waggle_core::id::{AgentId, TenantId};
 use waggle_core::name::Name;
 
 use super::agent::{self, AgentAction};
+use super::attachment::{self, AttachmentAction};
 use super::audit::{self, AuditAction};
+use super::epoch::{self, EpochAction};
+use super::field::{self, FieldAction};
 use super::lifecycle::{self, LifecycleAction};
 use super::output::{Output, print, print_json, print_table};
 use super::people::{self, GrantAction, RoleAction, TeamAction};
+use super::queue::{self, QueueAction};
+use super::requester::{self, RequesterAction};
 use super::token::{self, TokenAction};
+use super::view::{self, ViewAction};
 use super::{DataDirArg, OutputArg};
-use crate::app::open_store;
+use crate::app::open_store_beside;
 use crate::data_dir::DataDir;
 use crate::store::{AuditActor, AuditEntry, DirectoryRows, Store, StoreError};
 
@@ -36,7 +42,7 @@ enum Thing {
     Tenant(TenantAction),
     /// Where tickets wait.
     #[command(subcommand)]
-    Queue(NamedAction),
+    Queue(QueueAction),
     /// People who work on tickets.
     #[command(subcommand)]
     Agent(AgentAction),
@@ -58,6 +64,21 @@ enum Thing {
     /// Statuses of tickets, and the moves between them.
     #[command(subcommand)]
     Lifecycle(LifecycleAction),
+    /// Custom fields of tickets.
+    #[command(subcommand)]
+    Field(FieldAction),
+    /// Whoever asks.
+    #[command(subcommand)]
+    Requester(RequesterAction),
+    /// Queries that agents have saved.
+    #[command(subcommand)]
+    View(ViewAction),
+    /// Files of tickets.
+    #[command(subcommand)]
+    Attachment(AttachmentAction),
+    /// By which clients know that a log is the one that they have read.
+    #[command(subcommand)]
+    Epoch(EpochAction),
 }
 
 #[derive(Subcommand)]
@@ -72,48 +93,19 @@ enum TenantAction {
     List,
 }
 
-#[derive(Subcommand)]
-enum NamedAction {
-    /// Make one.
-    Create {
-        /// The tenant's name or number.
-        #[arg(long)]
-        tenant: String,
-        /// Its name, unique within the tenant.
-        #[arg(value_parser = name)]
-        name: String,
-    },
-    /// List a tenant's.
-    List {
-        /// The tenant's name or number.
-        #[arg(long)]
-        tenant: String,
-    },
-}
-
 /// Runs `waggle admin`.
 pub(super) fn run(args: AdminArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let store = open_store(&DataDir::open(&args.data.data_dir)?).await?;
-        let admin = Admin { store, output: args.output.output };
-        match args.thing {
-            Thing::Tenant(action) => admin.tenant(action).await,
-            Thing::Queue(action) => admin.queue(action).await,
-            Thing::Agent(action) => agent::run(&admin, action).await,
-            Thing::Token(action) => token::run(&admin, action).await,
-            Thing::Role(action) => people::role(&admin, action).await,
-            Thing::Team(action) => people::team(&admin, action).await,
-            Thing::Grant(action) => people::grant(&admin, action).await,
-            Thing::Audit(action) => {
-                let tenant = find_tenant(&admin.store.directory().await?, action.tenant())?;
-                audit::run(admin.store.as_ref(), admin.output, tenant, action).await
-            }
-            Thing::Lifecycle(action) => {
-                let tenant = find_tenant(&admin.store.directory().await?, action.tenant())?;
-                lifecycle::run(admin.store.as_ref(), admin.output, tenant, action).await
-            }
-        }
+        let dir = DataDir::existing(&args.data.data_dir)?;
+        let _lock = match &args.thing {
+            Thing::Epoch(action) if action.needs_lock() => Some(dir.lock()?),
+            _ => None,
+        };
+        let admin = Admin { store: open_store_beside(&dir).await?, output: args.output.output };
+        let outcome = admin.run(&dir, args.thing).await;
+        admin.store.close().await;
+        outcome
     })
 }
 
@@ -123,6 +115,31 @@ pub(super) struct Admin {
 }
 
 impl Admin {
+    async fn run(&self, dir: &DataDir, thing: Thing) -> anyhow::Result<()> {
+        match thing {
+            Thing::Tenant(action) => self.tenant(action).await,
+            Thing::Queue(action) => queue::run(self, action).await,
+            Thing::Agent(action) => agent::run(self, action).await,
+            Thing::Token(action) => token::run(self, action).await,
+            Thing::Role(action) => people::role(self, action).await,
+            Thing::Team(action) => people::team(self, action).await,
+            Thing::Grant(action) => people::grant(self, action).await,
+            Thing::Field(action) => field::run(self, action).await,
+            Thing::Requester(action) => requester::run(self, action).await,
+            Thing::View(action) => view::run(self, action).await,
+            Thing::Attachment(action) => attachment::run(self, dir, action).await,
+            Thing::Epoch(action) => epoch::run(self, action).await,
+            Thing::Audit(action) => {
+                let tenant = find_tenant(&self.store.directory().await?, action.tenant())?;
+                audit::run(self.store.as_ref(), self.output, tenant, action).await
+            }
+            Thing::Lifecycle(action) => {
+                let tenant = find_tenant(&self.store.directory().await?, action.tenant())?;
+                lifecycle::run(self.store.as_ref(), self.output, tenant, action).await
+            }
+        }
+    }
+
     /// Tells the audit log of what was done.
     pub(super) async fn audit(
         &self,
@@ -144,22 +161,6 @@ impl Admin {
             TenantAction::List => {
                 let rows = self.store.directory().await?.tenants;
                 self.list(rows.iter().map(|row| (u64::from(row.id.0), row.name.as_str())))
-            }
-        }
-    }
-
-    async fn queue(&self, action: NamedAction) -> anyhow::Result<()> {
-        let rows = self.store.directory().await?;
-        match action {
-            NamedAction::Create { tenant, name } => {
-                let tenant = find_tenant(&rows, &tenant)?;
-                let row = self.store.add_queue(AuditActor::Operator, tenant, &Name::parse(&name)?).await?;
-                self.made("queue", u64::from(row.id.0), &row.name)
-            }
-            NamedAction::List { tenant } => {
-                let tenant = find_tenant(&rows, &tenant)?;
-                let queues = rows.queues.iter().filter(|row| row.tenant == tenant);
-                self.list(queues.map(|row| (u64::from(row.id.0), row.name.as_str())))
             }
         }
     }

@@ -4,13 +4,15 @@ use std::process::ExitCode;
 
 use super::accel_check::BelowBest;
 use super::accel_detach::NotDetached;
+use super::attachment::Lost;
 use crate::accel::AccelError;
 use crate::app::StartError;
+use crate::attachment::SettingsError;
 use crate::config::ConfigError;
 use crate::data_dir::DataDirError;
 use crate::http::ControlError;
 use crate::push::PushError;
-use crate::store::StoreError;
+use crate::store::{PeopleError, PeopleRefusal, StoreError};
 
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,16 +60,14 @@ fn code(error: &anyhow::Error) -> Exit {
     for cause in error.chain() {
         if let Some(error) = cause.downcast_ref::<StartError>() {
             return match error {
-                StartError::DataDir(DataDirError::InUse { .. }) => Exit::InUse,
-                StartError::DataDir(DataDirError::Unusable { .. }) | StartError::Attachments { .. } => {
-                    Exit::Storage
-                }
+                StartError::DataDir(error) => of_data_dir(error),
+                StartError::Attachments(SettingsError::Unreadable { .. }) => Exit::Storage,
                 StartError::Store { source, .. } => of_store(source),
                 StartError::Listen { .. }
                 | StartError::Push(PushError::Tcp { .. } | PushError::Unix { .. }) => Exit::Listen,
-                StartError::Tls(_) | StartError::Accel(AccelError::Guard(_) | AccelError::Profiles(_)) => {
-                    Exit::Usage
-                }
+                StartError::Tls(_)
+                | StartError::Attachments(_)
+                | StartError::Accel(AccelError::Guard(_) | AccelError::Profiles(_)) => Exit::Usage,
                 StartError::Push(_) | StartError::Accel(_) | StartError::Auth(_) | StartError::Random(_) => {
                     Exit::Failed
                 }
@@ -82,10 +82,24 @@ fn code(error: &anyhow::Error) -> Exit {
         if cause.is::<BelowBest>() {
             return Exit::BelowBest;
         }
-        if cause.is::<DataDirError>() {
+        if let Some(error) = cause.downcast_ref::<DataDirError>() {
+            return of_data_dir(error);
+        }
+        if let Some(error) = cause.downcast_ref::<PeopleError>() {
+            return match error {
+                PeopleError::Refused(
+                    PeopleRefusal::Missing { .. }
+                    | PeopleRefusal::NameTaken { .. }
+                    | PeopleRefusal::IdentityTaken { .. },
+                ) => Exit::Name,
+                PeopleError::Refused(_) => Exit::Failed,
+                PeopleError::Store(error) => of_store(error),
+            };
+        }
+        if cause.is::<Lost>() {
             return Exit::Storage;
         }
-        if cause.is::<ConfigError>() {
+        if cause.is::<ConfigError>() || cause.is::<SettingsError>() {
             return Exit::Usage;
         }
         if let Some(ControlError::NotRunning { .. }) = cause.downcast_ref::<ControlError>() {
@@ -93,6 +107,14 @@ fn code(error: &anyhow::Error) -> Exit {
         }
     }
     Exit::Failed
+}
+
+fn of_data_dir(error: &DataDirError) -> Exit {
+    match error {
+        DataDirError::InUse { .. } => Exit::InUse,
+        DataDirError::Unusable { .. } => Exit::Storage,
+        DataDirError::NoDatabase { .. } => Exit::Usage,
+    }
 }
 
 fn of_store(error: &StoreError) -> Exit {

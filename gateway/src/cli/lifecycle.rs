@@ -1,16 +1,14 @@
 //! `waggle admin lifecycle`: statuses and the moves between them.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use waggle_core::id::{QueueId, TenantId};
-use waggle_core::limits::COMMAND_BYTES_MAX;
-use waggle_core::ticket::{Lifecycle, LifecycleSpec, Lifecycles};
+use waggle_core::ticket::{Lifecycle, Lifecycles};
 
+use super::input::read_json;
 use super::output::{Output, print, print_json, print_table};
 use crate::directory::Directory;
 use crate::lifecycle::{InUse, LifecycleAdmin, StatusMap};
@@ -111,7 +109,8 @@ pub(super) async fn run(
             print(&format!("{}\n", serde_json::to_string_pretty(found.spec())?))
         }
         LifecycleAction::Check { name, file, map, .. } => {
-            let faults = admin.check(&name, &read(&file)?, &map.into_iter().collect()).await?;
+            let faults =
+                admin.check(&name, &read_json(&file, "lifecycle")?, &map.into_iter().collect()).await?;
             let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
             match output {
                 Output::Json => print_json(&json!({"ok": told.is_empty(), "faults": told}))?,
@@ -122,7 +121,7 @@ pub(super) async fn run(
         }
         LifecycleAction::Set { name, file, map, .. } => {
             let map: StatusMap = map.into_iter().collect();
-            let is_new = admin.save(&name, &read(&file)?, &map).await?;
+            let is_new = admin.save(&name, &read_json(&file, "lifecycle")?, &map).await?;
             match output {
                 Output::Json => print_json(&json!({"name": name, "new": is_new})),
                 Output::Human => print(&format!("lifecycle {name:?} is saved\n")),
@@ -164,23 +163,6 @@ fn list(output: Output, lifecycles: &Lifecycles, queues: &[QueueRow]) -> anyhow:
             )
         }
     }
-}
-
-fn read(file: &Path) -> anyhow::Result<LifecycleSpec> {
-    let mut text = String::new();
-    // One byte more than is taken, so that a longer one is noticed.
-    let limit = COMMAND_BYTES_MAX as u64 + 1;
-    let read = match file.to_str() {
-        Some("-") => std::io::stdin().lock().take(limit).read_to_string(&mut text),
-        _ => std::fs::File::open(file).and_then(|open| open.take(limit).read_to_string(&mut text)),
-    };
-    read.with_context(|| format!("{} cannot be read", file.display()))?;
-    if text.len() > COMMAND_BYTES_MAX {
-        bail!("{} has more than {COMMAND_BYTES_MAX} bytes", file.display());
-    }
-    let mut parser = serde_json::Deserializer::from_str(&text);
-    let spec = LifecycleSpec::deserialize(&mut parser).and_then(|spec| parser.end().map(|()| spec));
-    spec.with_context(|| format!("{} is no lifecycle", file.display()))
 }
 
 fn find_queue(queues: &[QueueRow], wanted: &str) -> anyhow::Result<QueueId> {

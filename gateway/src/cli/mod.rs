@@ -5,14 +5,21 @@ mod accel_check;
 mod accel_detach;
 mod admin;
 mod agent;
+mod attachment;
 mod audit;
 mod demo;
+mod epoch;
 mod exit;
+mod field;
+mod input;
 mod lifecycle;
 mod output;
 mod people;
+mod queue;
+mod requester;
 mod serve;
 mod token;
+mod view;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,7 +42,7 @@ struct Cli {
 enum Command {
     /// Run a gateway.
     Serve(Box<serve::ServeArgs>),
-    /// Make and list tenants, queues, agents and tokens; works beside a running gateway.
+    /// Tenants, their people and settings, directly in the database of a gateway that runs or has run.
     Admin(admin::AdminArgs),
     /// Acceleration by eBPF.
     #[command(subcommand)]

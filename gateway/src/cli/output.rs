@@ -45,3 +45,18 @@ pub(super) fn print_table(heading: &[&str], rows: &[Vec<String>]) -> anyhow::Res
     }
     print(&text)
 }
+
+/// Names may hold what strangers have sent: nothing of it moves a terminal's cursor.
+pub(super) fn visible(text: &str) -> String {
+    text.chars().map(|found| if found.is_control() { '\u{fffd}' } else { found }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_strangers_sent_does_not_move_the_cursor() {
+        assert_eq!(visible("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+    }
+}

@@ -256,7 +256,11 @@ fn find_team(rows: &DirectoryRows, tenant: TenantId, wanted: &str) -> Result<Tea
     find("team", wanted, own.map(|row| (row.id, row.name.as_str())))
 }
 
-fn find_queue(rows: &DirectoryRows, tenant: TenantId, wanted: &str) -> Result<QueueId, StoreError> {
+pub(super) fn find_queue(
+    rows: &DirectoryRows,
+    tenant: TenantId,
+    wanted: &str,
+) -> Result<QueueId, StoreError> {
     let own = rows.queues.iter().filter(|row| row.tenant == tenant);
     find("queue", wanted, own.map(|row| (row.id, row.name.as_str())))
 }

@@ -90,7 +90,36 @@ pub const KEYS: &[Key] = &[
          sessions for each second of it, so that at most 4,000 a second come to other gateways.",
     ),
     key("drain_spread_ms", "0 to 600000", "Milliseconds over which the closes are spread."),
-    key("attachments.bytes_max", "bytes", "The longest file that a ticket takes."),
+    key(
+        "attachments.bytes_max",
+        "bytes",
+        "The longest file that a ticket takes; with `attachments.s3` at most 5 GiB.",
+    ),
+    key(
+        "attachments.s3.endpoint",
+        "address",
+        "A store that speaks S3, such as `https://s3.eu-central-1.amazonaws.com`, in which files of tickets are kept; \
+         empty is the data directory. See docs/DESK.md.",
+    ),
+    key("attachments.s3.region", "text", "The region that requests are signed for."),
+    key("attachments.s3.bucket", "text", "The bucket; it has to be there."),
+    key("attachments.s3.prefix", "text", "What names of objects begin with; a slash follows."),
+    key(
+        "attachments.s3.access_key_file",
+        "path",
+        "A file with the access key; where not set, `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` are read.",
+    ),
+    key("attachments.s3.secret_key_file", "path", "A file with the secret key."),
+    key(
+        "attachments.s3.path_style",
+        "true, false",
+        "Whether the bucket is in the path of addresses, or else in the host's name.",
+    ),
+    key(
+        "attachments.s3.ca_file",
+        "path",
+        "Certificate authorities (PEM) that are trusted besides the system's.",
+    ),
     key(
         "tls.certificate",
         "path",

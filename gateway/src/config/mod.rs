@@ -1,8 +1,10 @@
 //! Configuration: a TOML file, then `WAGGLE_*` variables, then flags; the later wins.
 
+mod attachments;
 mod auth;
 mod keys;
 
+pub use attachments::{AttachmentsConfig, S3Config};
 pub use auth::AuthConfig;
 pub use keys::{KEYS, Key, reference, reference_json};
 
@@ -14,8 +16,8 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use waggle_core::limits::{
-    ATTACHMENT_BYTES_MAX, HEARTBEAT_MS, HTTP_CONNECTIONS_MAX, MESSAGES_PER_SECOND_MAX, NAME_BYTES_MAX,
-    SESSIONS_MAX, SESSIONS_PER_ADDRESS_MAX, SESSIONS_PER_TENANT_MAX,
+    HEARTBEAT_MS, HTTP_CONNECTIONS_MAX, MESSAGES_PER_SECOND_MAX, NAME_BYTES_MAX, SESSIONS_MAX,
+    SESSIONS_PER_ADDRESS_MAX, SESSIONS_PER_TENANT_MAX,
 };
 
 use crate::accel::{GuardConfig, LegSettings, Mode, Network, Pins, RedirectConfig};
@@ -76,14 +78,6 @@ pub struct PushLimitsConfig {
     pub sessions_per_address: u32,
     /// Of one session.
     pub messages_per_second: u32,
-}
-
-/// See [`Config::attachments`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AttachmentsConfig {
-    /// Of one file.
-    pub bytes_max: u64,
 }
 
 /// See [`Config::tls`].
@@ -199,7 +193,7 @@ impl Default for Config {
             heartbeat_ms: HEARTBEAT_MS,
             drain_after_ms: 1_000,
             drain_spread_ms: 10_000,
-            attachments: AttachmentsConfig { bytes_max: ATTACHMENT_BYTES_MAX },
+            attachments: AttachmentsConfig::default(),
             tls: TlsConfig::default(),
             log: LogConfig { format: LogFormat::Human, level: "info".to_owned() },
             auth: AuthConfig::default(),
@@ -222,6 +216,9 @@ pub enum ConfigError {
     /// A file that cannot be read, an unknown key, or a value of another type.
     #[error("{0}")]
     Source(Box<figment::Error>),
+    /// A store of files that cannot be one.
+    #[error(transparent)]
+    Store(#[from] crate::attachment::SettingsError),
     /// A value out of range.
     #[error("{key} is {value}; expected {wanted}")]
     Range {
@@ -254,7 +251,7 @@ impl Config {
 
     fn check(self) -> Result<Self, ConfigError> {
         range("http_connections_max", self.http_connections_max.into(), 1, 1_000_000)?;
-        range("attachments.bytes_max", self.attachments.bytes_max, 1, 1 << 40)?;
+        self.attachments.check()?;
         range("shards", u64::from(self.shards), 0, 64)?;
         let limits = &self.push_limits;
         range("push_limits.sessions", limits.sessions.into(), 1, 10_000_000)?;

@@ -17,7 +17,7 @@ use waggle_core::time::Timestamp;
 
 pub use push_token::PushTokenError;
 pub use refresh::keep_fresh;
-pub use token::{PREFIX, SecretKind, TOKEN_CHARS, Token, hash as hash_secret, push_base64url};
+pub use token::{PREFIX, SecretKind, TOKEN_CHARS, Token, base64, hash as hash_secret, push_base64url};
 
 use crate::store::{
     AgentRow, DirectoryRows, QueueRow, Scope, Seen, SessionRow, Store, StoreError, TenantRow, TokenRow,

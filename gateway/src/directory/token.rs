@@ -117,6 +117,18 @@ pub fn push_base64url(out: &mut String, bytes: &[u8]) {
     }
 }
 
+/// RFC 4648 section 4: with the other two characters, and padded.
+#[must_use]
+pub fn base64(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    push_base64url(&mut text, bytes);
+    let mut text = text.replace('-', "+").replace('_', "/");
+    while !text.len().is_multiple_of(4) {
+        text.push('=');
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,8 +13,8 @@ use serde::Serialize;
 use waggle_core::id::Version;
 use waggle_core::json::push_number;
 
-use super::attachments::FileBody;
 use super::sse::Events;
+use crate::attachment::Reading;
 use crate::problem::Problem;
 
 /// Every answer.
@@ -28,7 +28,7 @@ pub enum AnswerBody {
     /// Events as they happen.
     Events(Box<Events>),
     /// A file.
-    File(Box<FileBody>),
+    File(Box<Reading>),
 }
 
 impl Default for AnswerBody {
@@ -48,7 +48,7 @@ impl Body for AnswerBody {
         match self.get_mut() {
             Self::Whole(body) => Pin::new(body).poll_frame(cx),
             Self::Events(events) => events.poll_piece(cx).map(|piece| piece.map(Ok)),
-            Self::File(file) => file.poll_piece(cx).map(|piece| piece.map(Ok)),
+            Self::File(file) => poll_file(file, cx),
         }
     }
 
@@ -56,7 +56,7 @@ impl Body for AnswerBody {
         match self {
             Self::Whole(body) => body.is_end_stream(),
             Self::Events(_) => false,
-            Self::File(file) => file.is_end(),
+            Self::File(file) => file.left() == 0,
         }
     }
 
@@ -64,9 +64,20 @@ impl Body for AnswerBody {
         match self {
             Self::Whole(body) => body.size_hint(),
             Self::Events(_) => SizeHint::default(),
-            Self::File(file) => file.size_hint(),
+            Self::File(file) => SizeHint::with_exact(file.left()),
         }
     }
+}
+
+/// A file that cannot be read on, or is not what it was, ends the answer early, which its length tells.
+fn poll_file(file: &mut Reading, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    file.poll_piece(cx).map(|piece| match piece? {
+        Ok(piece) => Some(Ok(Frame::data(piece))),
+        Err(error) => {
+            tracing::warn!(%error, causes = error.causes(), hash = %file.hash(), "an attachment broke off");
+            None
+        }
+    })
 }
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

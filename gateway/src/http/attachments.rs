@@ -1,10 +1,8 @@
 //! Files of tickets: in, out, and which there are.
 
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
     X_CONTENT_TYPE_OPTIONS,
@@ -12,10 +10,8 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, SizeHint};
+use hyper::body::{Body, Frame};
 use serde::Serialize;
-use tokio::fs::File;
-use tokio::io::{AsyncRead, ReadBuf};
 use waggle_core::id::{TenantId, TicketId};
 use waggle_core::limits::{ATTACHMENT_NAME_BYTES_MAX, HTTP_BODY_MS_MAX, TICKET_ATTACHMENTS_MAX};
 use waggle_core::right::Right;
@@ -26,13 +22,10 @@ use super::answer::{self, AnswerBody, Response};
 use super::query::{Query, bad};
 use super::tickets::{storage, visible};
 use super::{Api, auth, preconditions, rights};
-use crate::attachment::{AttachmentError, Hash, Upload};
+use crate::attachment::{AttachmentError, Hash, Placed, Upload};
 use crate::ledger::Submission;
 use crate::problem::Problem;
 use crate::store::AttachmentRow;
-
-/// Bytes of a file that are read at a time.
-const PIECE_BYTES: usize = 64 * 1024;
 
 /// A file as callers see it, and as its event has it.
 #[derive(Serialize)]
@@ -73,11 +66,14 @@ where
         let detail = format!("the ticket has {TICKET_ATTACHMENTS_MAX} attachments, which is the most");
         return Err(Problem::new("too_many_attachments", detail));
     }
-    let row = receive(api, body, name).await?;
+    let placed = receive(api, body).await?;
+    let media_type = placed.kind.media_type().to_owned();
+    let row = AttachmentRow { hash: placed.hash, name, media_type, bytes: placed.bytes, at: auth::now() };
     if !api.store.add_attachment(tenant, ticket, &row).await.map_err(storage)? {
         let detail = "the ticket has this file already";
         return Err(Problem::new("attached_already", detail).with("hash", row.hash.to_string()));
     }
+    drop(placed);
     let attachment = serde_json::to_string(&View::from(&row)).map_err(|error| internal(&error))?;
     let command = Command::Attach { attachment: &attachment };
     let request = Request { command, expect: None, fence: None };
@@ -99,7 +95,7 @@ where
     }
 }
 
-async fn receive<B>(api: &Api, mut body: B, name: String) -> Result<AttachmentRow, Problem>
+async fn receive<B>(api: &Api, mut body: B) -> Result<Placed<'_>, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,
@@ -124,8 +120,7 @@ where
             }
         }
     }
-    let (hash, kind, bytes) = upload.finish().await.map_err(|error| refused(&error))?;
-    Ok(AttachmentRow { hash, name, media_type: kind.media_type().to_owned(), bytes, at: auth::now() })
+    upload.finish().await.map_err(|error| refused(&error))
 }
 
 async fn write(upload: &mut Upload<'_>, frame: Frame<Bytes>) -> Result<(), Problem> {
@@ -182,11 +177,8 @@ pub(super) async fn one(
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(described(response, &row));
     }
-    let file = api.attachments.file(row.hash).await.map_err(|error| {
-        tracing::warn!(%error, hash = %row.hash, "an attachment cannot be read");
-        Problem::new("storage_unavailable", "the file cannot be read")
-    })?;
-    let mut response = Response::new(AnswerBody::File(Box::new(FileBody::new(file, row.bytes))));
+    let file = api.attachments.read(row.hash, row.bytes).await.map_err(|error| unreadable(&error))?;
+    let mut response = Response::new(AnswerBody::File(Box::new(file)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, HeaderValue::from(row.bytes));
     let media_type = HeaderValue::try_from(&row.media_type);
@@ -234,63 +226,24 @@ fn disposition(name: &str) -> HeaderValue {
 fn refused(error: &AttachmentError) -> Problem {
     let code = match error {
         AttachmentError::TooLong { .. } => "attachment_too_large",
-        AttachmentError::Empty => "bad_attachment",
-        AttachmentError::NotTaken(_) => "bad_attachment",
-        AttachmentError::NoRoom | AttachmentError::Io(_) => "storage_unavailable",
+        AttachmentError::Empty | AttachmentError::NotTaken(_) => "bad_attachment",
+        _ => return unreadable(error),
     };
-    if let AttachmentError::Io(error) = error {
-        tracing::warn!(%error, "an attachment could not be stored");
-    }
+    Problem::new(code, error.to_string())
+}
+
+/// Callers are told whose fault it is; why, the log says.
+fn unreadable(error: &AttachmentError) -> Problem {
+    let code = match error {
+        AttachmentError::Store(_) => "attachments_unavailable",
+        _ => "storage_unavailable",
+    };
+    tracing::warn!(%error, causes = error.causes(), "an attachment could not be stored or read");
     Problem::new(code, error.to_string())
 }
 
 fn internal(error: &serde_json::Error) -> Problem {
     Problem::new("internal", error.to_string())
-}
-
-/// A file on its way out, in pieces.
-#[derive(Debug)]
-pub struct FileBody {
-    file: File,
-    left: u64,
-    piece: BytesMut,
-}
-
-impl FileBody {
-    fn new(file: File, bytes: u64) -> Self {
-        Self { file, left: bytes, piece: BytesMut::new() }
-    }
-
-    /// The next piece. It ends early where the file cannot be read on: the answer then breaks off, which its
-    /// length tells.
-    pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
-        if self.left == 0 {
-            return Poll::Ready(None);
-        }
-        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(PIECE_BYTES);
-        self.piece.resize(wanted, 0);
-        let mut buffer = ReadBuf::new(&mut self.piece);
-        match ready!(Pin::new(&mut self.file).poll_read(cx, &mut buffer)) {
-            Ok(()) => {
-                let read = buffer.filled().len();
-                self.left -= read as u64;
-                let piece = self.piece.split_to(read).freeze();
-                Poll::Ready((read > 0).then(|| Frame::data(piece)))
-            }
-            Err(error) => {
-                tracing::warn!(%error, "an attachment broke off");
-                Poll::Ready(None)
-            }
-        }
-    }
-
-    pub(super) fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
-    }
-
-    pub(super) fn is_end(&self) -> bool {
-        self.left == 0
-    }
 }
 
 #[cfg(test)]

@@ -128,7 +128,7 @@ pub struct Api {
     /// Places of streams of events; [`waggle_core::limits::HTTP_STREAMS_MAX`] in a gateway.
     pub streams: Arc<Semaphore>,
     /// Files of tickets.
-    pub attachments: Arc<crate::attachment::Directory>,
+    pub attachments: Arc<crate::attachment::Attachments>,
     /// Numbers requests.
     pub request_ids: RequestIdSource,
     /// Given each connection that is taken.

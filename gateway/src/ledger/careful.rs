@@ -12,7 +12,7 @@ use waggle_core::ledger::Slot;
 use waggle_core::limits::{MERGE_EVENTS_MAX, OPTIMISTIC_TRIES_MAX, OPTIMISTIC_WAIT_MS_MAX};
 use waggle_core::ticket::{
     Actor, Category, Command, DetailsError, Expect, FieldSet, Intent, Kind, Lifecycles, NewEvent, Patch,
-    Refusal, find_conflict,
+    Refusal, Status, Word, destination, find_conflict,
 };
 use waggle_core::time::Timestamp;
 
@@ -63,11 +63,14 @@ impl Attempt<'_> {
         self.submission.tenant
     }
 
-    fn intent(&self) -> Result<Intent, SubmitError> {
-        // Another command may move the ticket before this one is decided; then there is no edge, or another
-        // lifecycle's status, which there is no edge to either.
-        let status = self.slot.cell.load().status();
-        self.submission.request.command.intent(self.lifecycles, status)?.ok_or(SubmitError::WrongTarget)
+    /// What it means to a ticket at `word`. Another command may move the ticket before this one is decided; then there is
+    /// no edge, or another lifecycle's status, which there is no edge to either.
+    fn intent(&self, word: Word) -> Result<Intent, SubmitError> {
+        self.submission
+            .request
+            .command
+            .intent(self.lifecycles, word.status())?
+            .ok_or(SubmitError::WrongTarget)
     }
 
     fn reserve(&self, intent: Intent, expect: Expect) -> Result<NewEvent, SubmitError> {
@@ -89,9 +92,18 @@ impl Attempt<'_> {
         event.ok_or(SubmitError::WrongTarget)
     }
 
-    fn solves(&self, intent: Intent) -> bool {
-        matches!(intent, Intent::Move { to } | Intent::Reply { status: Some(to) }
-            if self.lifecycles.category(to) == Category::Solved)
+    /// What a ticket that is in `from` needs for it. A ticket that another one goes on for is not solved, and what Waggle
+    /// moves by itself follows what an administrator has decided.
+    fn needs_fields(&self, from: Status, intent: Intent) -> NeedsFields {
+        let is_final =
+            |status| matches!(self.lifecycles.category(status), Category::Solved | Category::Closed);
+        let to = destination(self.lifecycles, from, intent);
+        match intent {
+            Intent::Merge | Intent::Settle { .. } => NeedsFields::None,
+            _ if !to.is_some_and(is_final) => NeedsFields::None,
+            _ if is_final(self.lifecycles.current(from)) => NeedsFields::Those,
+            _ => NeedsFields::All,
+        }
     }
 
     /// The version that its author of a reply saw.
@@ -107,17 +119,33 @@ impl Attempt<'_> {
     }
 }
 
+/// Which fields that solving needs a ticket must have after a command.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NeedsFields {
+    None,
+    /// Those that it has: it is solved, and stays so.
+    Those,
+    /// All: it is solved by it.
+    All,
+}
+
 impl Inner {
     /// Decides a command on an existing ticket and takes its version.
     pub(super) async fn reserve(&self, attempt: Attempt<'_>) -> Result<NewEvent, SubmitError> {
-        let intent = attempt.intent()?;
+        let word = attempt.slot.cell.load();
+        let intent = attempt.intent(word)?;
         let (expect, seen) = (attempt.submission.request.expect, attempt.seen());
+        let needs_fields = self.directory.fields(attempt.tenant()).has_required_at_solve();
         let needs_row = attempt.has_details()
             || matches!(intent, Intent::Merge)
             || (seen.is_some() && expect.is_some_and(|expect| expect != Expect::Any))
-            || (attempt.solves(intent) && self.directory.fields(attempt.tenant()).has_required_at_solve());
+            || (needs_fields && attempt.needs_fields(word.status(), intent) == NeedsFields::All);
         if !needs_row {
-            let expected = seen.map(Expect::Since).or(expect).unwrap_or(Expect::Any);
+            let expected = match seen.map(Expect::Since).or(expect).unwrap_or(Expect::Any) {
+                // What it needs was looked up for this version.
+                Expect::Any if needs_fields => Expect::Since(word.version()),
+                expected => expected,
+            };
             match attempt.reserve(intent, expected) {
                 Err(SubmitError::Refused(Refusal::StaleVersion { .. }))
                     if matches!(expected, Expect::Since(_)) => {}
@@ -149,8 +177,8 @@ impl Inner {
             let row = self.store.ticket(attempt.tenant(), attempt.ticket).await.map_err(storage)?;
             let row = row.ok_or(SubmitError::NoSuchTicket(attempt.ticket))?;
             self.check_expected(&attempt, &row, &patch).await?;
-            let intent = attempt.intent()?;
-            check_row(&row, &patch, &fields, attempt.solves(intent))?;
+            let intent = attempt.intent(attempt.slot.cell.load())?;
+            check_row(&row, &patch, &fields, attempt.needs_fields(row.status, intent))?;
             match attempt.reserve(intent, Expect::Version(row.version)) {
                 Ok(event) => return Ok(event.with_details(&patch)),
                 Err(SubmitError::Refused(Refusal::StaleVersion { .. })) => {
@@ -280,16 +308,24 @@ impl Inner {
 }
 
 /// Whether the ticket has room for the change, and what it needs to be solved.
-fn check_row(row: &TicketRow, patch: &Patch, fields: &FieldSet, solves: bool) -> Result<(), DetailsError> {
-    if patch.is_empty() && !solves {
+fn check_row(
+    row: &TicketRow,
+    patch: &Patch,
+    fields: &FieldSet,
+    needs: NeedsFields,
+) -> Result<(), DetailsError> {
+    if patch.is_empty() && needs != NeedsFields::All {
         return Ok(());
     }
     let after = patch.apply(&row.extra)?;
-    if solves {
-        let missing = fields.missing_at_solve(after.get("fields").and_then(Value::as_object));
-        if !missing.is_empty() {
-            return Err(DetailsError::Required(missing));
-        }
+    if needs == NeedsFields::None {
+        return Ok(());
     }
-    Ok(())
+    let mut missing = fields.missing_at_solve(after.get("fields").and_then(Value::as_object));
+    if needs == NeedsFields::Those {
+        let before: Value = serde_json::from_str(&row.extra).unwrap_or_default();
+        let before = fields.missing_at_solve(before.get("fields").and_then(Value::as_object));
+        missing.retain(|key| !before.contains(key));
+    }
+    if missing.is_empty() { Ok(()) } else { Err(DetailsError::Required(missing)) }
 }

@@ -413,4 +413,14 @@ pub const CODES: &[Code] = &[
         1,
     ),
     code("no_such_view", 404, "No such view", "The agent sees no view with this number."),
+    later(
+        code(
+            "attachments_unavailable",
+            503,
+            "Attachments unavailable",
+            "The store of files does not answer as it should; tickets are not concerned. Send the file again after \
+             `Retry-After` seconds.",
+        ),
+        5,
+    ),
 ];

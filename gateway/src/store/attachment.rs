@@ -49,4 +49,11 @@ pub trait AttachmentStore {
     /// All of a ticket's files, oldest first.
     async fn attachments(&self, tenant: TenantId, ticket: TicketId)
     -> Result<Vec<AttachmentRow>, StoreError>;
+    /// Files that tickets of any tenant have, with hashes above `after`, in order, at most `limit`: each with its
+    /// length in bytes.
+    async fn attachment_hashes(
+        &self,
+        after: Option<Hash>,
+        limit: usize,
+    ) -> Result<Vec<(Hash, u64)>, StoreError>;
 }

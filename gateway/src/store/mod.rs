@@ -275,6 +275,27 @@ pub enum StoreError {
     /// The system gives no random numbers.
     #[error("the system gives no random numbers: {0}")]
     Random(String),
+    /// An older version's, or no Waggle database.
+    #[error(
+        "the database has the shape {found}, and this version's is {wanted}; start a gateway of this version, which \
+         brings it there"
+    )]
+    Older {
+        /// What it has; 0 is none.
+        found: i64,
+        /// What this version works with.
+        wanted: i64,
+    },
+    /// A newer version's.
+    #[error(
+        "the database has the shape {found}, and this version knows {wanted} at most; use the newer version"
+    )]
+    Newer {
+        /// What it has.
+        found: i64,
+        /// What this version works with.
+        wanted: i64,
+    },
     /// Anything else.
     #[error("the database failed")]
     Database(#[source] sqlx::Error),
@@ -345,6 +366,8 @@ pub trait Store:
     async fn directory(&self) -> Result<DirectoryRows, StoreError>;
     /// Makes a tenant with a fresh epoch.
     async fn create_tenant(&self, name: &str) -> Result<TenantRow, StoreError>;
+    /// Gives a tenant's log another epoch, while no gateway runs: whoever has a cursor in the log reads anew.
+    async fn renew_epoch(&self, tenant: TenantId, audit: AuditEntry) -> Result<Epoch, StoreError>;
     /// Makes a queue.
     async fn create_queue(&self, tenant: TenantId, name: &str) -> Result<QueueRow, StoreError>;
     /// Makes an agent who works on the tickets of all queues.

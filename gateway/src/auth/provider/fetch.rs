@@ -1,7 +1,7 @@
 //! Asks an identity provider: small answers over HTTPS, each on a connection of its own, no redirections.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use http::uri::Scheme;
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use waggle_core::limits::{PROVIDER_BYTES_MAX, PROVIDER_MS_MAX};
+
+use crate::trust::{self, RootsError};
 
 /// Why an identity provider did not answer as it should.
 #[derive(Debug, thiserror::Error)]
@@ -66,14 +66,6 @@ pub enum FetchError {
     },
 }
 
-/// Certificate authorities that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{path}: {why}", path = path.display())]
-pub struct RootsError {
-    path: PathBuf,
-    why: String,
-}
-
 /// The client.
 pub(super) struct Fetch {
     tls: TlsConnector,
@@ -85,23 +77,7 @@ pub(super) type Basic<'a> = Option<&'a HeaderValue>;
 impl Fetch {
     /// One that trusts the system's certificate authorities, and those in a file (PEM) where one is given.
     pub(super) fn new(more: Option<&Path>) -> Result<Self, RootsError> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if let Some(path) = more {
-            let wrong = |why: String| RootsError { path: path.to_owned(), why };
-            let found = CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
-            for certificate in found {
-                let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-                roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
-            }
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| RootsError { path: PathBuf::new(), why: error.to_string() })?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self { tls: TlsConnector::from(Arc::new(config)) })
+        Ok(Self { tls: TlsConnector::from(Arc::new(trust::client_config(more)?)) })
     }
 
     /// `GET`, whose answer is JSON.

@@ -20,7 +20,8 @@ use tokio::sync::{Notify, watch};
 use waggle_core::limits::{JWKS_AGAIN_MS, JWKS_REFRESH_MS, JWT_CACHE_MAX};
 use waggle_core::time::Timestamp;
 
-pub use fetch::{FetchError, RootsError, check_address};
+pub use crate::trust::RootsError;
+pub use fetch::{FetchError, check_address};
 pub(super) use flow::{Flow, Flows};
 pub use verify::algorithms;
 
@@ -338,20 +339,9 @@ fn parse<T: DeserializeOwned>(url: &str, wanted: &'static str, json: &[u8]) -> R
 fn basic(name: &str, secret: &str) -> Option<HeaderValue> {
     let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let joined = format!("{}:{}", encode(name), encode(secret));
-    let mut header = HeaderValue::try_from(format!("Basic {}", base64(joined.as_bytes()))).ok()?;
+    let mut header = HeaderValue::try_from(format!("Basic {}", directory::base64(joined.as_bytes()))).ok()?;
     header.set_sensitive(true);
     Some(header)
-}
-
-/// RFC 4648 section 4: with the other two characters, and padded.
-fn base64(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    directory::push_base64url(&mut text, bytes);
-    let mut text = text.replace('-', "+").replace('_', "/");
-    while !text.len().is_multiple_of(4) {
-        text.push('=');
-    }
-    text
 }
 
 #[cfg(test)]
@@ -361,7 +351,7 @@ mod tests {
     #[test]
     fn a_client_says_who_it_is_as_rfc_6749_wants_it() {
         // RFC 7617's own example, and characters that have to be encoded.
-        assert_eq!(base64(b"Aladdin:open sesame"), "QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
-        assert_eq!(basic("a:b", "c d").unwrap(), format!("Basic {}", base64(b"a%3Ab:c+d")));
+        assert_eq!(directory::base64(b"Aladdin:open sesame"), "QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        assert_eq!(basic("a:b", "c d").unwrap(), format!("Basic {}", directory::base64(b"a%3Ab:c+d")));
     }
 }

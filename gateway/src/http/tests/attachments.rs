@@ -6,6 +6,7 @@ use http_body_util::Full;
 use serde_json::json;
 
 use super::{Answer, World};
+use crate::attachment::tests::server::{Fault, Server};
 
 /// `printf 'hello, bee' | sha256sum`
 const HASH: &str = "d479f53d1a7014789e2aee30d986294c55e1530ab44b4a3df490777e53849185";
@@ -102,4 +103,25 @@ async fn a_file_is_only_its_tickets() {
     assert_eq!(other.code(), "no_such_attachment");
     let foreign = world.get_as(&world.stranger, &format!("/v1/tickets/1/attachments/{hash}"), &[]).await;
     assert_eq!(foreign.code(), "no_such_ticket");
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_is_told_and_loses_nothing() {
+    let server = Server::start().await;
+    let world = World::with_s3(server.settings()).await;
+    world.create().await;
+    server.fail(std::iter::repeat_n((http::Method::PUT, Fault::Status(503)), 3));
+    let answer = world.attach(&world.ana, 1, "a.txt", "hello, bee").await;
+    assert_eq!(answer.code(), "attachments_unavailable");
+    assert_eq!(world.get("/v1/tickets/1/attachments").await.json(), json!({"attachments": []}));
+    assert_eq!(world.get("/v1/tickets/1").await.json()["version"], 1);
+
+    let answer = world.attach(&world.ana, 1, "a.txt", "hello, bee").await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{:?}", answer.bytes);
+    let path = format!("/v1/tickets/1/attachments/{HASH}");
+    let file = world.get(&path).await;
+    assert_eq!((file.status, &file.bytes[..]), (StatusCode::OK, &b"hello, bee"[..]));
+    server.fail(std::iter::repeat_n((http::Method::GET, Fault::Status(500)), 3));
+    assert_eq!(world.get(&path).await.code(), "attachments_unavailable");
+    assert_eq!(world.get(&path).await.status, StatusCode::OK);
 }

@@ -122,6 +122,87 @@ async fn a_ticket_is_solved_with_what_that_needs() {
     assert_eq!(world.post(COMMANDS, set).await.status, 200);
     let solved = world.post(COMMANDS, json!({"type": "reply", "text": "Done", "status": "solved"})).await;
     assert_eq!(solved.status, 200, "{:?}", solved.bytes);
+    // What it was solved with stays while it is.
+    let taken_out = json!({"type": "set", "fields": {"cause": null}, "expect": 3}).to_string();
+    let refused = world.post_as(&world.ana, COMMANDS, &[], taken_out.clone()).await;
+    assert_eq!((refused.code().as_str(), &refused.json()["fields"]), ("required_fields", &json!(["cause"])));
+    assert_eq!(world.post(COMMANDS, json!({"type": "message", "text": "Again"})).await.status, 200);
+    assert_eq!(
+        world.post(COMMANDS, json!({"type": "set", "fields": {"cause": null}, "expect": 4})).await.status,
+        200
+    );
+}
+
+/// Solved by default, and closed without ever being solved.
+fn direct() -> Value {
+    json!({
+        "statuses": [
+            {"name": "triage", "category": "new"},
+            {"name": "working", "category": "open"},
+            {"name": "fixed", "category": "solved"},
+            {"name": "done", "category": "closed"},
+        ],
+        "edges": [
+            {"from": "triage", "to": "working"},
+            {"from": "working", "to": "fixed"},
+            {"from": "working", "to": "done"},
+            {"from": "fixed", "to": "done"},
+        ],
+        "defaults": {
+            "initial": "triage", "taken": "working", "message": "working", "reopen": "working", "reply": "fixed",
+        },
+        "from": {"default": {"new": "fixed", "open": "working", "pending": "working", "on_hold": "working",
+            "solved": "fixed", "closed": "done"}},
+    })
+}
+
+#[tokio::test]
+async fn no_way_to_solved_or_closed_goes_past_what_solving_needs() {
+    let world = World::new().await;
+    assert_eq!(ask(&world, "PUT", "/v1/lifecycles/direct", direct()).await.status, StatusCode::CREATED);
+    let given = ask(&world, "PUT", "/v1/queues/2/lifecycle", json!({"lifecycle": "direct"})).await;
+    assert_eq!(given.status, 200, "{:?}", given.bytes);
+    define(&world, json!({"key": "cause", "name": "Cause", "type": "text", "required": "at_solve"})).await;
+    // One in each queue, and one that the others may be merged into.
+    for queue in [1, 2, 1] {
+        let mut new = super::create();
+        new["queue"] = json!(queue);
+        assert_eq!(world.post("/v1/tickets", new).await.status, StatusCode::CREATED);
+    }
+    let open = json!({"type": "move", "to": "working"}).to_string();
+    let any = &[("if-match", "*")];
+    assert_eq!(world.post_as(&world.admin, "/v1/tickets/2/commands", any, open).await.status, 200);
+    for (ticket, command) in [
+        (1, json!({"type": "move", "to": "solved"})),
+        (1, json!({"type": "set", "queue": 2, "status": "fixed"})),
+        (1, json!({"type": "set", "queue": 2, "status": "done"})),
+        // New becomes fixed there.
+        (1, json!({"type": "set", "queue": 2})),
+        (2, json!({"type": "move", "to": "fixed"})),
+        (2, json!({"type": "move", "to": "done"})),
+        (2, json!({"type": "set", "queue": 2, "status": "fixed"})),
+        (2, json!({"type": "reply", "text": "Done", "status": "fixed"})),
+        // It is the default.
+        (2, json!({"type": "reply", "text": "Done"})),
+    ] {
+        let path = format!("/v1/tickets/{ticket}/commands");
+        let refused = world.post_as(&world.admin, &path, any, command.to_string()).await;
+        assert_eq!(refused.code(), "required_fields", "{command}");
+        let bulk = json!({"tickets": [ticket], "command": command});
+        let many = world.post_as(&world.admin, "/v1/bulk", &[], bulk.to_string()).await.json();
+        assert_eq!(many["results"][0]["error"]["code"], "required_fields", "{many}");
+    }
+    // What does not solve needs nothing, and the change may bring what is missing.
+    let stays = json!({"type": "set", "queue": 2, "status": "working"}).to_string();
+    assert_eq!(world.post_as(&world.admin, "/v1/tickets/1/commands", any, stays).await.status, 200);
+    let brings =
+        json!({"type": "set", "queue": 1, "status": "solved", "fields": {"cause": "worn out"}}).to_string();
+    let solved = world.post_as(&world.admin, "/v1/tickets/1/commands", any, brings).await;
+    assert_eq!(solved.status, 200, "{:?}", solved.bytes);
+    // A ticket that another one goes on for is not solved.
+    let merged = json!({"type": "merge", "into": 3}).to_string();
+    let merged = world.post_as(&world.admin, "/v1/tickets/2/commands", any, merged).await;
+    assert_eq!(merged.status, 200, "{:?}", merged.bytes);
 }
 
 #[tokio::test]

@@ -35,6 +35,7 @@ use waggle_core::id::{AgentId, QueueId, TenantId};
 use waggle_core::time::Timestamp;
 
 use super::{Api, Commands, Phase, Push, PushAdopter, Readiness, RequestIdSource};
+use crate::attachment::{Attachments, Others, S3Settings};
 use crate::auth::{Auth, Provider, SessionRules};
 use crate::directory::{Directory, Token};
 use crate::find::{FindHub, Finder, Publishers, Searcher};
@@ -109,7 +110,20 @@ impl World {
         Self::of(commands, None).await
     }
 
+    /// With files in a store.
+    async fn with_s3(s3: S3Settings) -> Self {
+        Self::all(None, None, Some(s3)).await
+    }
+
     async fn of(commands: Option<Arc<dyn Commands>>, provider: Option<Arc<Provider>>) -> Self {
+        Self::all(commands, provider, None).await
+    }
+
+    async fn all(
+        commands: Option<Arc<dyn Commands>>,
+        provider: Option<Arc<Provider>>,
+        s3: Option<S3Settings>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&dir.path().join("db")).await.unwrap());
         let acme = store.create_tenant("acme").await.unwrap().id;
@@ -165,7 +179,7 @@ impl World {
             push: Arc::new(FakePush(AtomicBool::new(true))),
             streams: Arc::new(Semaphore::new(1)),
             attachments: Arc::new(
-                crate::attachment::Directory::open(&dir.path().join("attachments"), 1_000).unwrap(),
+                Attachments::open(&dir.path().join("attachments"), 1_000, s3, Others::None).unwrap(),
             ),
             request_ids: RequestIdSource::new().unwrap(),
             accepted: Box::new(|_| ()),

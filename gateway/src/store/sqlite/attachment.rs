@@ -75,6 +75,20 @@ impl AttachmentStore for SqliteStore {
         let query = sqlx::query(SQL).bind(tenant.0).bind(signed(ticket.0)).bind(limit);
         collect(query.fetch_all(&self.browsers).await, attachment)
     }
+
+    async fn attachment_hashes(
+        &self,
+        after: Option<Hash>,
+        limit: usize,
+    ) -> Result<Vec<(Hash, u64)>, StoreError> {
+        const SQL: &str =
+            "SELECT hash, max(bytes) FROM attachment WHERE hash > ? GROUP BY hash ORDER BY hash LIMIT ?";
+        // No bytes come before all others.
+        let after = after.map_or(Vec::new(), |Hash(after)| after.to_vec());
+        let query = sqlx::query(SQL).bind(after).bind(signed(limit as u64));
+        let pair = |columns: &mut Columns<'_>| Ok((Hash(columns.hash()?), columns.number("bytes")?));
+        collect(query.fetch_all(&self.browsers).await, pair)
+    }
 }
 
 fn attachment(columns: &mut Columns<'_>) -> Result<AttachmentRow, StoreError> {

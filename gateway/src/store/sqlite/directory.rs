@@ -11,10 +11,10 @@ use waggle_core::time::Timestamp;
 
 use super::credentials::{SESSION_COLUMNS, session};
 use super::read::collect;
-use super::{fields, lifecycles, people, row};
+use super::{audit, fields, lifecycles, people, row};
 use crate::store::{
-    AGENT_ROLE, AgentRow, DirectoryRows, IdentityRow, NewToken, QueueRow, Scope, StoreError, TenantRow,
-    TokenRow,
+    AGENT_ROLE, AgentRow, AuditEntry, DirectoryRows, IdentityRow, NewToken, QueueRow, Scope, StoreError,
+    TenantRow, TokenRow,
 };
 
 pub(super) async fn revision(pool: &SqlitePool) -> Result<u64, StoreError> {
@@ -111,9 +111,7 @@ pub(super) async fn create_tenant(
     writer: &mut SqliteConnection,
     name: &str,
 ) -> Result<TenantRow, StoreError> {
-    let mut random = [0; 8];
-    getrandom::fill(&mut random).map_err(|error| StoreError::Random(error.to_string()))?;
-    let epoch = Epoch(u64::from_ne_bytes(random));
+    let epoch = new_epoch()?;
     let query = sqlx::query_scalar("INSERT INTO tenant (name, epoch) VALUES (?1, ?2) RETURNING id");
     let id: i64 = query
         .bind(name)
@@ -125,6 +123,28 @@ pub(super) async fn create_tenant(
     // Of the roles that it has from the start.
     people::fill_skeletons(writer).await?;
     Ok(TenantRow { id: TenantId(narrow("tenant", id)?), name: name.to_owned(), epoch })
+}
+
+fn new_epoch() -> Result<Epoch, StoreError> {
+    getrandom::u64().map(Epoch).map_err(|error| StoreError::Random(error.to_string()))
+}
+
+pub(super) async fn renew_epoch(
+    writer: &mut SqliteConnection,
+    tenant: TenantId,
+    audit: AuditEntry,
+) -> Result<Epoch, StoreError> {
+    const UPDATE: &str = "UPDATE tenant SET epoch = ?2 WHERE id = ?1";
+    let epoch = new_epoch()?;
+    let mut writing = writer.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::from_sqlx)?;
+    let query = sqlx::query(UPDATE).bind(tenant.0).bind(epoch.0.cast_signed());
+    let done = query.execute(&mut *writing).await.map_err(StoreError::from_sqlx)?;
+    if done.rows_affected() == 0 {
+        return Err(StoreError::Missing { kind: "tenant", name: tenant.to_string() });
+    }
+    audit::append(&mut writing, &audit).await?;
+    writing.commit().await.map_err(StoreError::from_sqlx)?;
+    Ok(epoch)
 }
 
 pub(super) async fn create_queue(

@@ -17,6 +17,7 @@ mod saved_views;
 mod search;
 mod state;
 
+use std::cmp::Ordering;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -24,20 +25,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::migrate::Migrator;
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection};
 use tokio::sync::{Mutex, OnceCell};
 use tokio::task::JoinHandle;
-use waggle_core::id::{AgentId, Offset, TenantId, TicketId, Version};
+use waggle_core::id::{AgentId, Epoch, Offset, TenantId, TicketId, Version};
 use waggle_core::ticket::{Actor, StoredEvent};
 use waggle_core::time::Timestamp;
 
 pub use self::search::SearchFile;
 use self::state::State;
 use super::{
-    AgentRow, CommitEvent, DirectoryRows, EventKinds, QueueRow, Scope, Store, StoreError, TenantHead,
-    TenantRow, TicketFilter, TicketRow, TokenRow,
+    AgentRow, AuditEntry, CommitEvent, DirectoryRows, EventKinds, QueueRow, Scope, Store, StoreError,
+    TenantHead, TenantRow, TicketFilter, TicketRow, TokenRow,
 };
 
 /// How long a statement waits for another process's lock, in milliseconds.
@@ -61,7 +63,8 @@ pub struct SqliteStore {
     /// For lists and histories, whose length callers choose: they never hold up the short reads that
     /// commands and sessions wait for.
     browsers: SqlitePool,
-    checkpointer: JoinHandle<()>,
+    /// Of the one who writes tickets.
+    checkpointer: Option<JoinHandle<()>>,
     /// Where the tickets are that the log folds to, and what has become of them: read when they are first
     /// asked for.
     state_path: PathBuf,
@@ -80,20 +83,9 @@ impl SqliteStore {
     /// # Errors
     /// Where the file cannot be opened, is locked, damaged, or of a newer version.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(Duration::from_millis(BUSY_MS_MAX))
-            .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
-            .pragma("temp_store", "memory")
-            // Checkpoints run beside the writer, below: one in the middle of a commit would stall it.
-            .pragma("wal_autocheckpoint", "0")
-            .disable_statement_logging();
+        let options = options(path).create_if_missing(true);
         let mut writer = options.connect().await.map_err(StoreError::from_sqlx)?;
-        sqlx::migrate!("migrations/sqlite").run(&mut writer).await.map_err(StoreError::from_migration)?;
+        MIGRATIONS.run(&mut writer).await.map_err(StoreError::from_migration)?;
         people::fill_skeletons(&mut writer).await?;
         let wal = wal_path(path);
         let lengthened = tokio::task::spawn_blocking(move || lengthen(&wal)).await;
@@ -104,21 +96,38 @@ impl SqliteStore {
             }
             Err(error) => tracing::warn!(%error, "laying out the write-ahead log was cut short"),
         }
+        let copying = options.connect().await.map_err(StoreError::from_sqlx)?;
+        let mut store = Self::of(path, options, writer).await?;
+        store.checkpointer = Some(tokio::spawn(checkpoint_forever(copying, Arc::clone(&store.writer))));
+        Ok(store)
+    }
+
+    /// Opens a database that is there and has this version's shape, beside a gateway that may run on it: it is left as
+    /// it is but for what is asked of it.
+    ///
+    /// # Errors
+    /// Where there is none, or it is locked, damaged, or of another version.
+    pub async fn open_beside(path: &Path) -> Result<Self, StoreError> {
+        let options = options(path).create_if_missing(false);
+        let mut writer = options.connect().await.map_err(StoreError::from_sqlx)?;
+        check_version(&mut writer).await?;
+        Self::of(path, options, writer).await
+    }
+
+    async fn of(
+        path: &Path,
+        options: SqliteConnectOptions,
+        writer: SqliteConnection,
+    ) -> Result<Self, StoreError> {
         let reading = options
-            .clone()
             .create_if_missing(false)
             .read_only(true)
             .pragma("cache_size", format!("-{READER_CACHE_KIB}"));
-        let readers = pool(READERS, reading.clone()).await?;
-        let browsers = pool(BROWSERS, reading).await?;
-        let writer = Arc::new(Mutex::new(writer));
-        let copying = options.connect().await.map_err(StoreError::from_sqlx)?;
-        let task = checkpoint_forever(copying, Arc::clone(&writer));
         Ok(Self {
-            writer,
-            readers,
-            browsers,
-            checkpointer: tokio::spawn(task),
+            writer: Arc::new(Mutex::new(writer)),
+            readers: pool(READERS, reading.clone()).await?,
+            browsers: pool(BROWSERS, reading).await?,
+            checkpointer: None,
             state_path: path.with_extension("tickets.db"),
             tickets: OnceCell::new(),
         })
@@ -135,10 +144,46 @@ impl SqliteStore {
     }
 }
 
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_millis(BUSY_MS_MAX))
+        .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
+        .pragma("temp_store", "memory")
+        // Checkpoints run beside the writer, below: one in the middle of a commit would stall it.
+        .pragma("wal_autocheckpoint", "0")
+        .disable_statement_logging()
+}
+
+/// Whether a database has this version's shape.
+async fn check_version(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    const THERE: &str = "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
+    const NEWEST: &str = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success";
+    let there: i64 =
+        sqlx::query_scalar(THERE).fetch_one(&mut *connection).await.map_err(StoreError::from_sqlx)?;
+    let found: i64 = match there {
+        0 => 0,
+        _ => sqlx::query_scalar(NEWEST).fetch_one(connection).await.map_err(StoreError::from_sqlx)?,
+    };
+    let wanted = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
+    match found.cmp(&wanted) {
+        Ordering::Equal => Ok(()),
+        Ordering::Less => Err(StoreError::Older { found, wanted }),
+        Ordering::Greater => Err(StoreError::Newer { found, wanted }),
+    }
+}
+
 impl Drop for SqliteStore {
     /// What is not written yet is in the log; nobody may write after this but the next to open it.
     fn drop(&mut self) {
-        self.checkpointer.abort();
+        if let Some(checkpointer) = &self.checkpointer {
+            checkpointer.abort();
+        }
         if let Some(projector) = self.tickets.get_mut().and_then(|tickets| tickets.projector.get_mut().take())
         {
             projector.abort();
@@ -232,7 +277,9 @@ async fn checkpoint_if_long(
 #[async_trait]
 impl Store for SqliteStore {
     async fn close(&self) {
-        self.checkpointer.abort();
+        if let Some(checkpointer) = &self.checkpointer {
+            checkpointer.abort();
+        }
         if let Some(tickets) = self.tickets.get() {
             tickets.state.stop();
             let projector = tickets.projector.lock().take();
@@ -245,6 +292,9 @@ impl Store for SqliteStore {
         }
         self.browsers.close().await;
         self.readers.close().await;
+        if self.checkpointer.is_none() {
+            return;
+        }
         // All of it is durable already; this makes the next start quicker.
         let copied =
             sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut *self.writer.lock().await).await;
@@ -320,6 +370,10 @@ impl Store for SqliteStore {
 
     async fn create_tenant(&self, name: &str) -> Result<TenantRow, StoreError> {
         directory::create_tenant(&mut *self.writer.lock().await, name).await
+    }
+
+    async fn renew_epoch(&self, tenant: TenantId, audit: AuditEntry) -> Result<Epoch, StoreError> {
+        directory::renew_epoch(&mut *self.writer.lock().await, tenant, audit).await
     }
 
     async fn create_queue(&self, tenant: TenantId, name: &str) -> Result<QueueRow, StoreError> {
