@@ -177,6 +177,7 @@ pub fn all_metrics() -> Vec<&'static Metric> {
     all.extend(super::redirect_stats::metrics());
     all.extend(super::guard_stats::metrics());
     all.extend(super::auth_stats::metrics());
+    all.extend(super::count_stats::metrics());
     all
 }
 

@@ -5,16 +5,19 @@
 //! falls behind, what it has to do next is in the log. Whoever reads waits until it has reached the head of the log
 //! that they saw.
 
+mod counting;
 mod feeder;
+mod names;
 mod news;
 mod port;
 mod search;
+mod tally;
 mod thread;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use tokio::sync::{oneshot, watch};
 use waggle_core::find::Index;
@@ -25,10 +28,13 @@ use crate::ledger::Publisher;
 use crate::store::{Store, StoreError};
 
 use feeder::Feeder;
+pub(crate) use names::TenantNames;
 pub use news::FindHub;
 pub use port::Log;
 pub use search::{Found, Searcher};
-use thread::Worker;
+use tally::Tally;
+pub use tally::{CountId, Counted};
+pub(crate) use thread::Worker;
 
 /// Why tickets are not found.
 #[derive(Debug, thiserror::Error)]
@@ -54,28 +60,38 @@ pub struct Finder {
 
 /// Indexes by tenant.
 #[derive(Default)]
-struct Tenants(RwLock<FxHashMap<TenantId, Arc<TenantIndex>>>);
+struct Tenants {
+    known: RwLock<FxHashMap<TenantId, Arc<TenantIndex>>>,
+    /// Says which tenants' counts have changed.
+    counted: FindHub,
+}
 
 /// A tenant's index.
 struct TenantIndex {
     index: RwLock<Index>,
+    /// Locked before the index.
+    tally: Mutex<Tally>,
     /// The event up to which everything is in the index.
     applied: watch::Sender<Offset>,
 }
 
 impl Default for TenantIndex {
     fn default() -> Self {
-        Self { index: RwLock::default(), applied: watch::Sender::new(Offset(0)) }
+        Self {
+            index: RwLock::default(),
+            tally: Mutex::default(),
+            applied: watch::Sender::new(Offset(0)),
+        }
     }
 }
 
 impl Tenants {
     /// A tenant's index; an empty one where it is new.
     fn of(&self, tenant: TenantId) -> Arc<TenantIndex> {
-        if let Some(known) = self.0.read().get(&tenant) {
+        if let Some(known) = self.known.read().get(&tenant) {
             return Arc::clone(known);
         }
-        Arc::clone(self.0.write().entry(tenant).or_default())
+        Arc::clone(self.known.write().entry(tenant).or_default())
     }
 }
 

@@ -6,12 +6,11 @@ use waggle_core::find::{self, Names, Order, Plan, Position};
 use waggle_core::id::{Cursor, QueueId};
 
 use super::answer::{self, Response};
-use super::names::TenantNames;
 use super::query::{Query, bad};
 use super::tickets::{TicketView, storage};
 use super::{Api, auth, search};
 use crate::directory::Principal;
-use crate::find::FindError;
+use crate::find::{FindError, TenantNames};
 use crate::problem::Problem;
 
 /// A page of tickets. `count` is how many there are on all pages. `cursor` was the log's head before the page was

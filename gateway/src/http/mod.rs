@@ -22,7 +22,6 @@ mod lifecycles;
 mod listen;
 mod lists;
 mod login;
-mod names;
 mod oidc;
 mod people;
 mod preconditions;
@@ -53,7 +52,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use hyper::body::Body;
 use tokio::sync::Semaphore;
-use waggle_core::id::{Cursor, TenantId};
+use waggle_core::id::{Cursor, SavedViewId, TenantId};
 use waggle_core::limits::HTTP_HEADER_BYTES_MAX;
 
 pub use answer::Response;
@@ -136,6 +135,8 @@ pub struct Api {
     /// Told of each peer that has shown a token that nobody has. It is the TCP connection's, a proxy's where
     /// there is one.
     pub unauthorized: Box<dyn Fn(IpAddr) + Send + Sync>,
+    /// Told of each saved view that was changed or deleted.
+    pub view_changed: Box<dyn Fn(TenantId, SavedViewId) + Send + Sync>,
 }
 
 /// Numbers requests, differently in every process.

@@ -11,11 +11,11 @@ use waggle_core::name::Name;
 use super::answer::{self, Response};
 use super::endpoint::{Operation, Parameters};
 use super::lists::{self, ListRequest};
-use super::names::TenantNames;
 use super::query::{Query, bad};
 use super::tickets::storage;
 use super::{Api, auth, body};
 use crate::directory::Principal;
+use crate::find::TenantNames;
 use crate::problem::Problem;
 use crate::store::{Audience, AuditActor, AuditEntry, SavedViewRow, StoreError};
 
@@ -70,7 +70,8 @@ pub(super) async fn read(
     if operation == Operation::ListViews {
         Query::parse(parts.uri.query(), &[])?;
         let rows = api.store.saved_views(principal.tenant).await.map_err(storage)?;
-        let views = rows.iter().filter(|row| sees(api, &principal, row)).map(ViewView::from).collect();
+        let views =
+            rows.iter().filter(|row| api.directory.sees_view(&principal, row)).map(ViewView::from).collect();
         return answer::value(&ViewList { views });
     }
     let view = visible(api, &principal, parameters).await?;
@@ -172,6 +173,7 @@ async fn change_one(
     apply(api, principal, given, &mut view)?;
     let audit = entry(principal, "view.changed", &view);
     api.store.change_saved_view(principal.tenant, &view, audit).await.map_err(refused)?;
+    (api.view_changed)(principal.tenant, view.id);
     answer::value(&ViewView::from(&view))
 }
 
@@ -180,6 +182,7 @@ async fn delete(api: &Api, principal: &Principal, view: &SavedViewRow) -> Result
     may_change(api, principal, view)?;
     let audit = entry(principal, "view.deleted", view);
     api.store.delete_saved_view(principal.tenant, view.id, audit).await.map_err(refused)?;
+    (api.view_changed)(principal.tenant, view.id);
     let mut response = Response::default();
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)
@@ -211,19 +214,6 @@ fn apply(api: &Api, principal: &Principal, given: &Given, view: &mut SavedViewRo
         may_share(api, principal, view.audience)?;
     }
     Ok(())
-}
-
-/// Whether somebody sees a view.
-fn sees(api: &Api, principal: &Principal, view: &SavedViewRow) -> bool {
-    match view.audience {
-        Audience::Private => view.owner == principal.agent,
-        Audience::Tenant => true,
-        Audience::Team(team) => {
-            let people = api.directory.people(principal.tenant);
-            let is_member = |agent| people.members.iter().any(|it| it.team == team && it.agent == agent);
-            view.owner == principal.agent || is_member(principal.agent)
-        }
-    }
 }
 
 /// For everybody is for administrators to say; for a team, for its members.
@@ -264,7 +254,7 @@ async fn visible(
 ) -> Result<SavedViewRow, Problem> {
     let id: SavedViewId = parameters.parsed(0, "no_such_view")?;
     let view = api.store.saved_view(principal.tenant, id).await.map_err(storage)?;
-    view.filter(|view| sees(api, principal, view))
+    view.filter(|view| api.directory.sees_view(principal, view))
         .ok_or_else(|| Problem::new("no_such_view", format!("there is no view {id}")))
 }
 

@@ -170,6 +170,7 @@ impl World {
             request_ids: RequestIdSource::new().unwrap(),
             accepted: Box::new(|_| ()),
             unauthorized: Box::new(|_| ()),
+            view_changed: Box::new(|_, _| ()),
         });
         let (ana, ben, admin, expired, stranger) = texts;
         Self { api, dir, _stop: stop, ana, ben, admin, expired, stranger }

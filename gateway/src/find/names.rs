@@ -2,38 +2,49 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use waggle_core::find::Names;
-use waggle_core::id::{AgentId, QueueId};
+use waggle_core::id::{AgentId, QueueId, TenantId};
+use waggle_core::right::QueueSet;
 use waggle_core::ticket::{Category, Lifecycles, StatusSet};
 use waggle_core::time::Timestamp;
 
-use super::auth;
 use crate::directory::{Directory, Principal};
 use crate::store::QueueRow;
 
-/// The names of whoever asks.
-pub(super) struct TenantNames<'a> {
+/// The names of a tenant, as somebody sees them, at an instant.
+pub(crate) struct TenantNames<'a> {
     directory: &'a Directory,
-    principal: Principal,
+    tenant: TenantId,
+    me: AgentId,
+    sees: QueueSet,
     lifecycles: Arc<Lifecycles>,
     now: Timestamp,
 }
 
 impl<'a> TenantNames<'a> {
-    pub(super) fn of(directory: &'a Directory, principal: Principal) -> Self {
-        let lifecycles = directory.lifecycles(principal.tenant);
-        Self { directory, principal, lifecycles, now: auth::now() }
+    /// Of whoever asks, now.
+    pub(crate) fn of(directory: &'a Directory, principal: Principal) -> Self {
+        let sees = directory.visible_queues(&principal);
+        Self::seen(directory, principal.tenant, principal.agent, sees)
+    }
+
+    /// Of an agent who sees these queues, now.
+    pub(crate) fn seen(directory: &'a Directory, tenant: TenantId, me: AgentId, sees: QueueSet) -> Self {
+        let lifecycles = directory.lifecycles(tenant);
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+        Self { directory, tenant, me, sees, lifecycles, now }
     }
 
     /// Those that may be seen: others do not exist.
     fn queues(&self) -> Vec<QueueRow> {
-        let sees = self.directory.visible_queues(&self.principal);
-        let queues = self.directory.queues(self.principal.tenant);
-        queues.into_iter().filter(|queue| sees.contains(queue.id)).collect()
+        let queues = self.directory.queues(self.tenant);
+        queues.into_iter().filter(|queue| self.sees.contains(queue.id)).collect()
     }
 
-    pub(super) fn lifecycles(&self) -> &Lifecycles {
+    pub(crate) fn lifecycles(&self) -> &Lifecycles {
         &self.lifecycles
     }
 }
@@ -64,26 +75,26 @@ impl Names for TenantNames<'_> {
     }
 
     fn agent(&self, name: &str) -> Option<AgentId> {
-        let agents = self.directory.agents(self.principal.tenant);
+        let agents = self.directory.agents(self.tenant);
         let named = agents.iter().find(|agent| agent.name.eq_ignore_ascii_case(name)).map(|agent| agent.id);
         named.or_else(|| name.parse().ok().filter(|id| agents.iter().any(|agent| agent.id == *id)))
     }
 
     fn agent_names(&self) -> Vec<String> {
-        self.directory.agents(self.principal.tenant).into_iter().map(|agent| agent.name).collect()
+        self.directory.agents(self.tenant).into_iter().map(|agent| agent.name).collect()
     }
 
     fn has_field(&self, name: &str) -> bool {
-        self.directory.fields(self.principal.tenant).get(name).is_some()
+        self.directory.fields(self.tenant).get(name).is_some()
     }
 
     fn field_names(&self) -> Vec<String> {
-        let fields = self.directory.fields(self.principal.tenant);
+        let fields = self.directory.fields(self.tenant);
         fields.all().iter().map(|field| field.key.clone()).collect()
     }
 
     fn me(&self) -> AgentId {
-        self.principal.agent
+        self.me
     }
 
     fn now(&self) -> Timestamp {
