@@ -439,5 +439,13 @@ pub const COUNT_OF_THE_MOMENT_MS: u64 = 5_000;
 /// Tickets that are compared with queries when the index takes in events, tickets times queries; beyond it tickets are
 /// counted anew instead.
 pub const COUNT_STEPS_PER_TURN_MAX: usize = 32_768;
+/// Tickets that a list of the past folds from the log: those that have changed since.
+pub const PAST_TICKETS_MAX: usize = 20_000;
+/// Tickets that are read at a time for it.
+pub const PAST_TICKETS_PER_READ: usize = 128;
+/// Milliseconds for it, those included that it waits for others.
+pub const PAST_MS_MAX: u64 = 5_000;
+/// Requests about the past that are under way or wait; one more is answered overload.
+pub const PAST_LISTS_MAX: usize = 16;
 /// Saved views of one tenant.
 pub const SAVED_VIEWS_MAX: usize = 10_000;

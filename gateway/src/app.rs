@@ -20,7 +20,7 @@ use crate::config::{Config, ConfigError};
 use crate::count::Counts;
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::directory::{self, Directory};
-use crate::http::{Api, ControlServer, Phase, PushAdopter, Readiness, RequestIdSource, Server};
+use crate::http::{Api, ControlServer, PastPlaces, Phase, PushAdopter, Readiness, RequestIdSource, Server};
 use crate::ledger::Ledger;
 use crate::lifecycle;
 use crate::observe::Metrics;
@@ -370,6 +370,7 @@ impl Base {
             adopt: adopter(&push),
             push: Arc::new(PushView(Arc::clone(&push))),
             streams: Arc::new(Semaphore::new(HTTP_STREAMS_MAX)),
+            past: PastPlaces::default(),
             attachments: Arc::new(open_attachments(&dir, config.attachments.bytes_max)?),
             request_ids: RequestIdSource::new().map_err(StartError::Random)?,
             accepted: Box::new(move |socket| accepting.apply_to(&socket, Leg::Agent)),

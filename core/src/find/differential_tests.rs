@@ -343,6 +343,47 @@ proptest! {
     }
 
     #[test]
+    fn the_past_is_found_with_what_has_changed_since(
+        puts in prop::collection::vec((1_u64..60, row()), 1..80),
+        changes in prop::collection::vec((1_u64..80, row()), 0..40),
+        query in prop_oneof![Just(Query::All), query()],
+        order in order(),
+        hidden in 1_u32..4,
+        limit in 1_usize..20,
+    ) {
+        let mut then = Both::default();
+        puts.into_iter().for_each(|(id, row)| then.put(id, row));
+        let mut now = Both::default();
+        then.rows.iter().for_each(|(id, row)| now.put(*id, row.clone()));
+        for (id, mut row) in changes {
+            // What changes does so later than all that was there, or is new.
+            row.columns.updated_at = Timestamp(NOW + 10 * DAY);
+            row.columns.created_at = then.rows.get(&id).map_or(Timestamp(NOW + 10 * DAY), |old| old.columns.created_at);
+            now.put(id, row);
+        }
+        let visible = QueueSet::of((1..4).filter(|queue| *queue != hidden).map(QueueId));
+        let is_seen = |id: &u64| now.rows.get(id).is_some_and(|row| visible.contains(row.columns.queue));
+        let plan = Plan::of(&query, &World).unwrap();
+        let wanted: Vec<u64> = then.filtered(&plan, &QueueSet::All).into_iter().filter(is_seen).collect();
+        let past = now.index.past(&plan, &visible, Timestamp(NOW + 9 * DAY));
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let mut page = now.index.past_page(&past, order, after, limit);
+            for ticket in &past.changed {
+                let row = &then.rows[&ticket.0];
+                let facets = Facets::read(&row.requester, &row.extra.to_string()).unwrap();
+                page.add(&plan, *ticket, &row.columns, &facets, row.has_file);
+            }
+            let (count, found) = page.finish();
+            prop_assert_eq!(count, wanted.len() as u64, "{}", &query);
+            let Some(last) = found.last() else { break };
+            after = Some(*last);
+            seen.extend(found.iter().map(|position| position.ticket.0));
+        }
+        prop_assert_eq!(seen, then.sorted(wanted, order), "{}", &query);
+    }
+
+    #[test]
     fn what_does_not_change_comes_once_whatever_else_changes(
         puts in prop::collection::vec((1_u64..200, row()), 20..120),
         changes in prop::collection::vec((1_u64..240, row()), 0..60),

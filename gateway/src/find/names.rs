@@ -38,6 +38,12 @@ impl<'a> TenantNames<'a> {
         Self { directory, tenant, me, sees, lifecycles, now }
     }
 
+    /// As if it were this instant, where there is one.
+    #[must_use]
+    pub(crate) fn at_instant(self, at: Option<Timestamp>) -> Self {
+        Self { now: at.unwrap_or(self.now), ..self }
+    }
+
     /// Those that may be seen: others do not exist.
     fn queues(&self) -> Vec<QueueRow> {
         let queues = self.directory.queues(self.tenant);

@@ -4,11 +4,12 @@ use http::request::Parts;
 use serde::Serialize;
 use waggle_core::find::{self, Names, Order, Plan, Position};
 use waggle_core::id::{Cursor, QueueId};
+use waggle_core::time::Timestamp;
 
 use super::answer::{self, Response};
 use super::query::{Query, bad};
 use super::tickets::{TicketView, storage};
-use super::{Api, auth, search};
+use super::{Api, auth, past, search};
 use crate::directory::Principal;
 use crate::find::{FindError, TenantNames};
 use crate::problem::Problem;
@@ -21,6 +22,9 @@ struct TicketPage<'a> {
     next: Option<String>,
     count: u64,
     cursor: Option<Cursor>,
+    /// The instant that is shown, where it is not now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<Timestamp>,
 }
 
 /// What is asked for, and which part of it.
@@ -31,21 +35,24 @@ pub(super) struct ListRequest {
     pub(super) order: Order,
     pub(super) after: Option<Position>,
     pub(super) limit: u32,
+    /// The instant to show, where it is not now.
+    pub(super) at: Option<Timestamp>,
 }
 
 /// Parameters that every list takes.
-pub(super) const PAGING: [&str; 3] = ["sort", "cursor", "limit"];
+pub(super) const PAGING: [&str; 4] = ["sort", "cursor", "limit", "at"];
 
 /// `GET /v1/tickets`: newest first where nothing else is said.
 pub(super) async fn tickets(api: &Api, parts: &Parts) -> Result<Response, Problem> {
     let principal = auth::principal(&api.directory, &parts.headers)?;
-    let known = ["query", "queue", "status", "assignee", PAGING[0], PAGING[1], PAGING[2]];
+    let known = ["query", "queue", "status", "assignee", "sort", "cursor", "limit", "at"];
     let query = Query::parse(parts.uri.query(), &known)?;
-    let names = TenantNames::of(&api.directory, principal);
+    let at = past::instant(&query)?;
+    let names = TenantNames::of(&api.directory, principal).at_instant(at);
     let asked = parse("query", query.text("query").unwrap_or_default())?;
     let filters = filters(&query, &names)?;
     let (order, after, limit) = paging(&query, Order::NEWEST)?;
-    page(api, principal, &names, &ListRequest { query: asked, filters, order, after, limit }).await
+    page(api, principal, &names, &ListRequest { query: asked, filters, order, after, limit, at }).await
 }
 
 /// Reads a query.
@@ -114,6 +121,9 @@ pub(super) async fn page(
     names: &TenantNames<'_>,
     request: &ListRequest,
 ) -> Result<Response, Problem> {
+    if let Some(at) = request.at {
+        return past_page(api, principal, names, request, at).await;
+    }
     let plan = plan("query", names, &request.query, &request.filters)?;
     let visible = api.directory.visible_queues(&principal);
     let cursor = api.commands.head(principal.tenant);
@@ -130,7 +140,21 @@ pub(super) async fn page(
     let (ids, next, count) = api.find.read(principal.tenant, head, look).await.map_err(behind)?;
     let rows = api.store.ticket_rows(principal.tenant, &ids).await.map_err(storage)?;
     let tickets = rows.iter().map(|row| TicketView::new(row, names.lifecycles())).collect();
-    answer::value(&TicketPage { tickets, next, count, cursor })
+    answer::value(&TicketPage { tickets, next, count, cursor, at: None })
+}
+
+async fn past_page(
+    api: &Api,
+    principal: Principal,
+    names: &TenantNames<'_>,
+    request: &ListRequest,
+    at: Timestamp,
+) -> Result<Response, Problem> {
+    let cursor = api.commands.head(principal.tenant);
+    let past::PastList { rows, next, count } =
+        Box::pin(past::list(api, principal, names, request, (at, cursor))).await?;
+    let tickets = rows.iter().map(|row| TicketView::new(row, names.lifecycles())).collect();
+    answer::value(&TicketPage { tickets, next, count, cursor, at: Some(at) })
 }
 
 /// Where the index is behind the log.

@@ -23,6 +23,7 @@ mod listen;
 mod lists;
 mod login;
 mod oidc;
+mod past;
 mod people;
 mod preconditions;
 mod push_port;
@@ -59,6 +60,7 @@ pub use answer::Response;
 pub use control::{ControlError, ControlServer, ask_control};
 pub use health::{Phase, Readiness};
 pub use listen::Server;
+pub use past::PastPlaces;
 pub use push_port::Push;
 
 use crate::auth::Auth;
@@ -126,6 +128,8 @@ pub struct Api {
     pub adopt: PushAdopter,
     /// Places of streams of events; [`waggle_core::limits::HTTP_STREAMS_MAX`] in a gateway.
     pub streams: Arc<Semaphore>,
+    /// Places of requests about the past.
+    pub past: PastPlaces,
     /// Files of tickets.
     pub attachments: Arc<crate::attachment::Directory>,
     /// Numbers requests.

@@ -13,7 +13,7 @@ use super::endpoint::{Operation, Parameters};
 use super::lists::{self, ListRequest};
 use super::query::{Query, bad};
 use super::tickets::storage;
-use super::{Api, auth, body};
+use super::{Api, auth, body, past};
 use crate::directory::Principal;
 use crate::find::TenantNames;
 use crate::problem::Problem;
@@ -121,10 +121,11 @@ async fn tickets(
     view: &SavedViewRow,
 ) -> Result<Response, Problem> {
     let query = Query::parse(parts.uri.query(), &lists::PAGING)?;
-    let names = TenantNames::of(&api.directory, principal);
+    let at = past::instant(&query)?;
+    let names = TenantNames::of(&api.directory, principal).at_instant(at);
     let (order, after, limit) = lists::paging(&query, view.sort.parse().unwrap_or(Order::NEWEST))?;
     let asked = lists::parse("query", &view.query)?;
-    let request = ListRequest { query: asked, filters: Vec::new(), order, after, limit };
+    let request = ListRequest { query: asked, filters: Vec::new(), order, after, limit, at };
     lists::page(api, principal, &names, &request).await
 }
 

@@ -413,4 +413,10 @@ pub const CODES: &[Code] = &[
         1,
     ),
     code("no_such_view", 404, "No such view", "The agent sees no view with this number."),
+    code(
+        "too_much_history",
+        422,
+        "Too much history",
+        "Too much has changed since the instant in `at`: give a later one; the detail names the limit.",
+    ),
 ];

@@ -14,6 +14,7 @@ mod lifecycles;
 mod login;
 mod oidc;
 mod pairs;
+mod past;
 mod reads;
 
 mod secrets;
@@ -164,6 +165,7 @@ impl World {
             adopt,
             push: Arc::new(FakePush(AtomicBool::new(true))),
             streams: Arc::new(Semaphore::new(1)),
+            past: super::PastPlaces::default(),
             attachments: Arc::new(
                 crate::attachment::Directory::open(&dir.path().join("attachments"), 1_000).unwrap(),
             ),
