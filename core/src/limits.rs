@@ -439,6 +439,18 @@ pub const COUNT_OF_THE_MOMENT_MS: u64 = 5_000;
 /// Tickets that are compared with queries when the index takes in events, tickets times queries; beyond it tickets are
 /// counted anew instead.
 pub const COUNT_STEPS_PER_TURN_MAX: usize = 32_768;
+/// Lists that take long, under way and waiting, in one gateway; one more is answered overload.
+pub const QUERIES_ASIDE_MAX: usize = 64;
+/// Of them, those that are under way.
+pub const QUERIES_RUNNING_MAX: usize = 2;
+/// Queries of which it is remembered how long they took.
+pub const QUERIES_KNOWN_MAX: usize = 16_384;
+/// Microseconds of a query that is answered at once, by the thread that has its request.
+pub const QUERY_QUICK_US_MAX: u32 = 1_000;
+/// Tickets of a tenant whose queries are taken to be quick before they were ever asked.
+pub const QUERY_TICKETS_FEW: u64 = 20_000;
+/// Milliseconds of a query that counts as slow.
+pub const QUERY_SLOW_MS: u64 = 20;
 /// Tickets that a list of the past folds from the log: those that have changed since.
 pub const PAST_TICKETS_MAX: usize = 20_000;
 /// Tickets that are read at a time for it.

@@ -31,6 +31,7 @@ use crate::tls::{Tls, TlsError};
 mod auth_stats;
 mod count_stats;
 mod find;
+mod find_stats;
 mod guard_stats;
 mod leg_stats;
 mod letting_in;
@@ -338,6 +339,7 @@ impl Base {
         let metrics = Arc::new(Metrics::default());
         stats::add_to(&metrics, &ledger, &push, tls.as_ref());
         count_stats::add_to(&metrics, &counts);
+        find_stats::add_to(&metrics, &find, &ledger);
         leg_stats::add_to(&metrics, &accel);
         redirect_stats::add_to(&metrics, &redirect);
         let readiness = Arc::new(Readiness::default());

@@ -5,6 +5,7 @@
 //! falls behind, what it has to do next is in the log. Whoever reads waits until it has reached the head of the log
 //! that they saw.
 
+mod aside;
 mod counting;
 mod feeder;
 mod names;
@@ -17,16 +18,18 @@ mod thread;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RecursiveRwLock, RwLock};
 use rustc_hash::FxHashMap;
 use tokio::sync::{oneshot, watch};
 use waggle_core::find::Index;
 use waggle_core::id::{Offset, TenantId};
-use waggle_core::limits::INDEX_WAIT_MS_MAX;
+use waggle_core::limits::{INDEX_WAIT_MS_MAX, QUERIES_ASIDE_MAX};
 
 use crate::ledger::Publisher;
 use crate::store::{Store, StoreError};
 
+use aside::Asides;
+pub use aside::{QueryKey, QueryStats};
 use feeder::Feeder;
 pub(crate) use names::TenantNames;
 pub use news::FindHub;
@@ -49,12 +52,16 @@ pub enum FindError {
         /// Where it should be.
         wanted: Offset,
     },
+    /// It takes long, and so do too many others.
+    #[error("{QUERIES_ASIDE_MAX} queries that take long are under way; try again, or ask for less at once")]
+    Busy,
 }
 
 /// The indexes of all tenants. Clones share them.
 #[derive(Clone)]
 pub struct Finder {
     tenants: Arc<Tenants>,
+    asides: Arc<Asides>,
     worker: Worker,
 }
 
@@ -68,7 +75,9 @@ struct Tenants {
 
 /// A tenant's index.
 struct TenantIndex {
-    index: RwLock<Index>,
+    /// Who reads for a moment does not wait behind the feeder, which waits for who reads for long. Nobody keeps it waiting
+    /// for ever: once something is committed, a reader waits for the feeder before it looks.
+    index: RecursiveRwLock<Index>,
     /// Locked before the index.
     tally: Mutex<Tally>,
     /// The event up to which everything is in the index.
@@ -78,7 +87,7 @@ struct TenantIndex {
 impl Default for TenantIndex {
     fn default() -> Self {
         Self {
-            index: RwLock::default(),
+            index: RecursiveRwLock::default(),
             tally: Mutex::default(),
             applied: watch::Sender::new(Offset(0)),
         }
@@ -107,7 +116,7 @@ impl Finder {
         let worker = Worker::spawn("waggle-find", move || feeder.run(tell))?;
         // It is dropped only by a thread that panicked, which has said so.
         loaded.await.map_err(|_| StoreError::Database(sqlx::Error::WorkerCrashed))??;
-        Ok(Self { tenants, worker })
+        Ok(Self { tenants, asides: Arc::default(), worker })
     }
 
     /// Looks at a tenant's index once it has everything up to `head`; `look` must be short, and waits for nothing.
@@ -120,15 +129,24 @@ impl Finder {
         head: Offset,
         look: impl FnOnce(&Index) -> T,
     ) -> Result<T, FindError> {
+        let known = self.reached(tenant, head).await?;
+        let index = known.index.read();
+        Ok(look(&index))
+    }
+
+    /// A tenant's index once it has everything up to `head`.
+    async fn reached(&self, tenant: TenantId, head: Offset) -> Result<Arc<TenantIndex>, FindError> {
         let known = self.tenants.of(tenant);
+        if *known.applied.borrow() >= head {
+            return Ok(known);
+        }
         let mut applied = known.applied.subscribe();
         let reached = applied.wait_for(|applied| *applied >= head);
         let limit = Duration::from_millis(INDEX_WAIT_MS_MAX);
         if !matches!(tokio::time::timeout(limit, reached).await, Ok(Ok(_))) {
             return Err(FindError::Behind { applied: *known.applied.borrow(), wanted: head });
         }
-        let index = known.index.read();
-        Ok(look(&index))
+        Ok(known)
     }
 
     /// Ends the thread; indexes stay as they are.

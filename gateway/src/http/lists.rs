@@ -11,7 +11,7 @@ use super::query::{Query, bad};
 use super::tickets::{TicketView, storage};
 use super::{Api, auth, past, search};
 use crate::directory::Principal;
-use crate::find::{FindError, TenantNames};
+use crate::find::{FindError, QueryKey, TenantNames};
 use crate::problem::Problem;
 
 /// A page of tickets. `count` is how many there are on all pages. `cursor` was the log's head before the page was
@@ -130,14 +130,16 @@ pub(super) async fn page(
     let head = cursor.unwrap_or_default().offset;
     let texts = search::all_texts(api, principal.tenant, &request.query, head).await?;
     let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
-    let look = |index: &find::Index| {
+    let key = QueryKey::of(principal.tenant, &request.query, request.order);
+    let (order, after) = (request.order, request.after);
+    let look = move |index: &find::Index| {
         let found = index.find(&plan, &texts, &visible);
-        let ids = index.page(&found, request.order, request.after, limit);
+        let ids = index.page(&found, order, after, limit);
         let next = ids.last().filter(|_| ids.len() == limit);
-        let next = next.map(|last| index.position(request.order, *last).to_string());
+        let next = next.map(|last| index.position(order, *last).to_string());
         (ids, next, found.len())
     };
-    let (ids, next, count) = api.find.read(principal.tenant, head, look).await.map_err(behind)?;
+    let (ids, next, count) = api.find.ask(principal.tenant, head, key, look).await.map_err(behind)?;
     let rows = api.store.ticket_rows(principal.tenant, &ids).await.map_err(storage)?;
     let tickets = rows.iter().map(|row| TicketView::new(row, names.lifecycles())).collect();
     answer::value(&TicketPage { tickets, next, count, cursor, at: None })
@@ -157,7 +159,11 @@ async fn past_page(
     answer::value(&TicketPage { tickets, next, count, cursor, at: Some(at) })
 }
 
-/// Where the index is behind the log.
+/// Where the index is behind the log, or too many ask it.
 pub(super) fn behind(error: FindError) -> Problem {
-    Problem::new("index_behind", error.to_string())
+    let code = match error {
+        FindError::Behind { .. } => "index_behind",
+        FindError::Busy => "overload",
+    };
+    Problem::new(code, error.to_string())
 }

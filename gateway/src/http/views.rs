@@ -15,7 +15,7 @@ use super::query::{Query, bad};
 use super::tickets::storage;
 use super::{Api, auth, body, past};
 use crate::directory::Principal;
-use crate::find::TenantNames;
+use crate::find::{QueryKey, TenantNames};
 use crate::problem::Problem;
 use crate::store::{Audience, AuditActor, AuditEntry, SavedViewRow, StoreError};
 
@@ -137,8 +137,9 @@ async fn count(api: &Api, principal: Principal, view: &SavedViewRow) -> Result<R
     let cursor = api.commands.head(principal.tenant);
     let head = cursor.unwrap_or_default().offset;
     let visible = api.directory.visible_queues(&principal);
-    let look = |index: &waggle_core::find::Index| index.find(&plan, &Texts::default(), &visible).len();
-    let count = api.find.read(principal.tenant, head, look).await.map_err(lists::behind)?;
+    let key = QueryKey::of(principal.tenant, &asked, Order::NEWEST);
+    let look = move |index: &waggle_core::find::Index| index.find(&plan, &Texts::default(), &visible).len();
+    let count = api.find.ask(principal.tenant, head, key, look).await.map_err(lists::behind)?;
     answer::value(&Count { id: view.id, count, cursor })
 }
 
