@@ -362,7 +362,13 @@ proptest! {
             now.put(id, row);
         }
         let visible = QueueSet::of((1..4).filter(|queue| *queue != hidden).map(QueueId));
-        let is_seen = |id: &u64| now.rows.get(id).is_some_and(|row| visible.contains(row.columns.queue));
+        let is_seen = |id: &u64| {
+            let is_kept = |row: &Row| {
+                let is_old = row.columns.updated_at.0 <= NOW + 9 * DAY;
+                visible.contains(row.columns.queue) && (is_old || row.extra["deleted"].as_bool() != Some(true))
+            };
+            now.rows.get(id).is_some_and(is_kept)
+        };
         let plan = Plan::of(&query, &World).unwrap();
         let wanted: Vec<u64> = then.filtered(&plan, &QueueSet::All).into_iter().filter(is_seen).collect();
         let past = now.index.past(&plan, &visible, Timestamp(NOW + 9 * DAY));

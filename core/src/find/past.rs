@@ -4,7 +4,7 @@
 use roaring::RoaringBitmap;
 
 use super::evaluate::Texts;
-use super::facet::Facets;
+use super::facet::{Facet, Facets};
 use super::index::{Index, TicketColumns};
 use super::order::{Order, SortKey};
 use super::page::Position;
@@ -35,8 +35,8 @@ pub struct PastPage {
 }
 
 impl Index {
-    /// The tickets that `plan` meant at `at`, as far as the index knows: those in queues that may be seen now. A plan
-    /// with words means none.
+    /// The tickets that `plan` meant at `at`, as far as the index knows: those in queues that may be seen now, and without
+    /// those that were deleted since. A plan with words means none.
     #[must_use]
     pub fn past(&self, plan: &Plan, visible: &QueueSet, at: Timestamp) -> Past {
         let seen = match visible {
@@ -50,6 +50,8 @@ impl Index {
         let mut changed = self.updated.within(since, u64::MAX, &seen);
         let steady = self.find(plan, &Texts::default(), visible) - &changed;
         changed -= self.created.within(since, u64::MAX, &changed);
+        // Whoever may see deleted tickets is told by a ticket as it is, not as it was.
+        changed -= self.one(&Facet::Deleted);
         Past { steady, changed: changed.into_iter().map(|ticket| TicketId(u64::from(ticket))).collect() }
     }
 

@@ -8,10 +8,11 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
-use waggle_core::find::{Plan, Query};
+use waggle_core::find::{Is, Plan, Query, Term};
 use waggle_core::id::{AgentId, SavedViewId, TenantId};
 use waggle_core::limits::{COUNT_MS, COUNT_OF_THE_MOMENT_MS, COUNT_ROUND_MS, COUNTS_MAX};
 use waggle_core::push::EndReason;
+use waggle_core::right::{QueueSet, Right};
 
 use super::mailbox::CountNews;
 use super::watch::{CountKey, View, Watches};
@@ -175,6 +176,7 @@ impl Desk {
             query: Arc::clone(&view.text),
             me: view.query.is_personal().then_some(principal.agent),
             visible: self.directory.visible_queues(principal),
+            deletes: self.deletes(principal, &view.query),
         };
         if key.visible.is_empty() {
             return Ok(Err(EndReason::NoRight));
@@ -185,9 +187,16 @@ impl Desk {
     }
 
     fn plan(&self, key: &CountKey, query: &Query) -> Option<Plan> {
-        let me = key.me.unwrap_or(AgentId(0));
-        let names = TenantNames::seen(&self.directory, key.tenant, me, key.visible.clone());
-        Plan::of(query, &names).ok()
+        let who = (key.tenant, key.me.unwrap_or(AgentId(0)));
+        let names = TenantNames::seen(&self.directory, who, key.visible.clone(), key.deletes.clone());
+        let plan = Plan::of(query, &names).ok()?;
+        Some(if plan.shows_deleted() { names.without_hidden(plan) } else { plan })
+    }
+
+    /// Where somebody sees deleted tickets; nowhere where it does not matter, so that counts are the same.
+    fn deletes(&self, principal: &Principal, query: &Query) -> QueueSet {
+        let shows_deleted = query.terms().iter().any(|term| matches!(term, Term::Is(Is::Deleted)));
+        if shows_deleted { self.directory.queues_where(principal, Right::Delete) } else { QueueSet::none() }
     }
 
     /// The count of this key, which is begun where there is none; `None` where there are too many.
@@ -329,6 +338,7 @@ impl Desk {
         count.zip(view).is_some_and(|(count, view)| {
             self.directory.sees_view(principal, &view.row)
                 && count.key.visible == self.directory.visible_queues(principal)
+                && count.key.deletes == self.deletes(principal, &count.query)
         })
     }
 

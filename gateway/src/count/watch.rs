@@ -22,6 +22,8 @@ pub(super) struct CountKey {
     /// Where the query says so.
     pub(super) me: Option<AgentId>,
     pub(super) visible: QueueSet,
+    /// Where deleted tickets count, if the query asks for some.
+    pub(super) deletes: QueueSet,
 }
 
 /// A session's watch.

@@ -65,6 +65,16 @@ impl Directory {
         }
     }
 
+    /// The queues where it has a right; all, those made later included, where it has it everywhere.
+    #[must_use]
+    pub fn queues_where(&self, principal: &Principal, right: Right) -> QueueSet {
+        if self.rights_everywhere(principal).has(right) {
+            return QueueSet::All;
+        }
+        let queues = self.queues(principal.tenant).into_iter().map(|queue| queue.id);
+        QueueSet::of(queues.filter(|queue| self.rights(principal, *queue).has(right)))
+    }
+
     /// `authority` with the rights that its agent has in a queue, and no others. Requesters and Waggle itself have no
     /// roles: theirs stay.
     #[must_use]

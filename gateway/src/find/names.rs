@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use waggle_core::find::Names;
+use waggle_core::find::{Names, Plan};
 use waggle_core::id::{AgentId, QueueId, TenantId};
-use waggle_core::right::QueueSet;
+use waggle_core::right::{QueueSet, Right};
 use waggle_core::ticket::{Category, Lifecycles, StatusSet};
 use waggle_core::time::Timestamp;
 
@@ -19,23 +19,45 @@ pub(crate) struct TenantNames<'a> {
     tenant: TenantId,
     me: AgentId,
     sees: QueueSet,
+    deletes: Deletes,
     lifecycles: Arc<Lifecycles>,
     now: Timestamp,
+}
+
+/// The queues where whoever asks may delete tickets, and so sees those that are deleted.
+enum Deletes {
+    /// Found out where it matters.
+    Of(Principal),
+    These(QueueSet),
 }
 
 impl<'a> TenantNames<'a> {
     /// Of whoever asks, now.
     pub(crate) fn of(directory: &'a Directory, principal: Principal) -> Self {
         let sees = directory.visible_queues(&principal);
-        Self::seen(directory, principal.tenant, principal.agent, sees)
+        Self::new(directory, (principal.tenant, principal.agent), sees, Deletes::Of(principal))
     }
 
-    /// Of an agent who sees these queues, now.
-    pub(crate) fn seen(directory: &'a Directory, tenant: TenantId, me: AgentId, sees: QueueSet) -> Self {
+    /// Of an agent who sees some queues and may delete in some, now.
+    pub(crate) fn seen(
+        directory: &'a Directory,
+        who: (TenantId, AgentId),
+        sees: QueueSet,
+        deletes: QueueSet,
+    ) -> Self {
+        Self::new(directory, who, sees, Deletes::These(deletes))
+    }
+
+    fn new(
+        directory: &'a Directory,
+        (tenant, me): (TenantId, AgentId),
+        sees: QueueSet,
+        deletes: Deletes,
+    ) -> Self {
         let lifecycles = directory.lifecycles(tenant);
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
-        Self { directory, tenant, me, sees, lifecycles, now }
+        Self { directory, tenant, me, sees, deletes, lifecycles, now }
     }
 
     /// As if it were this instant, where there is one.
@@ -48,6 +70,21 @@ impl<'a> TenantNames<'a> {
     fn queues(&self) -> Vec<QueueRow> {
         let queues = self.directory.queues(self.tenant);
         queues.into_iter().filter(|queue| self.sees.contains(queue.id)).collect()
+    }
+
+    /// What `plan` means, without the deleted tickets of queues where whoever asks may not delete.
+    pub(crate) fn without_hidden(&self, plan: Plan) -> Plan {
+        let deletes = match &self.deletes {
+            Deletes::Of(principal) => self.directory.queues_where(principal, Right::Delete),
+            Deletes::These(queues) => queues.clone(),
+        };
+        if deletes == QueueSet::All {
+            return plan;
+        }
+        let queues = self.queues().into_iter().filter(|queue| deletes.contains(queue.id));
+        let queues = queues.map(|queue| Plan::Queue(queue.id));
+        let shown = [Plan::Not(Box::new(Plan::Deleted))].into_iter().chain(queues);
+        Plan::And(vec![plan, Plan::Or(shown.collect())])
     }
 
     pub(crate) fn lifecycles(&self) -> &Lifecycles {
