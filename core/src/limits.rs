@@ -427,17 +427,18 @@ pub const COUNTS_PER_SESSION_MAX: usize = 64;
 /// Counts that all sessions of one gateway watch, those of the same view included.
 pub const COUNTS_WATCHED_MAX: usize = 100_000;
 /// Different counts of one gateway: those of the same query, for the same queues, are one.
-pub const COUNTS_MAX: usize = 4_096;
+pub const COUNTS_MAX: usize = 32_768;
 /// Sessions that one shard tells a count before others have their turn.
 pub const COUNT_WRITES_PER_TURN_MAX: usize = 64;
 /// Milliseconds between two messages of one count.
 pub const COUNT_MS: u64 = 500;
 /// Milliseconds between two rounds of telling counts.
 pub const COUNT_ROUND_MS: u64 = 25;
+/// Milliseconds between two looks at whether rights and names have changed what is counted.
+pub const COUNT_LOOK_MS: u64 = 250;
 /// Milliseconds after which a count of a query with times from now is made anew though nothing has happened.
 pub const COUNT_OF_THE_MOMENT_MS: u64 = 5_000;
-/// Tickets that are compared with queries when the index takes in events, tickets times queries; beyond it tickets are
-/// counted anew instead.
+/// Comparisons of a ticket with a query when the index takes in events; beyond it tickets are counted anew instead.
 pub const COUNT_STEPS_PER_TURN_MAX: usize = 32_768;
 /// Lists that take long, under way and waiting, in one gateway; one more is answered overload.
 pub const QUERIES_ASIDE_MAX: usize = 64;

@@ -255,8 +255,11 @@ impl Both {
     }
 
     fn looked_at_one_by_one(&self, plan: &Plan, visible: &QueueSet) -> Vec<u64> {
-        let is_meant =
-            |id: &u64| self.index.single(TicketId(*id)).is_some_and(|single| single.is_meant(plan, visible));
+        let is_meant = |id: &u64| {
+            let Some(single) = self.index.single(TicketId(*id)) else { return false };
+            let is_anchored = plan.anchor().is_none_or(|anchor| single.anchors().contains(&anchor));
+            is_anchored && single.is_meant(plan, visible)
+        };
         (0..90).filter(is_meant).collect()
     }
 

@@ -43,6 +43,6 @@ pub use past::{Past, PastPage};
 pub use plan::{Names, Plan, UnknownName};
 pub use query::{Compare, Has, Instant, Is, Pattern, PatternEnd, Person, Query, Term};
 pub use rank::{Hit, TermRows, rank};
-pub use single::Single;
+pub use single::{Anchor, Single};
 pub use snippet::Snippet;
 pub use words::{Word, WordPhrase, phrase, words};

@@ -6,9 +6,35 @@ use super::facet::{Facet, Facets, Size};
 use super::index::{Index, Packed, TicketColumns};
 use super::plan::Plan;
 use super::query::{Compare, Has, Instant, Pattern, PatternEnd};
-use crate::id::{QueueId, TicketId};
+use crate::id::{AgentId, QueueId, TicketId};
 use crate::right::QueueSet;
 use crate::ticket::Status;
+
+/// Something that all tickets which a plan means have, and that is told by a ticket's columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Anchor {
+    /// They are held by this agent.
+    Holder(AgentId),
+    /// They are in this queue.
+    Queue(QueueId),
+}
+
+impl Plan {
+    /// An anchor of it, where it has one.
+    #[must_use]
+    pub fn anchor(&self) -> Option<Anchor> {
+        match self {
+            Self::Assignee(agent) => agent.map(Anchor::Holder),
+            Self::Queue(queue) => Some(Anchor::Queue(*queue)),
+            // There are more agents than queues.
+            Self::And(parts) => {
+                let anchors = || parts.iter().filter_map(Self::anchor);
+                anchors().find(|anchor| matches!(anchor, Anchor::Holder(_))).or_else(|| anchors().next())
+            }
+            _ => None,
+        }
+    }
+}
 
 /// A ticket by itself, as an index has it or would have it.
 #[derive(Debug)]
@@ -52,6 +78,13 @@ impl<'a> Single<'a> {
             has_file,
             facets: facets.values.iter().collect(),
         }
+    }
+
+    /// The anchors of plans that may mean it; a plan without one may, too.
+    #[must_use]
+    pub fn anchors(&self) -> SmallVec<[Anchor; 2]> {
+        let holder = (self.columns.assignee > 0).then_some(Anchor::Holder(AgentId(self.columns.assignee)));
+        holder.into_iter().chain([Anchor::Queue(QueueId(self.columns.queue))]).collect()
     }
 
     /// Whether [`Index::find`] would have it among what `plan` means. No word is in it.

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 use waggle_core::find::{Is, Plan, Query, Term};
 use waggle_core::id::{AgentId, SavedViewId, TenantId};
-use waggle_core::limits::{COUNT_MS, COUNT_OF_THE_MOMENT_MS, COUNT_ROUND_MS, COUNTS_MAX};
+use waggle_core::limits::{COUNT_LOOK_MS, COUNT_MS, COUNT_OF_THE_MOMENT_MS, COUNT_ROUND_MS, COUNTS_MAX};
 use waggle_core::push::EndReason;
 use waggle_core::right::{QueueSet, Right};
 
@@ -79,9 +79,9 @@ impl Desk {
 
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Order>) {
         let mut revision = self.directory.revision();
-        let mut moment = Instant::now();
+        let (mut moment, mut looked_at, mut look_at) = (Instant::now(), Instant::now(), None::<Instant>);
         loop {
-            let wake = self.wake_at(moment);
+            let wake = look_at.into_iter().fold(self.wake_at(moment), Instant::min);
             let (finder, shared) = (self.finder.clone(), Arc::clone(&self.shared));
             tokio::select! {
                 order = inbox.recv() => {
@@ -98,13 +98,19 @@ impl Desk {
                     if changed.is_err() {
                         return;
                     }
-                    self.look_at_all().await;
+                    let next = looked_at + Duration::from_millis(COUNT_LOOK_MS);
+                    look_at = look_at.or(Some(next));
                 }
                 () = sleep_until(wake) => {}
             }
             if moment <= Instant::now() {
                 moment = Instant::now() + Duration::from_millis(COUNT_OF_THE_MOMENT_MS);
                 self.note_moment();
+            }
+            if look_at.is_some_and(|at| at <= Instant::now()) {
+                // Somebody logs in all the time.
+                (look_at, looked_at) = (None, Instant::now());
+                self.look_at_all().await;
             }
             self.read_again().await;
             // A longer rest than counting took: who counts is in the way of what changes the index.
@@ -321,7 +327,7 @@ impl Desk {
             }
         }
         for id in self.watches.all() {
-            // Somebody logs in all the time: most watches stay as they are.
+            // Most watches stay as they are.
             if !self.is_as_before(id, &gone) {
                 self.find_out(id).await;
             }

@@ -1,9 +1,10 @@
 //! Counts of queries that follow the index: of each ticket that changes it is asked which queries meant it before and
 //! which mean it now, so that nothing else is looked at.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use waggle_core::find::{Index, Plan, Texts};
+use rustc_hash::FxHashMap;
+use waggle_core::find::{Anchor, Index, Plan, Texts};
 use waggle_core::id::TicketId;
 use waggle_core::limits::COUNT_STEPS_PER_TURN_MAX;
 use waggle_core::right::QueueSet;
@@ -26,7 +27,12 @@ pub struct Counted {
 /// The counts of one tenant.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    counts: BTreeMap<CountId, Count>,
+    counts: FxHashMap<CountId, Count>,
+    /// Those that follow, by what all their tickets have: a ticket is compared with those of its own alone. An agent's
+    /// own tickets are what is counted most.
+    by_anchor: FxHashMap<Option<Anchor>, BTreeSet<CountId>>,
+    /// Those that are made anew whatever changes.
+    of_the_moment: BTreeSet<CountId>,
     /// Those that may differ from what was last taken.
     changed: BTreeSet<CountId>,
 }
@@ -39,23 +45,38 @@ struct Count {
     is_stale: bool,
 }
 
-/// What [`Tally::look`] has seen: for each count that follows, how many of the tickets it means. `None` where they are
-/// too many to be compared.
-pub(super) struct Before(Option<Vec<u64>>);
+/// How many of some tickets each count means.
+type Meant = FxHashMap<CountId, u64>;
+
+/// What [`Tally::look`] has seen. `None` where the tickets are too many to be compared.
+pub(super) struct Before(Option<Meant>);
 
 impl Tally {
     /// Counts from now on, and now; in the place of what `id` counted before.
     pub(super) fn begin(&mut self, index: &Index, id: CountId, what: Counted) -> u64 {
+        self.end(id);
         let count = index.find(&what.plan, &Texts::default(), &what.visible).len();
-        self.changed.remove(&id);
+        if what.is_of_the_moment {
+            self.of_the_moment.insert(id);
+        } else {
+            self.by_anchor.entry(what.plan.anchor()).or_default().insert(id);
+        }
         self.counts.insert(id, Count { what, count, is_stale: false });
         count
     }
 
     /// Counts no longer.
     pub(super) fn end(&mut self, id: CountId) {
-        self.counts.remove(&id);
         self.changed.remove(&id);
+        self.of_the_moment.remove(&id);
+        let Some(count) = self.counts.remove(&id) else { return };
+        let anchor = count.what.plan.anchor();
+        if let Some(ids) = self.by_anchor.get_mut(&anchor) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.by_anchor.remove(&anchor);
+            }
+        }
     }
 
     /// What has changed since this was asked before; `None` in the place of a count that has to begin anew.
@@ -67,61 +88,74 @@ impl Tally {
 
     /// Looks at tickets that are about to change.
     pub(super) fn look(&self, index: &Index, tickets: &[TicketId]) -> Before {
-        let steps = self.counts.len().saturating_mul(tickets.len());
-        Before((steps <= COUNT_STEPS_PER_TURN_MAX).then(|| self.meant(index, tickets)))
+        Before(self.meant(index, tickets))
     }
 
     /// These tickets have changed. Whether a count may have.
     pub(super) fn follow(&mut self, index: &Index, tickets: &[TicketId], before: Before) -> bool {
-        if self.counts.is_empty() {
-            return false;
+        if let Some((before, after)) = before.0.zip(self.meant(index, tickets)) {
+            let ids: BTreeSet<CountId> = before.keys().chain(after.keys()).copied().collect();
+            for id in ids {
+                let [before, after] =
+                    [&before, &after].map(|meant| meant.get(&id).copied().unwrap_or_default());
+                if let Some(count) = self.counts.get_mut(&id).filter(|_| before != after) {
+                    count.count = (count.count + after).saturating_sub(before);
+                    self.changed.insert(id);
+                }
+            }
+        } else {
+            self.give_up();
         }
-        let after = before.0.as_ref().map(|_| self.meant(index, tickets));
-        let mut meant = before.0.iter().flatten().zip(after.iter().flatten());
-        for (id, count) in &mut self.counts {
-            match meant.next() {
-                Some((before, after)) if count.follows() => {
-                    if before != after {
-                        count.count = (count.count + after).saturating_sub(*before);
-                        self.changed.insert(*id);
-                    }
-                }
-                _ => {
-                    count.is_stale = true;
-                    self.changed.insert(*id);
-                }
+        for id in &self.of_the_moment {
+            if let Some(count) = self.counts.get_mut(id) {
+                count.is_stale = true;
+                self.changed.insert(*id);
             }
         }
         !self.changed.is_empty()
     }
 
-    /// For each count, how many of these tickets it means.
-    fn meant(&self, index: &Index, tickets: &[TicketId]) -> Vec<u64> {
-        let mut meant = vec![0; self.counts.len()];
-        if meant.is_empty() {
-            return meant;
-        }
-        for single in tickets.iter().filter_map(|ticket| index.single(*ticket)) {
-            for (meant, count) in meant.iter_mut().zip(self.counts.values()) {
-                let what = &count.what;
-                *meant += u64::from(count.follows() && single.is_meant(&what.plan, &what.visible));
+    /// No count follows any more until it begins anew.
+    fn give_up(&mut self) {
+        for id in std::mem::take(&mut self.by_anchor).into_values().flatten() {
+            if let Some(count) = self.counts.get_mut(&id) {
+                count.is_stale = true;
+                self.changed.insert(id);
             }
         }
-        meant
     }
-}
 
-impl Count {
-    /// Whether it is right, and stays so by comparing what changes.
-    fn follows(&self) -> bool {
-        !self.is_stale && !self.what.is_of_the_moment
+    /// How many of these tickets counts that follow mean.
+    fn meant(&self, index: &Index, tickets: &[TicketId]) -> Option<Meant> {
+        let mut meant = Meant::default();
+        if self.by_anchor.is_empty() {
+            return Some(meant);
+        }
+        let mut steps = 0_usize;
+        for single in tickets.iter().filter_map(|ticket| index.single(*ticket)) {
+            let anchors = single.anchors().into_iter().map(Some).chain([None]);
+            for ids in anchors.filter_map(|anchor| self.by_anchor.get(&anchor)) {
+                steps = steps.saturating_add(ids.len());
+                if steps > COUNT_STEPS_PER_TURN_MAX {
+                    return None;
+                }
+                for (id, what) in ids.iter().filter_map(|id| Some((id, &self.counts.get(id)?.what))) {
+                    if single.is_meant(&what.plan, &what.visible) {
+                        *meant.entry(*id).or_default() += 1;
+                    }
+                }
+            }
+        }
+        Some(meant)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
-    use waggle_core::find::{Facets, Instant, TicketColumns};
+    use waggle_core::find::{Compare, Facets, Instant, TicketColumns};
     use waggle_core::id::{AgentId, QueueId};
     use waggle_core::ticket::{Priority, Status};
     use waggle_core::time::Timestamp;
@@ -148,7 +182,9 @@ mod tests {
             Plan::And(vec![status, not(&assigned)]),
             either,
             late,
-            assigned,
+            assigned.clone(),
+            Plan::And(vec![Plan::Deleted, assigned]),
+            Plan::And(vec![Plan::Queue(QueueId(2)), Plan::Priority(Compare::Is, Priority::Normal)]),
             Plan::Deleted,
         ];
         let sets = [QueueSet::All, QueueSet::of([QueueId(1), QueueId(3)]), QueueSet::none()];
@@ -219,7 +255,7 @@ mod tests {
         };
         assert_eq!(run(&mut tally, &mut index, &turn(3)), [(CountId(1), Some(3)), (CountId(2), None)]);
         // Too many at once.
-        let many = turn(COUNT_STEPS_PER_TURN_MAX as u64 / 2 + 1);
+        let many = turn(COUNT_STEPS_PER_TURN_MAX as u64 + 1);
         assert_eq!(run(&mut tally, &mut index, &many), [(CountId(1), None), (CountId(2), None)]);
         assert_eq!(tally.begin(&index, CountId(1), plans().swap_remove(0)), many.len() as u64);
         tally.end(CountId(2));
