@@ -5,7 +5,7 @@
 use serde_json::json;
 use waggle_core::find::TicketColumns;
 use waggle_core::id::{AgentId, Fence, Offset, QueueId, SavedViewId, TeamId, TenantId, TicketId, Version};
-use waggle_core::limits::{DRAFTS_PER_AGENT_MAX, FIELDS_MAX};
+use waggle_core::limits::{DRAFTS_PER_AGENT_MAX, FIELDS_MAX, PAST_TICKETS_MAX, PAST_TICKETS_PER_READ};
 use waggle_core::ticket::{Actor, FieldDef, Kind, NewEvent, Priority, Route, Status};
 use waggle_core::time::Timestamp;
 use waggle_gateway::store::{
@@ -61,6 +61,11 @@ impl Log {
     }
 
     async fn add(&mut self, store: &dyn Store, ticket: usize, kind: Kind, says: Says) {
+        let event = self.event(ticket, kind, says);
+        store.commit(&[event]).await.unwrap();
+    }
+
+    fn event(&mut self, ticket: usize, kind: Kind, says: Says) -> CommitEvent {
         if self.tickets.len() < ticket {
             self.tickets.resize(ticket, (None, 0, 1, None));
         }
@@ -88,7 +93,7 @@ impl Log {
             patch: says.patch.map(|patch| patch.as_bytes().to_vec()),
             data: data.into_bytes(),
         };
-        let commit = CommitEvent {
+        CommitEvent {
             tenant: ACME,
             offset: Offset(self.head),
             event,
@@ -98,8 +103,7 @@ impl Log {
             requester: is_first.then(|| "kim".to_owned()),
             follow_up_of: None,
             key: None,
-        };
-        store.commit(&[commit]).await.unwrap();
+        }
     }
 }
 
@@ -346,4 +350,38 @@ async fn drafts_are_an_agents_own() {
     let more = store.keep_draft(ACME, ANA, &draft(9, 1, "{}")).await;
     assert!(matches!(more, Err(StoreError::TooMany { limit: DRAFTS_PER_AGENT_MAX, .. })), "{more:?}");
     store.keep_draft(ACME, ANA, &draft(2, 30, "{}")).await.unwrap();
+}
+
+/// What a list of the past may have to fold at most: `PAST_TICKETS_MAX` tickets within `PAST_MS_MAX`.
+#[tokio::test]
+#[ignore = "a measurement, for a release build"]
+async fn the_past_of_many_tickets_is_folded_in_time() {
+    let (store, _folder) = sqlite().await;
+    let mut log = Log::default();
+    let mut batch = Vec::new();
+    for round in 0..8 {
+        for ticket in 1..=PAST_TICKETS_MAX {
+            let says = match round {
+                0 => Says { queue: Some(1), subject: Some("card"), ..Says::default() },
+                1 => Says {
+                    patch: Some(r#"{"tags":{"vip":true},"fields":{"order":"A17"}}"#),
+                    ..Says::default()
+                },
+                2 => Says { priority: Some(Priority::High), ..Says::default() },
+                _ => Says::default(),
+            };
+            let kind = [Kind::Created, Kind::Set, Kind::Set][round.min(2)];
+            batch.push(log.event(ticket, if round > 2 { Kind::Note } else { kind }, says));
+            if batch.len() == 1_000 {
+                store.commit(&std::mem::take(&mut batch)).await.unwrap();
+            }
+        }
+    }
+    let tickets: Vec<_> = (1..=PAST_TICKETS_MAX as u64).map(TicketId).collect();
+    let began = std::time::Instant::now();
+    let mut found = 0;
+    for some in tickets.chunks(PAST_TICKETS_PER_READ) {
+        found += store.tickets_at(ACME, some, Log::at(log.head - 1)).await.unwrap().len();
+    }
+    println!("{found} tickets of 8 events each in {:?}", began.elapsed());
 }
