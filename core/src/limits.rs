@@ -438,8 +438,9 @@ pub const COUNT_ROUND_MS: u64 = 25;
 pub const COUNT_LOOK_MS: u64 = 250;
 /// Milliseconds after which a count of a query with times from now is made anew though nothing has happened.
 pub const COUNT_OF_THE_MOMENT_MS: u64 = 5_000;
-/// Comparisons of a ticket with a query when the index takes in events; beyond it tickets are counted anew instead.
-pub const COUNT_STEPS_PER_TURN_MAX: usize = 32_768;
+/// Comparisons of a ticket with a query when the index takes in events, of 5 to 20 nanoseconds each; beyond it tickets
+/// are counted anew instead.
+pub const COUNT_STEPS_PER_TURN_MAX: usize = 131_072;
 /// Lists that take long, under way and waiting, in one gateway; one more is answered overload.
 pub const QUERIES_ASIDE_MAX: usize = 64;
 /// Of them, those that are under way.
@@ -452,8 +453,9 @@ pub const QUERY_QUICK_US_MAX: u32 = 1_000;
 pub const QUERY_TICKETS_FEW: u64 = 20_000;
 /// Milliseconds of a query that counts as slow.
 pub const QUERY_SLOW_MS: u64 = 20;
-/// Tickets that a list of the past folds from the log: those that have changed since.
-pub const PAST_TICKETS_MAX: usize = 20_000;
+/// Tickets that a list of the past folds from the log: those that have changed since. With eight events each they take
+/// two and a half seconds.
+pub const PAST_TICKETS_MAX: usize = 50_000;
 /// Tickets that are read at a time for it.
 pub const PAST_TICKETS_PER_READ: usize = 128;
 /// Milliseconds for it, those included that it waits for others.

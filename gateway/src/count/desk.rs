@@ -23,10 +23,8 @@ use crate::store::{Store, StoreError};
 
 /// Pause after storage could not be read.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
-/// Orders that are taken in before anything is told.
-const ORDERS_PER_TURN_MAX: usize = 2_048;
-/// Counting anew in one turn, before others have theirs.
-const RECOUNTING: Duration = Duration::from_millis(50);
+/// Counting in one turn, of what is new and of what is made anew each.
+const COUNTING: Duration = Duration::from_millis(50);
 
 pub(super) struct Desk {
     shared: Arc<Shared>,
@@ -86,9 +84,9 @@ impl Desk {
             tokio::select! {
                 order = inbox.recv() => {
                     let Some(order) = order else { return };
+                    let began = Instant::now();
                     self.take(order).await;
-                    for _ in 1..ORDERS_PER_TURN_MAX {
-                        let Ok(order) = inbox.try_recv() else { break };
+                    while began.elapsed() < COUNTING && let Ok(order) = inbox.try_recv() {
                         self.take(order).await;
                     }
                 }
@@ -361,7 +359,7 @@ impl Desk {
         for id in self.pending.clone() {
             let Some(count) = self.counts.get_mut(&id) else { continue };
             let now = Instant::now();
-            if count.due_at() > now || recounts > RECOUNTING {
+            if count.due_at() > now || recounts > COUNTING {
                 continue;
             }
             self.pending.remove(&id);
