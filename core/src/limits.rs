@@ -450,5 +450,45 @@ pub const SEARCH_EVENTS_PER_TURN_MAX: usize = 2_048;
 pub const SNIPPET_CHARS: usize = 160;
 /// Places that are marked in it.
 pub const SNIPPET_MARKS_MAX: usize = 16;
+/// Counts of saved views that one session watches.
+pub const COUNTS_PER_SESSION_MAX: usize = 64;
+/// Counts that all sessions of one gateway watch, those of the same view included.
+pub const COUNTS_WATCHED_MAX: usize = 100_000;
+/// Different counts of one gateway: those of the same query, for the same queues, are one.
+pub const COUNTS_MAX: usize = 32_768;
+/// Sessions that one shard tells a count before others have their turn.
+pub const COUNT_WRITES_PER_TURN_MAX: usize = 64;
+/// Milliseconds between two messages of one count.
+pub const COUNT_MS: u64 = 500;
+/// Milliseconds between two rounds of telling counts.
+pub const COUNT_ROUND_MS: u64 = 25;
+/// Milliseconds between two looks at whether rights and names have changed what is counted.
+pub const COUNT_LOOK_MS: u64 = 250;
+/// Milliseconds after which a count of a query with times from now is made anew though nothing has happened.
+pub const COUNT_OF_THE_MOMENT_MS: u64 = 5_000;
+/// Comparisons of a ticket with a query when the index takes in events, of 5 to 20 nanoseconds each; beyond it tickets
+/// are counted anew instead.
+pub const COUNT_STEPS_PER_TURN_MAX: usize = 131_072;
+/// Lists that take long, under way and waiting, in one gateway; one more is answered overload.
+pub const QUERIES_ASIDE_MAX: usize = 64;
+/// Of them, those that are under way.
+pub const QUERIES_RUNNING_MAX: usize = 2;
+/// Queries of which it is remembered how long they took.
+pub const QUERIES_KNOWN_MAX: usize = 16_384;
+/// Microseconds of a query that is answered at once, by the thread that has its request.
+pub const QUERY_QUICK_US_MAX: u32 = 1_000;
+/// Tickets of a tenant whose queries are taken to be quick before they were ever asked.
+pub const QUERY_TICKETS_FEW: u64 = 20_000;
+/// Milliseconds of a query that counts as slow.
+pub const QUERY_SLOW_MS: u64 = 20;
+/// Tickets that a list of the past folds from the log: those that have changed since. With eight events each they take
+/// two and a half seconds.
+pub const PAST_TICKETS_MAX: usize = 50_000;
+/// Tickets that are read at a time for it.
+pub const PAST_TICKETS_PER_READ: usize = 128;
+/// Milliseconds for it, those included that it waits for others.
+pub const PAST_MS_MAX: u64 = 5_000;
+/// Requests about the past that are under way or wait; one more is answered overload.
+pub const PAST_LISTS_MAX: usize = 16;
 /// Saved views of one tenant.
 pub const SAVED_VIEWS_MAX: usize = 10_000;

@@ -1,7 +1,7 @@
 //! The only place that sees all parts: what starts after what, and what stops before what.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,25 +17,27 @@ use waggle_core::limits::{
 use crate::accel::{Accel, AccelConfig, AccelError, Guard, Leg, Pins, Redirect};
 use crate::attachment::{Others, SettingsError};
 use crate::config::{Config, ConfigError};
+use crate::count::Counts;
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::directory::{self, Directory};
-use crate::http::{Api, ControlServer, Phase, PushAdopter, Readiness, RequestIdSource, Server};
+use crate::http::{Api, ControlServer, PastPlaces, Phase, PushAdopter, Readiness, RequestIdSource, Server};
 use crate::ledger::Ledger;
 use crate::lifecycle;
 use crate::observe::Metrics;
-use crate::push::{
-    AcceptHook, PeerRules, PushConfig, PushEngine, PushError, PushHub, PushLimits, UnauthorizedHook,
-};
+use crate::push::{PushEngine, PushError, PushHub};
 use crate::store::{Store, StoreError};
 use crate::tls::{Tls, TlsError};
 
 mod attachment_stats;
 mod auth_stats;
+mod count_stats;
 mod find;
+mod find_stats;
 mod guard_stats;
 mod leg_stats;
 mod letting_in;
 mod open;
+mod push_start;
 mod push_view;
 mod redirect_stats;
 mod reload;
@@ -43,6 +45,7 @@ mod stats;
 
 use self::find::{Find, Hubs};
 pub use open::{open_attachments, open_store, open_store_beside};
+use push_start::{LateGuard, Own, PushParts, failed, start_push};
 use push_view::PushView;
 pub use stats::all_metrics;
 
@@ -105,6 +108,7 @@ pub struct App {
     directory: Directory,
     ledger: Ledger,
     find: Find,
+    counts: Counts,
     push: Arc<PushEngine>,
     server: Server,
     control: ControlServer,
@@ -149,6 +153,8 @@ impl App {
         let ledger =
             Ledger::open(Arc::clone(&store), directory.clone(), publisher).await.map_err(in_store)?;
         let find = Find::start(&hubs, &dir, &store, &ledger).await.map_err(in_store)?;
+        let (tickets, stored) = (find.tickets.clone(), Arc::clone(&store));
+        let counts = Counts::start(hub.shards(), tickets, stored, directory.clone()).map_err(in_store)?;
         // The guard needs the push engine's port, and the push engine tells the guard whom it refuses.
         let late = LateGuard::default();
         let redirect = Arc::new(start_redirect(&config, &accel)?);
@@ -157,7 +163,8 @@ impl App {
             redirect.set_port(config.push.port());
         }
         let own = Own { accel: &accel, guard: &late, redirect: &redirect };
-        let push = start_push(&config, hub, &ledger, &directory, own, tls.as_ref())?;
+        let parts = PushParts { ledger: &ledger, directory: &directory, counts: &counts };
+        let push = start_push(&config, hub, parts, own, tls.as_ref())?;
         let push = Arc::new(push);
         let base = Base {
             config,
@@ -166,6 +173,7 @@ impl App {
             directory,
             ledger,
             find,
+            counts,
             push: Arc::clone(&push),
             accel,
             redirect,
@@ -267,6 +275,7 @@ impl App {
             let _ = task.await;
         }
         drop(self.control);
+        self.counts.stop().await;
         self.find.stop().await;
         self.store.close().await;
         self.guard.let_go();
@@ -295,6 +304,7 @@ struct Base {
     directory: Directory,
     ledger: Ledger,
     find: Find,
+    counts: Counts,
     push: Arc<PushEngine>,
     accel: Arc<Accel>,
     redirect: Arc<Redirect>,
@@ -306,14 +316,29 @@ struct Base {
 impl Base {
     /// Starts the guard, the API and the control socket.
     async fn serve(self, late: LateGuard) -> Result<App, StartError> {
-        let Self { config, dir, store, directory, ledger, find, push, accel, redirect, pins, tls, lock } =
-            self;
+        let Self {
+            config,
+            dir,
+            store,
+            directory,
+            ledger,
+            find,
+            counts,
+            push,
+            accel,
+            redirect,
+            pins,
+            tls,
+            lock,
+        } = self;
         if let Some(addr) = push.tcp_addr() {
             accel.set_port(Leg::Agent, addr.port())?;
             redirect.set_port(addr.port());
         }
         let metrics = Arc::new(Metrics::default());
         stats::add_to(&metrics, &ledger, &push, tls.as_ref());
+        count_stats::add_to(&metrics, &counts);
+        find_stats::add_to(&metrics, &find, &ledger);
         leg_stats::add_to(&metrics, &accel);
         redirect_stats::add_to(&metrics, &redirect);
         let readiness = Arc::new(Readiness::default());
@@ -329,6 +354,7 @@ impl Base {
         let listener = socket.listen(API_BACKLOG).map_err(api_at)?;
         let accepting = Arc::clone(&accel);
         let (failing, rules) = (Arc::clone(&guard), config.peer_rules());
+        let watched = counts.clone();
         let (letting_in, watching) = letting_in::start(&config, &store, &directory)?;
         auth_stats::add_to(&metrics, &letting_in);
         // It was empty: nobody else sets it.
@@ -348,10 +374,12 @@ impl Base {
             adopt: adopter(&push),
             push: Arc::new(PushView(Arc::clone(&push))),
             streams: Arc::new(Semaphore::new(HTTP_STREAMS_MAX)),
+            past: PastPlaces::default(),
             attachments,
             request_ids: RequestIdSource::new().map_err(StartError::Random)?,
             accepted: Box::new(move |socket| accepting.apply_to(&socket, Leg::Agent)),
             unauthorized: Box::new(move |peer| failed(&failing, &rules, peer)),
+            view_changed: Box::new(move |tenant, view| watched.view_changed(tenant, view)),
         });
         let server =
             Server::start(listener, api, tls.clone(), config.http_connections_max).map_err(api_at)?;
@@ -367,6 +395,7 @@ impl Base {
             directory,
             ledger,
             find,
+            counts,
             push,
             server,
             control,
@@ -427,60 +456,6 @@ fn start_redirect(config: &Config, accel: &Accel) -> Result<Redirect, AccelError
 async fn emptied(redirect: &Redirect) {
     while !redirect.emptied() {
         tokio::time::sleep(Duration::from_millis(REDIRECT_LOOK_MS)).await;
-    }
-}
-
-/// The gateway's own parts that look at the push engine's sockets.
-struct Own<'a> {
-    accel: &'a Arc<Accel>,
-    guard: &'a LateGuard,
-    redirect: &'a Arc<Redirect>,
-}
-
-/// The guard, once it is there.
-type LateGuard = Arc<std::sync::OnceLock<Arc<Guard>>>;
-
-fn start_push(
-    config: &Config,
-    hub: PushHub,
-    ledger: &Ledger,
-    directory: &Directory,
-    Own { accel, guard, redirect }: Own<'_>,
-    tls: Option<&Tls>,
-) -> Result<PushEngine, PushError> {
-    let accel = Arc::clone(accel);
-    let redirect = Arc::clone(redirect);
-    let on_accept: AcceptHook = Arc::new(move |socket| accel.apply_to(&socket, Leg::Agent));
-    let (guard, rules) = (Arc::clone(guard), config.peer_rules());
-    let on_unauthorized: UnauthorizedHook = Arc::new(move |peer| {
-        if let Some(guard) = guard.get() {
-            failed(guard, &rules, peer);
-        }
-    });
-    let push = PushConfig {
-        tcp: Some(config.push),
-        unix: config.push_unix.clone(),
-        heartbeat_ms: config.heartbeat_ms,
-        messages_per_second: config.push_limits.messages_per_second,
-        limits: PushLimits {
-            sessions: config.push_limits.sessions,
-            sessions_per_tenant: config.push_limits.sessions_per_tenant,
-            sessions_per_address: config.push_limits.sessions_per_address,
-        },
-        rules: config.peer_rules(),
-        tls: tls.cloned(),
-        on_accept: Some(on_accept),
-        on_unauthorized: Some(on_unauthorized),
-        redirect: Some(Arc::new(move |socket| redirect.way_of(socket))),
-        ..PushConfig::new(&config.node_name())
-    };
-    PushEngine::start(push, hub, Arc::new(ledger.clone()), Arc::new(directory.clone()))
-}
-
-/// Tells the guard of a peer that has shown a token that nobody has. A trusted proxy shows its clients' tokens.
-fn failed(guard: &Guard, rules: &PeerRules, peer: IpAddr) {
-    if !rules.is_trusted(Some(peer)) {
-        guard.failed(peer);
     }
 }
 

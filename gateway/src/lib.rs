@@ -6,6 +6,7 @@ pub mod attachment;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod count;
 pub mod data_dir;
 pub mod directory;
 pub mod find;

@@ -254,6 +254,15 @@ impl Both {
         self.index.find(plan, &Texts::default(), visible).iter().map(u64::from).collect()
     }
 
+    fn looked_at_one_by_one(&self, plan: &Plan, visible: &QueueSet) -> Vec<u64> {
+        let is_meant = |id: &u64| {
+            let Some(single) = self.index.single(TicketId(*id)) else { return false };
+            let is_anchored = plan.anchor().is_none_or(|anchor| single.anchors().contains(&anchor));
+            is_anchored && single.is_meant(plan, visible)
+        };
+        (0..90).filter(is_meant).collect()
+    }
+
     fn filtered(&self, plan: &Plan, visible: &QueueSet) -> Vec<u64> {
         let is_shown = |row: &Row| {
             visible.contains(row.columns.queue)
@@ -307,7 +316,9 @@ proptest! {
         for query in queries {
             let plan = Plan::of(&query, &World).unwrap();
             for visible in [&QueueSet::All, &some] {
-                prop_assert_eq!(both.find(&plan, visible), both.filtered(&plan, visible), "{}", &query);
+                let wanted = both.filtered(&plan, visible);
+                prop_assert_eq!(both.find(&plan, visible), wanted.clone(), "{}", &query);
+                prop_assert_eq!(both.looked_at_one_by_one(&plan, visible), wanted, "{}", &query);
             }
         }
     }
@@ -332,6 +343,53 @@ proptest! {
             seen.extend(page);
         }
         prop_assert_eq!(seen, both.sorted(both.filtered(&plan, &QueueSet::All), order));
+    }
+
+    #[test]
+    fn the_past_is_found_with_what_has_changed_since(
+        puts in prop::collection::vec((1_u64..60, row()), 1..80),
+        changes in prop::collection::vec((1_u64..80, row()), 0..40),
+        query in prop_oneof![Just(Query::All), query()],
+        order in order(),
+        hidden in 1_u32..4,
+        limit in 1_usize..20,
+    ) {
+        let mut then = Both::default();
+        puts.into_iter().for_each(|(id, row)| then.put(id, row));
+        let mut now = Both::default();
+        then.rows.iter().for_each(|(id, row)| now.put(*id, row.clone()));
+        for (id, mut row) in changes {
+            // What changes does so later than all that was there, or is new.
+            row.columns.updated_at = Timestamp(NOW + 10 * DAY);
+            row.columns.created_at = then.rows.get(&id).map_or(Timestamp(NOW + 10 * DAY), |old| old.columns.created_at);
+            now.put(id, row);
+        }
+        let visible = QueueSet::of((1..4).filter(|queue| *queue != hidden).map(QueueId));
+        let is_seen = |id: &u64| {
+            let is_kept = |row: &Row| {
+                let is_old = row.columns.updated_at.0 <= NOW + 9 * DAY;
+                visible.contains(row.columns.queue) && (is_old || row.extra["deleted"].as_bool() != Some(true))
+            };
+            now.rows.get(id).is_some_and(is_kept)
+        };
+        let plan = Plan::of(&query, &World).unwrap();
+        let wanted: Vec<u64> = then.filtered(&plan, &QueueSet::All).into_iter().filter(is_seen).collect();
+        let past = now.index.past(&plan, &visible, Timestamp(NOW + 9 * DAY));
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let mut page = now.index.past_page(&past, order, after, limit);
+            for ticket in &past.changed {
+                let row = &then.rows[&ticket.0];
+                let facets = Facets::read(&row.requester, &row.extra.to_string()).unwrap();
+                page.add(&plan, *ticket, &row.columns, &facets, row.has_file);
+            }
+            let (count, found) = page.finish();
+            prop_assert_eq!(count, wanted.len() as u64, "{}", &query);
+            let Some(last) = found.last() else { break };
+            after = Some(*last);
+            seen.extend(found.iter().map(|position| position.ticket.0));
+        }
+        prop_assert_eq!(seen, then.sorted(wanted, order), "{}", &query);
     }
 
     #[test]

@@ -64,11 +64,22 @@ struct Ticket {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Packed {
-    queue: u32,
-    assignee: u32,
-    status: u8,
-    priority: Priority,
+pub(super) struct Packed {
+    pub(super) queue: u32,
+    pub(super) assignee: u32,
+    pub(super) status: u8,
+    pub(super) priority: Priority,
+}
+
+impl Packed {
+    pub(super) fn of(columns: &TicketColumns) -> Self {
+        Self {
+            queue: columns.queue.0,
+            assignee: columns.assignee.map_or(0, |agent| agent.0),
+            status: columns.status.index(),
+            priority: columns.priority,
+        }
+    }
 }
 
 impl Index {
@@ -96,12 +107,7 @@ impl Index {
         if place >= self.tickets.len() {
             self.tickets.resize_with(place + 1, Ticket::default);
         }
-        let fresh = Packed {
-            queue: columns.queue.0,
-            assignee: columns.assignee.map_or(0, |agent| agent.0),
-            status: columns.status.index(),
-            priority: columns.priority,
-        };
+        let fresh = Packed::of(columns);
         let Some(known) = self.tickets.get_mut(place) else { return };
         let old = known.columns.replace(fresh);
         swap(&mut self.by_status, id, old.map(|old| old.status), fresh.status);
@@ -172,6 +178,17 @@ impl Index {
         let places = numbers.into_iter().filter_map(|number| usize::try_from(number).ok());
         let postings = places.filter_map(|place| self.postings.get(place)).map(|(_, posting)| posting);
         Posting::union(postings, self.tickets.len())
+    }
+
+    /// A ticket's number, columns and facets, where it is there.
+    pub(super) fn ticket(&self, ticket: TicketId) -> Option<(u32, Packed, impl Iterator<Item = &Facet>)> {
+        let (id, place) = place(ticket)?;
+        let known = self.tickets.get(place)?;
+        let facets = known.facets.iter().filter_map(|number| {
+            let place = usize::try_from(*number).ok()?;
+            self.postings.get(place).map(|(facet, _)| &**facet)
+        });
+        Some((id, known.columns?, facets))
     }
 
     fn intern(&mut self, facet: Facet) -> u32 {

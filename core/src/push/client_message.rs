@@ -8,8 +8,8 @@ use super::view::View;
 use crate::id::{Cursor, Offset, TicketId};
 use crate::json::JsonText;
 use crate::limits::{
-    CLIENT_MESSAGE_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX, MESSAGE_ID_BYTES_MAX, SIGNAL_DATA_BYTES_MAX,
-    VIEWS_MAX,
+    CLIENT_MESSAGE_BYTES_MAX, COUNTS_PER_SESSION_MAX, IDEMPOTENCY_KEY_BYTES_MAX, MESSAGE_ID_BYTES_MAX,
+    SIGNAL_DATA_BYTES_MAX, VIEWS_MAX,
 };
 
 /// A message from a client, borrowed from the received text.
@@ -125,6 +125,12 @@ pub enum MessageError {
     /// Too many views.
     #[error("{count} views; at most {VIEWS_MAX} are taken")]
     TooManyViews {
+        /// As given.
+        count: usize,
+    },
+    /// Too many of them are counts.
+    #[error("{count} views are counts; at most {COUNTS_PER_SESSION_MAX} are taken")]
+    TooManyCounts {
         /// As given.
         count: usize,
     },
@@ -266,7 +272,10 @@ fn missing(message: &'static str, field: &'static str) -> MessageError {
 fn views(views: Vec<View>) -> Result<Vec<View>, MessageError> {
     match views.len() {
         count if count > VIEWS_MAX => Err(MessageError::TooManyViews { count }),
-        _ => Ok(views),
+        _ => match views.iter().filter(|view| matches!(view, View::Count(_))).count() {
+            count if count > COUNTS_PER_SESSION_MAX => Err(MessageError::TooManyCounts { count }),
+            _ => Ok(views),
+        },
     }
 }
 

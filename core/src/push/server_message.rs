@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::view::View;
-use crate::id::{Epoch, Offset, TicketId, Version};
+use crate::id::{Epoch, Offset, SavedViewId, TicketId, Version};
 use crate::time::Timestamp;
 
 /// Why a session must read a snapshot and start from the cursor given.
@@ -25,6 +25,8 @@ pub enum ResyncReason {
 pub enum EndReason {
     /// The agent may not see it, or not any more; or there is no such thing.
     NoRight,
+    /// The gateway counts as much as it can.
+    Overload,
 }
 
 /// The answer to hello.
@@ -63,6 +65,18 @@ pub struct EventMessage {
     pub actor: String,
     /// The rest.
     pub data: Box<RawValue>,
+}
+
+/// How many tickets a saved view shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewCount {
+    /// The view.
+    pub view: SavedViewId,
+    /// How many.
+    pub count: u64,
+    /// By how many that differs from what the session was told before; none in the first message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delta: Option<i64>,
 }
 
 /// A message from the server, as clients read it and as servers write all but events.
@@ -106,6 +120,8 @@ pub enum ServerMessage {
         /// Why.
         reason: EndReason,
     },
+    /// How many tickets a saved view shows now.
+    Count(ViewCount),
     /// The gateway will close this connection: open a new one first, within the spread.
     Drain {
         /// Milliseconds until the first closes.
@@ -193,6 +209,7 @@ impl ServerMessage {
                 let EndedFields { views, reason } = serde_json::from_slice(text)?;
                 Self::Ended { views, reason }
             }
+            "count" => Self::Count(serde_json::from_slice(text)?),
             "drain" => {
                 let DrainFields { after_ms, spread_ms } = serde_json::from_slice(text)?;
                 Self::Drain { after_ms, spread_ms }
@@ -222,6 +239,7 @@ impl ServerMessage {
                 typed("result", &ResultFields { id: id.clone(), event: event.clone(), error: error.clone() })
             }
             Self::Event(event) => typed("event", event),
+            Self::Count(count) => typed("count", count),
             Self::Signal(raw) => serde_json::to_vec(raw),
         }
     }
@@ -245,6 +263,8 @@ mod tests {
             r#"{"type":"result","id":"c1","error":{"code":"x"}}"#,
             r#"{"type":"signal","signal":{"typing":3}}"#,
             r#"{"type":"ended","views":["queue:3","mine"],"reason":"no_right"}"#,
+            r#"{"type":"count","view":7,"count":12}"#,
+            r#"{"type":"count","view":7,"count":11,"delta":-1}"#,
             r#"{"type":"drain","after_ms":1,"spread_ms":2}"#,
         ];
         for text in messages {

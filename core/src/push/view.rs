@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::id::{AgentId, QueueId, TicketId};
+use crate::id::{AgentId, QueueId, SavedViewId, TicketId};
 use crate::right::QueueSet;
 use crate::ticket::Route;
 
@@ -20,11 +20,13 @@ pub enum View {
     Tenant,
     /// Who of the tenant's agents is there: signals, no events.
     Presence,
+    /// How many tickets a saved view shows: counts, no events.
+    Count(SavedViewId),
 }
 
 /// A text that names no view.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown view {0:?}; expected mine, queue:<id>, ticket:<id>, tenant or presence")]
+#[error("unknown view {0:?}; expected mine, queue:<id>, ticket:<id>, count:<id>, tenant or presence")]
 pub struct ViewError(String);
 
 impl View {
@@ -33,7 +35,7 @@ impl View {
     pub fn is_allowed(self, sees: &QueueSet) -> bool {
         match self {
             Self::Queue(queue) => sees.contains(queue),
-            Self::Mine | Self::Ticket(_) | Self::Tenant | Self::Presence => !sees.is_empty(),
+            Self::Mine | Self::Ticket(_) | Self::Tenant | Self::Presence | Self::Count(_) => !sees.is_empty(),
         }
     }
 
@@ -42,7 +44,7 @@ impl View {
     pub fn matches(self, agent: Option<AgentId>, ticket: TicketId, route: &Route) -> bool {
         match self {
             Self::Tenant => true,
-            Self::Presence => false,
+            Self::Presence | Self::Count(_) => false,
             Self::Ticket(watched) => watched == ticket,
             Self::Queue(queue) => route.queue == queue || route.queue_from == Some(queue),
             Self::Mine => agent.is_some() && (route.agent == agent || route.agent_from == agent),
@@ -58,6 +60,7 @@ impl fmt::Display for View {
             Self::Ticket(ticket) => write!(f, "ticket:{ticket}"),
             Self::Tenant => f.write_str("tenant"),
             Self::Presence => f.write_str("presence"),
+            Self::Count(view) => write!(f, "count:{view}"),
         }
     }
 }
@@ -73,6 +76,7 @@ impl FromStr for View {
             _ => match text.split_once(':') {
                 Some(("queue", id)) => id.parse().ok().map(Self::Queue),
                 Some(("ticket", id)) => id.parse().ok().map(Self::Ticket),
+                Some(("count", id)) => id.parse().ok().map(Self::Count),
                 _ => None,
             },
         };
@@ -99,12 +103,18 @@ mod tests {
 
     #[test]
     fn names_go_both_ways() {
-        for view in
-            [View::Mine, View::Queue(QueueId(3)), View::Ticket(TicketId(17)), View::Tenant, View::Presence]
-        {
+        for view in [
+            View::Mine,
+            View::Queue(QueueId(3)),
+            View::Ticket(TicketId(17)),
+            View::Tenant,
+            View::Presence,
+            View::Count(SavedViewId(7)),
+        ] {
             assert_eq!(view.to_string().parse(), Ok(view));
         }
-        for text in ["", "queue", "queue:", "queue:0", "queue:-1", "ticket:x", "Mine", "tenant:1"] {
+        for text in ["", "queue", "queue:", "queue:0", "queue:-1", "ticket:x", "count:0", "Mine", "tenant:1"]
+        {
             assert!(text.parse::<View>().is_err(), "{text:?}");
         }
     }

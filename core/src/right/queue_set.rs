@@ -6,7 +6,7 @@ use crate::id::QueueId;
 use crate::ticket::Route;
 
 /// Queues of one tenant. Cheap to clone: sessions of agents with the same rights share one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum QueueSet {
     /// All, those made later included.
     All,

@@ -181,6 +181,7 @@ impl Driver {
                 ClientEffect::Lost { reason, retry_ms, .. } => {
                     self.backlog.push(Item::Disconnected { reason, retry_ms }, None);
                 }
+                ClientEffect::Count(count) => self.backlog.push(Item::Count(count), None),
                 ClientEffect::Signal(text) => self.backlog.push(Item::Signal(SignalItem { text }), None),
             }
         }

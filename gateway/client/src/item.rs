@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use waggle_core::id::Cursor;
-use waggle_core::push::{EventMessage, Hint, LossReason, ResyncReason, View};
+use waggle_core::push::{EventMessage, Hint, LossReason, ResyncReason, View, ViewCount};
 
 /// An event, parsed and as it came.
 #[derive(Debug, Clone)]
@@ -84,6 +84,8 @@ pub enum Item {
         /// Which.
         views: Vec<View>,
     },
+    /// How many tickets a saved view shows. A new session tells it anew.
+    Count(ViewCount),
     /// A live hint: nothing depends on it.
     Signal(SignalItem),
     /// The server does not want this client back. The last item.

@@ -48,5 +48,5 @@ pub use tls::{Trust, TrustError};
 pub use waggle_core::id::{AgentId, Cursor, Epoch, Offset, QueueId, TicketId};
 pub use waggle_core::push::{
     ChangeError, EventMessage, Hint, Loss, LossReason, ResyncReason, SignalError, SignalKind, TicketHint,
-    View,
+    View, ViewCount,
 };

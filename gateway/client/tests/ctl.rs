@@ -200,6 +200,17 @@ async fn answer(
         "GET /v1/tickets/17/messages?limit=200&cursor=n2" => {
             (200, json!({"messages": [event_value()], "next": null}))
         }
+        "GET /v1/views" => (
+            200,
+            json!({"views": [{"id": 7, "name": "Waiting", "owner": 3, "audience": "team:2",
+                "query": "status:open", "sort": "-id"}]}),
+        ),
+        "GET /v1/views/7/count" => (200, json!({"id": 7, "count": 12, "cursor": null})),
+        "GET /v1/search?q=lost%20status%3Aopen&limit=3" => (
+            200,
+            json!({"hits": [{"ticket": {"id": 17, "status": "open", "subject": "Card"}, "version": 1,
+                "snippet": {"text": "it is lost", "marks": [[6, 10]]}}], "next": null}),
+        ),
         "GET /v1/presence" => (200, json!({"agents": [{"agent": 5, "state": "online"}]})),
         "GET /v1/push/sessions?order=queued&limit=7" => (
             200,
@@ -314,6 +325,35 @@ async fn who_is_there_and_who_is_behind_are_listed() {
     assert_eq!(row, ["9", "5", "unix", "lagging", "12", "3456", "78", "90"]);
     assert!(listed.ends_with("1 of 31 sessions\n"), "{listed}");
     assert_eq!(api.run(&["sessions", "--limit", "201"]).await.status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tickets_are_found_and_views_counted() {
+    let api = Api::start().await;
+    let text = |done: Output| {
+        assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    assert_eq!(
+        text(api.run(&["view", "list"]).await),
+        "    7  team:2    Waiting                   status:open\n"
+    );
+    assert_eq!(text(api.run(&["view", "counts"]).await), "    7         12  Waiting\n");
+    let counts = text(api.run(&["view", "counts", "--output", "json"]).await);
+    assert_eq!(serde_json::from_str::<Value>(&counts).unwrap()["count"], 12);
+    let found = text(api.run(&["search", "lost", "status:open", "--limit", "3"]).await);
+    assert_eq!(found, "     17  open     Card | it is lost\n");
+    for (line, wanted) in [
+        (
+            "ticket list --query tag:a --sort -updated --at 5 --limit 2",
+            "GET /v1/tickets?query=tag%3Aa&sort=-updated&at=5&limit=2",
+        ),
+        ("ticket show 17 --at 1970-01-01T00:00:00Z", "GET /v1/tickets/17?at=1970-01-01T00%3A00%3A00Z"),
+        ("view tickets 7 --sort due", "GET /v1/views/7/tickets?sort=due&limit=50"),
+    ] {
+        api.run(&line.split(' ').collect::<Vec<_>>()).await;
+        assert_eq!(api.last().0, wanted, "{line}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -178,6 +178,8 @@ pub fn all_metrics() -> Vec<&'static Metric> {
     all.extend(super::guard_stats::metrics());
     all.extend(super::auth_stats::metrics());
     all.extend(super::attachment_stats::metrics());
+    all.extend(super::count_stats::metrics());
+    all.extend(super::find_stats::metrics());
     all
 }
 

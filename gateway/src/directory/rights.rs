@@ -5,7 +5,7 @@ use waggle_core::right::{QueueSet, Right, Rights};
 use waggle_core::ticket::{Actor, Authority};
 
 use super::{Credential, Directory, Principal};
-use crate::store::{PeopleRows, Scope};
+use crate::store::{Audience, MemberRow, PeopleRows, SavedViewRow, Scope};
 
 impl Principal {
     /// What it was let in with allows at most, whatever the agent's roles give: a token what its scope says. Whoever has
@@ -65,6 +65,16 @@ impl Directory {
         }
     }
 
+    /// The queues where it has a right; all, those made later included, where it has it everywhere.
+    #[must_use]
+    pub fn queues_where(&self, principal: &Principal, right: Right) -> QueueSet {
+        if self.rights_everywhere(principal).has(right) {
+            return QueueSet::All;
+        }
+        let queues = self.queues(principal.tenant).into_iter().map(|queue| queue.id);
+        QueueSet::of(queues.filter(|queue| self.rights(principal, *queue).has(right)))
+    }
+
     /// `authority` with the rights that its agent has in a queue, and no others. Requesters and Waggle itself have no
     /// roles: theirs stay.
     #[must_use]
@@ -81,6 +91,22 @@ impl Directory {
     pub fn agent_sees(&self, tenant: TenantId, agent: AgentId, queue: QueueId) -> bool {
         let snapshot = self.inner.snapshot.load();
         snapshot.standing(tenant, agent).is_some_and(|standing| standing.in_queue(queue).has(Right::See))
+    }
+
+    /// Whether somebody sees a saved view: its owner and its audience do.
+    #[must_use]
+    pub fn sees_view(&self, principal: &Principal, view: &SavedViewRow) -> bool {
+        let is_owner = view.owner == principal.agent;
+        match view.audience {
+            Audience::Private => is_owner,
+            Audience::Tenant => true,
+            Audience::Team(team) => {
+                let snapshot = self.inner.snapshot.load();
+                let members = snapshot.tenant(principal.tenant).map(|tenant| &tenant.people.members);
+                let is_member = |it: &MemberRow| (it.team, it.agent) == (team, principal.agent);
+                is_owner || members.is_some_and(|members| members.iter().any(is_member))
+            }
+        }
     }
 
     /// The tenant's teams, roles, and who has which.

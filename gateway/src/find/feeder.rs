@@ -107,14 +107,21 @@ impl Feeder {
         };
         let described = changed(may_describe);
         let attached = changed(|kind| kind == Some(Kind::Attached));
-        let columns = self.store.columns(tenant, &tickets.into_iter().collect::<Vec<_>>()).await?;
+        let tickets: Vec<_> = tickets.into_iter().collect();
+        let columns = self.store.columns(tenant, &tickets).await?;
         let rows = self.store.ticket_rows(tenant, &described).await?;
+        let mut tally = known.tally.lock();
+        let before = tally.look(&known.index.read(), &tickets);
         let mut index = known.index.write();
         columns.iter().for_each(|(ticket, columns)| index.put(*ticket, columns));
         for row in rows {
             describe(&mut index, row.id, &row.requester, &row.extra);
         }
         attached.into_iter().for_each(|ticket| index.attach(ticket));
+        drop(index);
+        if tally.follow(&known.index.read(), &tickets, before) {
+            self.tenants.counted.tell(tenant);
+        }
         Ok(())
     }
 }

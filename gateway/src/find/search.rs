@@ -113,6 +113,13 @@ impl Searcher {
         Ok(Found { rows, is_partial })
     }
 
+    /// Of each tenant, the event up to which its texts are searchable.
+    #[must_use]
+    pub fn progress(&self) -> Vec<(TenantId, Offset)> {
+        let known = self.progress.0.read();
+        known.iter().map(|(tenant, offset)| (*tenant, *offset.borrow())).collect()
+    }
+
     /// Ends the thread, and closes the texts.
     pub async fn stop(&self) {
         self.worker.stop().await;

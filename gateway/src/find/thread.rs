@@ -10,7 +10,7 @@ use crate::store::StoreError;
 
 /// A thread that runs until it is stopped, or nobody has it any more. Clones share it.
 #[derive(Clone)]
-pub(super) struct Worker(Arc<Ends>);
+pub(crate) struct Worker(Arc<Ends>);
 
 struct Ends {
     stop: Mutex<Option<oneshot::Sender<()>>>,
@@ -19,7 +19,7 @@ struct Ends {
 
 impl Worker {
     /// Starts it.
-    pub(super) fn spawn<F>(name: &str, work: impl FnOnce() -> F + Send + 'static) -> Result<Self, StoreError>
+    pub(crate) fn spawn<F>(name: &str, work: impl FnOnce() -> F + Send + 'static) -> Result<Self, StoreError>
     where
         F: Future<Output = ()>,
     {
@@ -42,7 +42,7 @@ impl Worker {
     }
 
     /// Ends it between two steps of its work.
-    pub(super) async fn stop(&self) {
+    pub(crate) async fn stop(&self) {
         drop(self.0.stop.lock().take());
         let ended = self.0.ended.lock().take();
         if let Some(ended) = ended {

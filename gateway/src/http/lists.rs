@@ -4,14 +4,14 @@ use http::request::Parts;
 use serde::Serialize;
 use waggle_core::find::{self, Names, Order, Plan, Position};
 use waggle_core::id::{Cursor, QueueId};
+use waggle_core::time::Timestamp;
 
 use super::answer::{self, Response};
-use super::names::TenantNames;
 use super::query::{Query, bad};
 use super::tickets::{TicketView, storage};
-use super::{Api, auth, search};
+use super::{Api, auth, past, search};
 use crate::directory::Principal;
-use crate::find::FindError;
+use crate::find::{FindError, QueryKey, TenantNames};
 use crate::problem::Problem;
 
 /// A page of tickets. `count` is how many there are on all pages. `cursor` was the log's head before the page was
@@ -22,6 +22,9 @@ struct TicketPage<'a> {
     next: Option<String>,
     count: u64,
     cursor: Option<Cursor>,
+    /// The instant that is shown, where it is not now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<Timestamp>,
 }
 
 /// What is asked for, and which part of it.
@@ -32,21 +35,24 @@ pub(super) struct ListRequest {
     pub(super) order: Order,
     pub(super) after: Option<Position>,
     pub(super) limit: u32,
+    /// The instant to show, where it is not now.
+    pub(super) at: Option<Timestamp>,
 }
 
 /// Parameters that every list takes.
-pub(super) const PAGING: [&str; 3] = ["sort", "cursor", "limit"];
+pub(super) const PAGING: [&str; 4] = ["sort", "cursor", "limit", "at"];
 
 /// `GET /v1/tickets`: newest first where nothing else is said.
 pub(super) async fn tickets(api: &Api, parts: &Parts) -> Result<Response, Problem> {
     let principal = auth::principal(&api.directory, &parts.headers)?;
-    let known = ["query", "queue", "status", "assignee", PAGING[0], PAGING[1], PAGING[2]];
+    let known = ["query", "queue", "status", "assignee", "sort", "cursor", "limit", "at"];
     let query = Query::parse(parts.uri.query(), &known)?;
-    let names = TenantNames::of(&api.directory, principal);
+    let at = past::instant(&query)?;
+    let names = TenantNames::of(&api.directory, principal).at_instant(at);
     let asked = parse("query", query.text("query").unwrap_or_default())?;
     let filters = filters(&query, &names)?;
     let (order, after, limit) = paging(&query, Order::NEWEST)?;
-    page(api, principal, &names, &ListRequest { query: asked, filters, order, after, limit }).await
+    page(api, principal, &names, &ListRequest { query: asked, filters, order, after, limit, at }).await
 }
 
 /// Reads a query.
@@ -102,6 +108,7 @@ pub(super) fn plan(
     filters: &[Plan],
 ) -> Result<Plan, Problem> {
     let plan = Plan::of(query, names).map_err(|unknown| bad(&format!("{parameter}: {unknown}")))?;
+    let plan = if plan.shows_deleted() { names.without_hidden(plan) } else { plan };
     if filters.is_empty() {
         return Ok(plan);
     }
@@ -115,26 +122,49 @@ pub(super) async fn page(
     names: &TenantNames<'_>,
     request: &ListRequest,
 ) -> Result<Response, Problem> {
+    if let Some(at) = request.at {
+        return past_page(api, principal, names, request, at).await;
+    }
     let plan = plan("query", names, &request.query, &request.filters)?;
     let visible = api.directory.visible_queues(&principal);
     let cursor = api.commands.head(principal.tenant);
     let head = cursor.unwrap_or_default().offset;
     let texts = search::all_texts(api, principal.tenant, &request.query, head).await?;
     let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
-    let look = |index: &find::Index| {
+    let key = QueryKey::of(principal.tenant, &request.query, request.order);
+    let (order, after) = (request.order, request.after);
+    let look = move |index: &find::Index| {
         let found = index.find(&plan, &texts, &visible);
-        let ids = index.page(&found, request.order, request.after, limit);
+        let ids = index.page(&found, order, after, limit);
         let next = ids.last().filter(|_| ids.len() == limit);
-        let next = next.map(|last| index.position(request.order, *last).to_string());
+        let next = next.map(|last| index.position(order, *last).to_string());
         (ids, next, found.len())
     };
-    let (ids, next, count) = api.find.read(principal.tenant, head, look).await.map_err(behind)?;
+    let (ids, next, count) = api.find.ask(principal.tenant, head, key, look).await.map_err(behind)?;
     let rows = api.store.ticket_rows(principal.tenant, &ids).await.map_err(storage)?;
     let tickets = rows.iter().map(|row| TicketView::new(row, names.lifecycles())).collect();
-    answer::value(&TicketPage { tickets, next, count, cursor })
+    answer::value(&TicketPage { tickets, next, count, cursor, at: None })
 }
 
-/// Where the index is behind the log.
+async fn past_page(
+    api: &Api,
+    principal: Principal,
+    names: &TenantNames<'_>,
+    request: &ListRequest,
+    at: Timestamp,
+) -> Result<Response, Problem> {
+    let cursor = api.commands.head(principal.tenant);
+    let past::PastList { rows, next, count } =
+        Box::pin(past::list(api, principal, names, request, (at, cursor))).await?;
+    let tickets = rows.iter().map(|row| TicketView::new(row, names.lifecycles())).collect();
+    answer::value(&TicketPage { tickets, next, count, cursor, at: Some(at) })
+}
+
+/// Where the index is behind the log, or too many ask it.
 pub(super) fn behind(error: FindError) -> Problem {
-    Problem::new("index_behind", error.to_string())
+    let code = match error {
+        FindError::Behind { .. } => "index_behind",
+        FindError::Busy => "overload",
+    };
+    Problem::new(code, error.to_string())
 }

@@ -22,8 +22,8 @@ mod lifecycles;
 mod listen;
 mod lists;
 mod login;
-mod names;
 mod oidc;
+mod past;
 mod people;
 mod preconditions;
 mod push_port;
@@ -53,13 +53,14 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use hyper::body::Body;
 use tokio::sync::Semaphore;
-use waggle_core::id::{Cursor, TenantId};
+use waggle_core::id::{Cursor, SavedViewId, TenantId};
 use waggle_core::limits::HTTP_HEADER_BYTES_MAX;
 
 pub use answer::Response;
 pub use control::{ControlError, ControlServer, ask_control};
 pub use health::{Phase, Readiness};
 pub use listen::Server;
+pub use past::PastPlaces;
 pub use push_port::Push;
 
 use crate::auth::Auth;
@@ -127,6 +128,8 @@ pub struct Api {
     pub adopt: PushAdopter,
     /// Places of streams of events; [`waggle_core::limits::HTTP_STREAMS_MAX`] in a gateway.
     pub streams: Arc<Semaphore>,
+    /// Places of requests about the past.
+    pub past: PastPlaces,
     /// Files of tickets.
     pub attachments: Arc<crate::attachment::Attachments>,
     /// Numbers requests.
@@ -136,6 +139,8 @@ pub struct Api {
     /// Told of each peer that has shown a token that nobody has. It is the TCP connection's, a proxy's where
     /// there is one.
     pub unauthorized: Box<dyn Fn(IpAddr) + Send + Sync>,
+    /// Told of each saved view that was changed or deleted.
+    pub view_changed: Box<dyn Fn(TenantId, SavedViewId) + Send + Sync>,
 }
 
 /// Numbers requests, differently in every process.

@@ -8,11 +8,11 @@ use waggle_core::limits::{SEARCH_ROWS_MAX, SEARCH_TICKETS_MAX};
 
 use super::answer::{self, Response};
 use super::lists;
-use super::names::TenantNames;
 use super::query::{Query, bad};
 use super::tickets::{TicketView, storage};
 use super::{Api, auth};
 use crate::directory::Principal;
+use crate::find::TenantNames;
 use crate::problem::Problem;
 use crate::store::{EventKinds, SearchScope, TicketRow};
 

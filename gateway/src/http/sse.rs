@@ -55,7 +55,7 @@ pub(super) fn stream(api: &Api, parts: &Parts, remote: SocketAddr) -> Result<Res
     let token = auth::hello_token(&api.directory, &parts.headers)?;
     let query = Query::parse(parts.uri.query(), &["views", "resume", "window"])?;
     let views = query.text("views").ok_or_else(|| {
-        query::bad("give the parameter views: mine, queue:<id>, ticket:<id>, tenant or presence, with commas")
+        query::bad("give the parameter views: mine, queue:<id>, ticket:<id>, count:<id>, tenant or presence, with commas")
     })?;
     let views = views.split(',').filter(|view| !view.is_empty()).map(str::parse).collect::<Result<_, _>>();
     let views = views.map_err(|error| query::bad(&format!("views: {error}")))?;

@@ -13,7 +13,7 @@ use waggle_core::time::Timestamp;
 
 use super::answer::{self, Response};
 use super::query::Query;
-use super::{Api, auth, preconditions, render};
+use super::{Api, auth, past, preconditions, render};
 use crate::directory::Principal;
 use crate::ledger::SubmitError;
 use crate::problem::Problem;
@@ -76,8 +76,11 @@ fn details(row: &TicketRow) -> Map<String, Value> {
 /// `GET /v1/tickets/{id}`.
 pub(super) async fn one(api: &Api, parts: &Parts, ticket: TicketId) -> Result<Response, Problem> {
     let principal = auth::principal(&api.directory, &parts.headers)?;
-    Query::parse(parts.uri.query(), &[])?;
+    let query = Query::parse(parts.uri.query(), &["at"])?;
     let row = visible(api, &principal, ticket).await?;
+    if let Some(at) = past::instant(&query)? {
+        return one_at(api, &principal, ticket, at).await;
+    }
     let mut response = if preconditions::has_already(&parts.headers, row.version) {
         let mut response = Response::default();
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -87,6 +90,19 @@ pub(super) async fn one(api: &Api, parts: &Parts, ticket: TicketId) -> Result<Re
     };
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     Ok(answer::with_version(response, row.version))
+}
+
+/// The same as it was: whoever sees the ticket now sees all that it was.
+async fn one_at(
+    api: &Api,
+    principal: &Principal,
+    ticket: TicketId,
+    at: Timestamp,
+) -> Result<Response, Problem> {
+    let row = Box::pin(past::ticket(api, principal.tenant, ticket, at)).await?;
+    let mut response = answer::value(&TicketView::new(&row, &api.directory.lifecycles(principal.tenant)))?;
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    Ok(response)
 }
 
 /// `GET /v1/tickets/{id}/messages`: the events that people read.

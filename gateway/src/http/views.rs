@@ -11,11 +11,11 @@ use waggle_core::name::Name;
 use super::answer::{self, Response};
 use super::endpoint::{Operation, Parameters};
 use super::lists::{self, ListRequest};
-use super::names::TenantNames;
 use super::query::{Query, bad};
 use super::tickets::storage;
-use super::{Api, auth, body};
+use super::{Api, auth, body, past};
 use crate::directory::Principal;
+use crate::find::{QueryKey, TenantNames};
 use crate::problem::Problem;
 use crate::store::{Audience, AuditActor, AuditEntry, SavedViewRow, StoreError};
 
@@ -70,7 +70,8 @@ pub(super) async fn read(
     if operation == Operation::ListViews {
         Query::parse(parts.uri.query(), &[])?;
         let rows = api.store.saved_views(principal.tenant).await.map_err(storage)?;
-        let views = rows.iter().filter(|row| sees(api, &principal, row)).map(ViewView::from).collect();
+        let views =
+            rows.iter().filter(|row| api.directory.sees_view(&principal, row)).map(ViewView::from).collect();
         return answer::value(&ViewList { views });
     }
     let view = visible(api, &principal, parameters).await?;
@@ -120,10 +121,11 @@ async fn tickets(
     view: &SavedViewRow,
 ) -> Result<Response, Problem> {
     let query = Query::parse(parts.uri.query(), &lists::PAGING)?;
-    let names = TenantNames::of(&api.directory, principal);
+    let at = past::instant(&query)?;
+    let names = TenantNames::of(&api.directory, principal).at_instant(at);
     let (order, after, limit) = lists::paging(&query, view.sort.parse().unwrap_or(Order::NEWEST))?;
     let asked = lists::parse("query", &view.query)?;
-    let request = ListRequest { query: asked, filters: Vec::new(), order, after, limit };
+    let request = ListRequest { query: asked, filters: Vec::new(), order, after, limit, at };
     lists::page(api, principal, &names, &request).await
 }
 
@@ -135,8 +137,9 @@ async fn count(api: &Api, principal: Principal, view: &SavedViewRow) -> Result<R
     let cursor = api.commands.head(principal.tenant);
     let head = cursor.unwrap_or_default().offset;
     let visible = api.directory.visible_queues(&principal);
-    let look = |index: &waggle_core::find::Index| index.find(&plan, &Texts::default(), &visible).len();
-    let count = api.find.read(principal.tenant, head, look).await.map_err(lists::behind)?;
+    let key = QueryKey::of(principal.tenant, &asked, Order::NEWEST);
+    let look = move |index: &waggle_core::find::Index| index.find(&plan, &Texts::default(), &visible).len();
+    let count = api.find.ask(principal.tenant, head, key, look).await.map_err(lists::behind)?;
     answer::value(&Count { id: view.id, count, cursor })
 }
 
@@ -172,6 +175,7 @@ async fn change_one(
     apply(api, principal, given, &mut view)?;
     let audit = entry(principal, "view.changed", &view);
     api.store.change_saved_view(principal.tenant, &view, audit).await.map_err(refused)?;
+    (api.view_changed)(principal.tenant, view.id);
     answer::value(&ViewView::from(&view))
 }
 
@@ -180,6 +184,7 @@ async fn delete(api: &Api, principal: &Principal, view: &SavedViewRow) -> Result
     may_change(api, principal, view)?;
     let audit = entry(principal, "view.deleted", view);
     api.store.delete_saved_view(principal.tenant, view.id, audit).await.map_err(refused)?;
+    (api.view_changed)(principal.tenant, view.id);
     let mut response = Response::default();
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)
@@ -211,19 +216,6 @@ fn apply(api: &Api, principal: &Principal, given: &Given, view: &mut SavedViewRo
         may_share(api, principal, view.audience)?;
     }
     Ok(())
-}
-
-/// Whether somebody sees a view.
-fn sees(api: &Api, principal: &Principal, view: &SavedViewRow) -> bool {
-    match view.audience {
-        Audience::Private => view.owner == principal.agent,
-        Audience::Tenant => true,
-        Audience::Team(team) => {
-            let people = api.directory.people(principal.tenant);
-            let is_member = |agent| people.members.iter().any(|it| it.team == team && it.agent == agent);
-            view.owner == principal.agent || is_member(principal.agent)
-        }
-    }
 }
 
 /// For everybody is for administrators to say; for a team, for its members.
@@ -264,7 +256,7 @@ async fn visible(
 ) -> Result<SavedViewRow, Problem> {
     let id: SavedViewId = parameters.parsed(0, "no_such_view")?;
     let view = api.store.saved_view(principal.tenant, id).await.map_err(storage)?;
-    view.filter(|view| sees(api, principal, view))
+    view.filter(|view| api.directory.sees_view(principal, view))
         .ok_or_else(|| Problem::new("no_such_view", format!("there is no view {id}")))
 }
 

@@ -423,4 +423,10 @@ pub const CODES: &[Code] = &[
         ),
         5,
     ),
+    code(
+        "too_much_history",
+        422,
+        "Too much history",
+        "Too much has changed since the instant in `at`: give a later one; the detail names the limit.",
+    ),
 ];

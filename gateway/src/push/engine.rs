@@ -18,7 +18,7 @@ use super::admission::{Admission, PushLimits, PushRefusal};
 use super::hub::{Order, Outlet, PushHub};
 use super::listen::{AcceptHook, Listeners, RedirectHook, UnauthorizedHook, bind_tcp, bind_unix};
 use super::peer::PeerRules;
-use super::port::{Access, Log};
+use super::port::{Access, Counting, Log};
 use super::run;
 use super::shard::{Parts, Shard};
 use super::stats::PushStats;
@@ -51,6 +51,8 @@ pub struct PushConfig {
     pub on_unauthorized: Option<UnauthorizedHook>,
     /// Asked about each connection to the TCP address.
     pub redirect: Option<RedirectHook>,
+    /// Counts saved views, a place for each shard; without it such views end at once.
+    pub counts: Option<Arc<dyn Counting>>,
 }
 
 impl PushConfig {
@@ -70,6 +72,7 @@ impl PushConfig {
             on_accept: None,
             on_unauthorized: None,
             redirect: None,
+            counts: None,
         }
     }
 }
@@ -146,6 +149,7 @@ impl PushEngine {
             tls: config.tls,
             on_unauthorized: config.on_unauthorized,
             redirect: config.redirect,
+            counts: config.counts,
         };
         let engine = Self {
             hub,

@@ -1,7 +1,7 @@
 //! Which sessions of a tenant an event is for.
 
 use rustc_hash::FxHashMap;
-use waggle_core::id::{AgentId, QueueId, TicketId};
+use waggle_core::id::{AgentId, QueueId, SavedViewId, TicketId};
 use waggle_core::push::View;
 use waggle_core::ticket::Entry;
 
@@ -14,6 +14,8 @@ enum Interest {
     Queue(QueueId),
     Ticket(TicketId),
     Presence,
+    /// No event is for it.
+    Count(SavedViewId),
 }
 
 /// The sessions of one tenant on one shard, by what they watch.
@@ -76,6 +78,7 @@ fn interest(view: View, agent: AgentId) -> Option<Interest> {
         View::Queue(queue) => Some(Interest::Queue(queue)),
         View::Ticket(ticket) => Some(Interest::Ticket(ticket)),
         View::Presence => Some(Interest::Presence),
+        View::Count(view) => Some(Interest::Count(view)),
     }
 }
 

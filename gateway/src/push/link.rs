@@ -206,6 +206,12 @@ impl Link {
         self.write_lossy(&mut outbox, frame) || outbox.push_signal(key, frame.clone())
     }
 
+    /// Sends a frame where nothing waits; returns whether it was sent, in whole or for the rest to follow.
+    pub(super) fn send_if_idle(&self, frame: &Bytes) -> bool {
+        let mut outbox = self.outbox.borrow_mut();
+        self.state.get() == State::Open && outbox.is_idle() && self.write_lossy(&mut outbox, frame)
+    }
+
     /// Tells who came and went, where nothing waits; else it will have to be told who is there.
     ///
     /// What has begun is told to its end: a list that a full socket could break off would begin anew each

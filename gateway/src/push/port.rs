@@ -1,14 +1,15 @@
-//! What the engine needs of the ledger and of the directory.
+//! What the engine needs of the ledger, of the directory and of those who count.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
-use waggle_core::id::{Cursor, Offset, QueueId, TenantId, TicketId};
+use waggle_core::id::{Cursor, Offset, QueueId, SavedViewId, TenantId, TicketId};
 use waggle_core::right::QueueSet;
 use waggle_core::ticket::Entry;
 use waggle_core::time::Timestamp;
 
+use crate::count::{CountBox, Counts, WatchId};
 use crate::directory::{AuthError, Directory, Principal};
 use crate::ledger::{Ledger, Outcome, Submission, SubmitError};
 use crate::store::StoreError;
@@ -59,6 +60,30 @@ impl Log for Ledger {
 
     async fn queue_of(&self, tenant: TenantId, ticket: TicketId) -> Result<Option<QueueId>, StoreError> {
         Ledger::queue_of(self, tenant, ticket).await
+    }
+}
+
+/// Counts of saved views.
+pub trait Counting: Send + Sync + 'static {
+    /// See [`Counts::watch`].
+    fn watch(&self, id: WatchId, principal: Principal, view: SavedViewId) -> bool;
+    /// See [`Counts::unwatch`].
+    fn unwatch(&self, id: WatchId);
+    /// See [`Counts::mailbox`].
+    fn mailbox(&self, place: usize) -> Option<Arc<CountBox>>;
+}
+
+impl Counting for Counts {
+    fn watch(&self, id: WatchId, principal: Principal, view: SavedViewId) -> bool {
+        Counts::watch(self, id, principal, view)
+    }
+
+    fn unwatch(&self, id: WatchId) {
+        Counts::unwatch(self, id);
+    }
+
+    fn mailbox(&self, place: usize) -> Option<Arc<CountBox>> {
+        Counts::mailbox(self, place)
     }
 }
 

@@ -6,11 +6,13 @@ use bytes::Bytes;
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 use waggle_core::id::{TenantId, TicketId};
+use waggle_core::json::JsonText;
 use waggle_core::push::{CloseCode, Effects, View};
 use waggle_core::right::QueueSet;
 use waggle_core::ticket::Entry;
 
 use super::shard::{Key, Sessions, Shard, Slot};
+use crate::directory::Principal;
 
 /// Tickets.
 pub(super) type Shown = FxHashSet<TicketId>;
@@ -51,7 +53,32 @@ impl Shard {
             let sees = self.access.visible_queues(&principal);
             self.drive_in(sessions, key, |session| session.rights_changed(sees));
             self.look_again(sessions, key);
+            self.count_again(sessions, key);
         }
+    }
+
+    /// A session shows a new token.
+    pub(super) fn refresh(
+        self: &Rc<Self>,
+        sessions: &mut Sessions,
+        key: Key,
+        token: JsonText<'_>,
+    ) -> Effects<'static> {
+        let Some(slot) = sessions.get(key) else { return Effects::new() };
+        let fresh = match self.access.authenticate(&token.decode(), self.clock.wall_now()) {
+            Ok(fresh) => fresh,
+            Err(error) => return slot.session.close(CloseCode::Unauthorized, error.to_string()),
+        };
+        let is_same = |old: Principal| (old.tenant, old.agent) == (fresh.tenant, fresh.agent);
+        if !slot.principal.is_some_and(is_same) {
+            return slot.session.close(CloseCode::Unauthorized, "the new token is another agent's");
+        }
+        slot.principal = Some(fresh);
+        // It may allow less.
+        let mut effects = slot.session.rights_changed(self.access.visible_queues(&fresh));
+        effects.extend(slot.session.refreshed(fresh.expires_at.map(|at| self.clock.tick_at(at))));
+        self.count_again(sessions, key);
+        effects
     }
 
     /// Finds out which of the tickets that a session has begun to watch it may see; those are shown then. Whoever sees

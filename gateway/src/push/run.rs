@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use waggle_core::limits::{CLOSE_MS_MAX, WRITES_PER_TURN_MAX};
 use waggle_core::push::CloseCode;
 
+use super::counts;
 use super::hub::{Inbox, Order};
 use super::listen::{self, AcceptHook, Listeners};
 use super::shard::Shard;
@@ -28,6 +29,7 @@ pub(super) async fn run(
     standing.spawn_local(tick(Rc::clone(&shard)));
     standing.spawn_local(signals::keep_up(Rc::clone(&shard)));
     standing.spawn_local(watch_directory(Rc::clone(&shard)));
+    standing.spawn_local(counts::keep_up(Rc::clone(&shard)));
     let drained = Rc::new(Notify::new());
     let mut writes = 0;
     loop {

@@ -28,6 +28,7 @@ use waggle_core::time::Tick;
 use super::admission::{Admission, TenantPlace};
 use super::clock::Clock;
 use super::command;
+use super::counts::Counted;
 use super::handshake::Pace;
 use super::hub::{Batches, PushHub};
 use super::interests::Interests;
@@ -36,7 +37,7 @@ use super::listen::{RedirectHook, UnauthorizedHook};
 use super::newsbox::Newsbox;
 use super::outbox::Overflow;
 use super::peer::PeerRules;
-use super::port::{Access, Log};
+use super::port::{Access, Counting, Log};
 use super::reader::Scratch;
 use super::replay::{self, Replays};
 use super::rights::Shown;
@@ -62,6 +63,7 @@ pub(super) struct Parts {
     pub(super) tls: Option<Tls>,
     pub(super) on_unauthorized: Option<UnauthorizedHook>,
     pub(super) redirect: Option<RedirectHook>,
+    pub(super) counts: Option<Arc<dyn Counting>>,
 }
 
 /// One shard. Only its own thread touches it; nothing in it is borrowed over an await.
@@ -71,6 +73,7 @@ pub(super) struct Shard {
     pub(super) settings: Arc<SessionSettings>,
     pub(super) log: Arc<dyn Log>,
     pub(super) access: Arc<dyn Access>,
+    pub(super) counts: Option<Arc<dyn Counting>>,
     pub(super) stats: Arc<ShardStats>,
     pub(super) clock: Clock,
     pub(super) sessions: RefCell<Sessions>,
@@ -111,6 +114,7 @@ pub(super) struct Sessions {
     pub(super) slots: Slab<Slot>,
     pub(super) tenants: FxHashMap<TenantId, Tenant>,
     pub(super) live: FxHashMap<TenantId, Live>,
+    pub(super) counted: Counted,
 }
 
 /// What one turn of a session's effects has come to.
@@ -203,13 +207,15 @@ impl Shard {
         stats: Arc<ShardStats>,
         news: Arc<Newsbox>,
     ) -> Rc<Self> {
-        let Parts { hub, settings, log, access, admission, rules, tls, on_unauthorized, redirect } = parts;
+        let Parts { hub, settings, log, access, admission, rules, tls, on_unauthorized, redirect, counts } =
+            parts;
         Rc::new(Self {
             index,
             shards: hub.shards(),
             settings,
             log,
             access,
+            counts,
             stats,
             clock: Clock::start(),
             sessions: RefCell::default(),
@@ -387,8 +393,10 @@ impl Shard {
                 Err(overflow) => return slot.overflow(overflow),
             },
             Effect::Authenticate { token } => return self.authenticate(sessions, key, token),
-            Effect::Refresh { token } => return self.refresh(slot, token),
+            Effect::Refresh { token } => return self.refresh(sessions, key, token),
             Effect::Read { after } => return self.read_log(sessions, key, after, &mut turn.pages),
+            Effect::Watch { view: View::Count(view) } => return self.begin_count(sessions, key, view),
+            Effect::Unwatch { view: View::Count(view) } => self.end_count(sessions, key, view),
             Effect::Watch { view } => {
                 if let Some((interests, principal)) = interests_of(sessions, key) {
                     interests.add(view, principal.agent, key.slot);
@@ -512,22 +520,6 @@ impl Shard {
         let log = LogPosition { head, feed };
         let sees = self.access.visible_queues(&principal);
         slot.session.authenticated(principal.agent, sees, expires_at, log, self.clock.now())
-    }
-
-    fn refresh(&self, slot: &mut Slot, token: JsonText<'_>) -> Effects<'static> {
-        let fresh = match self.access.authenticate(&token.decode(), self.clock.wall_now()) {
-            Ok(fresh) => fresh,
-            Err(error) => return slot.session.close(CloseCode::Unauthorized, error.to_string()),
-        };
-        let is_same = |old: Principal| (old.tenant, old.agent) == (fresh.tenant, fresh.agent);
-        if !slot.principal.is_some_and(is_same) {
-            return slot.session.close(CloseCode::Unauthorized, "the new token is another agent's");
-        }
-        slot.principal = Some(fresh);
-        // It may allow less.
-        let mut effects = slot.session.rights_changed(self.access.visible_queues(&fresh));
-        effects.extend(slot.session.refreshed(fresh.expires_at.map(|at| self.clock.tick_at(at))));
-        effects
     }
 
     /// Reads a page from memory where it is there and others have had their turn; otherwise later.

@@ -157,7 +157,7 @@ impl Shard {
     /// Takes news of a signal in, and tells the sessions here that watch its ticket, apart from the one
     /// that said it.
     fn show(&self, sessions: &mut Sessions, id: TenantId, news: &SignalNews) {
-        let Sessions { slots, tenants, live } = sessions;
+        let Sessions { slots, tenants, live, .. } = sessions;
         let here = live.entry(id).or_default();
         let is_new = here.board.apply(news);
         if here.is_over() {
@@ -262,7 +262,7 @@ impl Shard {
                     }
                 }
                 View::Presence => self.tell_presence(sessions, key),
-                View::Mine | View::Queue(_) | View::Tenant => {}
+                View::Mine | View::Queue(_) | View::Tenant | View::Count(_) => {}
             }
         }
     }
@@ -288,7 +288,7 @@ impl Shard {
         let sessions = &mut *self.sessions.borrow_mut();
         self.end_typing(sessions, now);
         let mut is_unsettled = false;
-        let Sessions { slots, tenants, live } = sessions;
+        let Sessions { slots, tenants, live, .. } = sessions;
         live.retain(|id, live| {
             if live.presence.is_unsettled() {
                 let changes = presence_frames(&live.presence.take_changes(now), false);

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use waggle_core::find::TicketColumns;
 use waggle_core::id::{TenantId, TicketId};
+use waggle_core::time::Timestamp;
 
 use super::{StoreError, TicketRow};
 
@@ -15,6 +16,15 @@ pub struct Description {
     pub requester: String,
     /// A JSON object.
     pub extra: String,
+}
+
+/// A ticket as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastTicket {
+    /// The ticket.
+    pub row: TicketRow,
+    /// Whether it had a file.
+    pub has_file: bool,
 }
 
 /// Reading for finding.
@@ -44,6 +54,14 @@ pub trait FindStore {
     /// Whole tickets, of those that there are, in the order that they are asked for.
     async fn ticket_rows(&self, tenant: TenantId, tickets: &[TicketId])
     -> Result<Vec<TicketRow>, StoreError>;
+    /// Tickets as they were before the first of their events that is later than `at`, of those that there were then, in
+    /// the order of their numbers.
+    async fn tickets_at(
+        &self,
+        tenant: TenantId,
+        tickets: &[TicketId],
+        at: Timestamp,
+    ) -> Result<Vec<PastTicket>, StoreError>;
     /// Tickets that have files, in order.
     async fn tickets_with_files(&self, tenant: TenantId) -> Result<Vec<TicketId>, StoreError>;
 }

@@ -23,7 +23,7 @@ pub use credentials::{
 };
 pub use drafts::{DraftRow, DraftStore};
 pub use fields::{FieldStore, TenantField};
-pub use find::{Description, FindStore};
+pub use find::{Description, FindStore, PastTicket};
 pub use lifecycles::{
     DeleteLifecycle, GiveLifecycle, LifecycleStore, QueueChangeRow, SaveLifecycle, TenantLifecycle,
 };

@@ -79,7 +79,7 @@ pub(crate) fn expected(view: View, log: &BTreeMap<u64, String>) -> BTreeMap<u64,
             View::Queue(queue) => queues.get(&ticket) == Some(&u64::from(queue.0)),
             View::Mine => was_held || held.contains(&ticket),
             View::Tenant | View::Ticket(_) => true,
-            View::Presence => false,
+            View::Presence | View::Count(_) => false,
         };
         if belongs {
             expected.insert(*offset, text.clone());

@@ -27,13 +27,13 @@ fn validator(part: &str) -> Validator {
     jsonschema::validator_for(&schema).expect("a JSON Schema")
 }
 
-struct Screen {
+pub(crate) struct Screen {
     socket: WebSocket<TcpStream>,
     schema: Validator,
 }
 
 impl Screen {
-    fn open(gateway: &Gateway, hello: &Value) -> Self {
+    pub(crate) fn open(gateway: &Gateway, hello: &Value) -> Self {
         let stream = TcpStream::connect(gateway.push).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut request = format!("ws://{}/v1/push", gateway.push).into_client_request().unwrap();
@@ -44,7 +44,7 @@ impl Screen {
         screen
     }
 
-    fn say(&mut self, message: &Value) {
+    pub(crate) fn say(&mut self, message: &Value) {
         let errors: Vec<_> =
             validator("client").iter_errors(message).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{message}: {errors:?}");
@@ -52,7 +52,7 @@ impl Screen {
     }
 
     /// The next message of this type; each on the way there must be of the schema.
-    fn hear(&mut self, kind: &str) -> Value {
+    pub(crate) fn hear(&mut self, kind: &str) -> Value {
         loop {
             let message = self.socket.read().unwrap();
             let Message::Text(text) = message else { continue };
@@ -122,6 +122,7 @@ fn the_schema_takes_what_the_gateway_takes_of_clients() {
         (r#"{"type":"hello","token":"t","views":[],"resume":{"epoch":"0123456789abcdef"}}"#, false),
         (r#"{"type":"hello","token":"t","views":[],"resume":{"epoch":"0123","offset":1}}"#, false),
         (r#"{"type":"hello","token":"t"}"#, false),
+        (r#"{"type":"hello","token":"t","views":["count:7"]}"#, true),
         (r#"{"type":"hello","token":"t","views":["all"]}"#, false),
         (r#"{"type":"hello","token":"t","views":[],"more":1}"#, false),
         (r#"{"type":"ack","offset":7}"#, true),
@@ -239,7 +240,7 @@ fn the_small_client_shows_each_event_once_though_its_connection_is_cut() {
     }
 }
 
-fn metrics(gateway: &Gateway) -> String {
+pub(crate) fn metrics(gateway: &Gateway) -> String {
     let mut stream = TcpStream::connect(gateway.api).unwrap();
     write!(
         stream,

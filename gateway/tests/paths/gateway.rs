@@ -16,7 +16,11 @@ pub(crate) struct Gateway {
     child: Child,
     pub(crate) api: SocketAddr,
     pub(crate) push: SocketAddr,
+    /// Of the demo's first agent.
     pub(crate) token: String,
+    /// Of each of them.
+    pub(crate) tokens: [String; 2],
+    pub(crate) admin: String,
     dir: tempfile::TempDir,
 }
 
@@ -38,8 +42,11 @@ impl Gateway {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ready: Value = serde_json::from_str(&line).expect("a line that says that it is ready");
         let addr = |name: &str| ready[name].as_str().unwrap().parse().unwrap();
-        let token = ready["demo"]["agents"][0]["token"].as_str().unwrap().to_owned();
-        Self { child, api: addr("api"), push: addr("push"), token, dir }
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let tokens = [0, 1].map(|agent: usize| text(&ready["demo"]["agents"][agent]["token"]));
+        let admin = text(&ready["demo"]["admin"]["token"]);
+        let token = tokens[0].clone();
+        Self { child, api: addr("api"), push: addr("push"), token, tokens, admin, dir }
     }
 
     pub(crate) fn push_unix(&self) -> PathBuf {

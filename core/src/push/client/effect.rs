@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::ChangeId;
 use crate::id::{Cursor, Offset};
-use crate::push::{EventMessage, ResyncReason, View, Welcome};
+use crate::push::{EventMessage, ResyncReason, View, ViewCount, Welcome};
 
 /// One connection, from its first attempt to its end; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,6 +97,8 @@ pub enum ClientEffect {
         /// Which.
         views: Vec<View>,
     },
+    /// How many tickets a saved view shows. The first one of a session is without a difference.
+    Count(ViewCount),
     /// A live hint.
     Signal(Box<RawValue>),
     /// The session is lost.

@@ -316,6 +316,9 @@ impl PushClient {
                 self.wanted.ended(&views);
                 self.effects.push_back(ClientEffect::Ended { views });
             }
+            (Phase::Live(_), ServerMessage::Count(count)) => {
+                self.effects.push_back(ClientEffect::Count(count));
+            }
             (Phase::Live(_), ServerMessage::Drain { after_ms, .. }) => self.drain(link, after_ms, now),
             (_, message) => {
                 let problem = format!("{} out of phase", name(&message));
@@ -536,6 +539,7 @@ fn name(message: &ServerMessage) -> &'static str {
         ServerMessage::Result { .. } => "result",
         ServerMessage::Signal(_) => "signal",
         ServerMessage::Ended { .. } => "ended",
+        ServerMessage::Count(_) => "count",
         ServerMessage::Drain { .. } => "drain",
     }
 }

@@ -2,22 +2,23 @@
 
 use super::tests::{AGENT, position};
 use super::*;
-use crate::id::{QueueId, TicketId, Version};
+use crate::id::{QueueId, SavedViewId, TicketId, Version};
 use crate::right::QueueSet;
 use crate::ticket::{Actor, Kind, Route, StoredEvent};
 use crate::time::Timestamp;
 
 /// A new kind of view must come into the matrix below.
-fn kinds() -> [View; 5] {
+fn kinds() -> [View; 6] {
     let next = |view| match view {
         View::Mine => View::Queue(QueueId(1)),
         View::Queue(_) => View::Ticket(TicketId(7)),
         View::Ticket(_) => View::Tenant,
         View::Tenant => View::Presence,
-        View::Presence => View::Mine,
+        View::Presence => View::Count(SavedViewId(7)),
+        View::Count(_) => View::Mine,
     };
     let mut view = View::Presence;
-    [(); 5].map(|()| {
+    [(); 6].map(|()| {
         view = next(view);
         view
     })
@@ -65,7 +66,7 @@ fn a_view_shows_what_one_may_see_and_no_more() {
                         View::Mine => holder.is_some(),
                         View::Queue(_) => sees.contains(&1) && (queue == 1 || from == Some(1)),
                         View::Ticket(_) | View::Tenant => true,
-                        View::Presence => false,
+                        View::Presence | View::Count(_) => false,
                     };
                     let offered = matches!(session.offer(&entry(route)), Offer::Send);
                     assert_eq!(offered, is_seen && belongs, "{view} of {sees:?}: {route:?}");
@@ -75,5 +76,5 @@ fn a_view_shows_what_one_may_see_and_no_more() {
             }
         }
     }
-    assert_eq!((cells, shown), (240, 81), "cells, and those that show the event");
+    assert_eq!((cells, shown), (288, 81), "cells, and those that show the event");
 }

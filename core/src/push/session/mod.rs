@@ -33,7 +33,7 @@ pub use report::{SessionPhase, SessionReport};
 
 use super::client_message::{ClientMessage, Hello, MessageError};
 use super::close::CloseCode;
-use super::server_message::{ResyncReason, ServerMessage, Welcome};
+use super::server_message::{EndReason, ResyncReason, ServerMessage, Welcome};
 use super::view::View;
 use crate::id::{AgentId, Cursor, Offset, SessionId, TicketId};
 use crate::limits::{
@@ -238,7 +238,7 @@ impl Session {
             effects.push(Effect::message(&ServerMessage::Resync { reason, epoch, offset }));
         }
         let cursor = Cursor { epoch: log.head.epoch, offset };
-        effects.extend(ended(forbidden));
+        effects.extend(ended(forbidden, EndReason::NoRight));
         let mut open = Open::new(self.id, agent, views, window, cursor, self.settings.heartbeat_ms, now);
         open.set_expiry(expires_at);
         open.set_sees(sees, &mut effects);
@@ -264,8 +264,18 @@ impl Session {
         if let Phase::Open(open) = &mut self.phase {
             open.end_views(
                 |view| matches!(view, View::Ticket(ticket) if tickets.contains(&ticket)),
+                EndReason::NoRight,
                 &mut effects,
             );
+        }
+        effects
+    }
+
+    /// A view that it watches is over, for a reason that the driver has found.
+    pub fn end_view(&mut self, view: View, reason: EndReason) -> Effects<'static> {
+        let mut effects = Effects::new();
+        if let Phase::Open(open) = &mut self.phase {
+            open.end_views(|watched| watched == view, reason, &mut effects);
         }
         effects
     }

@@ -7,7 +7,9 @@ use super::rate::Rate;
 use super::report::{SessionPhase, SessionReport};
 use super::window::Window;
 use crate::id::{AgentId, Cursor, Epoch, Offset, SessionId};
-use crate::limits::{LAG_HEARTBEATS_MAX, REPLAY_EVENTS_MAX, SESSION_COMMANDS_MAX, VIEWS_MAX};
+use crate::limits::{
+    COUNTS_PER_SESSION_MAX, LAG_HEARTBEATS_MAX, REPLAY_EVENTS_MAX, SESSION_COMMANDS_MAX, VIEWS_MAX,
+};
 use crate::push::client_message::ClientMessage;
 use crate::push::close::CloseCode;
 use crate::push::server_message::{EndReason, ResyncReason, ServerMessage};
@@ -111,16 +113,21 @@ impl Open {
     pub(super) fn set_sees(&mut self, sees: QueueSet, effects: &mut Effects<'_>) {
         self.sees = sees;
         let sees = self.sees.clone();
-        self.end_views(|view| !view.is_allowed(&sees), effects);
+        self.end_views(|view| !view.is_allowed(&sees), EndReason::NoRight, effects);
     }
 
     /// Ends the views that are so.
-    pub(super) fn end_views(&mut self, is_over: impl Fn(View) -> bool, effects: &mut Effects<'_>) {
+    pub(super) fn end_views(
+        &mut self,
+        is_over: impl Fn(View) -> bool,
+        reason: EndReason,
+        effects: &mut Effects<'_>,
+    ) {
         let (over, kept): (Vec<View>, Vec<View>) =
             self.views.iter().copied().partition(|view| is_over(*view));
         self.views = kept;
         effects.extend(over.iter().map(|view| Effect::Unwatch { view: *view }));
-        effects.extend(ended(over));
+        effects.extend(ended(over, reason));
     }
 
     pub(super) fn is_lagging(&self) -> bool {
@@ -231,6 +238,15 @@ impl Open {
         let count = self.views.len() + added.len();
         if count > VIEWS_MAX {
             let detail = format!("the session would watch {count} views; at most {VIEWS_MAX} are taken");
+            effects.push(Effect::Refuse { id, code: "too_many_views", detail });
+            return;
+        }
+        let is_count = |view: &&View| matches!(view, View::Count(_));
+        let counts = self.views.iter().chain(&added).filter(is_count).count();
+        if counts > COUNTS_PER_SESSION_MAX {
+            let detail = format!(
+                "the session would watch {counts} counts; at most {COUNTS_PER_SESSION_MAX} are taken"
+            );
             effects.push(Effect::Refuse { id, code: "too_many_views", detail });
             return;
         }
@@ -403,8 +419,7 @@ fn first_mark_ms(id: SessionId, heartbeat_ms: u64) -> u64 {
 }
 
 /// Tells which views are watched no more, where there are any.
-pub(super) fn ended(views: Vec<View>) -> Option<Effect<'static>> {
-    let reason = EndReason::NoRight;
+pub(super) fn ended(views: Vec<View>, reason: EndReason) -> Option<Effect<'static>> {
     (!views.is_empty()).then(|| Effect::message(&ServerMessage::Ended { views, reason }))
 }
 

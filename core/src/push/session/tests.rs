@@ -1,8 +1,8 @@
 use super::*;
-use crate::id::{Epoch, QueueId, TicketId, Version};
+use crate::id::{Epoch, QueueId, SavedViewId, TicketId, Version};
 use crate::limits::{
-    CLIENT_MESSAGE_BYTES_MAX, FRAMES_BEFORE_HELLO_MAX, LAG_HEARTBEATS_MAX, REPLAY_EVENTS_MAX,
-    SESSION_COMMANDS_MAX,
+    CLIENT_MESSAGE_BYTES_MAX, COUNTS_PER_SESSION_MAX, FRAMES_BEFORE_HELLO_MAX, LAG_HEARTBEATS_MAX,
+    REPLAY_EVENTS_MAX, SESSION_COMMANDS_MAX,
 };
 use crate::right::QueueSet;
 use crate::ticket::{Actor, Kind, Route, StoredEvent};
@@ -269,6 +269,29 @@ fn views_change_while_open() {
     let refused = say(&mut session, &text, 0);
     assert_eq!(refused, ["refuse m too_many_views the session would watch 257 views; at most 256 are taken"]);
     assert_eq!(told(&session.refused("m", b"{}")), [r#"{"type":"result","id":"m","error":{}}"#]);
+}
+
+#[test]
+fn counts_are_views_that_end_by_themselves_and_are_bounded() {
+    let (mut session, _) = welcomed(r#""views":["count:7"]"#);
+    assert!(matches!(session.offer(&entry(11, 1, 1)), Offer::Pass), "no event is for a count");
+    let over = session.end_view(View::Count(SavedViewId(7)), EndReason::Overload);
+    let ended = r#"{"type":"ended","views":["count:7"],"reason":"overload"}"#;
+    assert_eq!(told(&over), ["unwatch count:7", ended]);
+    assert!(told(&session.end_view(View::Count(SavedViewId(7)), EndReason::NoRight)).is_empty());
+
+    let subscribe = |views: std::ops::RangeInclusive<usize>| {
+        let views: Vec<String> = views.map(|view| format!("\"count:{view}\"")).collect();
+        format!(r#"{{"type":"subscribe","id":"m","views":[{}]}}"#, views.join(","))
+    };
+    assert_eq!(
+        say(&mut session, &subscribe(1..=COUNTS_PER_SESSION_MAX), 0).len(),
+        COUNTS_PER_SESSION_MAX + 1
+    );
+    let refused = say(&mut session, &subscribe(65..=65), 0);
+    assert_eq!(refused, ["refuse m too_many_views the session would watch 65 counts; at most 64 are taken"]);
+    let closed = say(&mut session, &subscribe(1..=COUNTS_PER_SESSION_MAX + 1), 0);
+    assert!(closed.last().unwrap().contains("65 views are counts; at most 64 are taken"), "{closed:?}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Arguments, CommandFactory, Parser, Subcommand, ValueEnum};
 use waggle_client::View;
-use waggle_core::id::{AgentId, Fence, QueueId, TicketId, Version};
+use waggle_core::id::{AgentId, Fence, QueueId, SavedViewId, TicketId, Version};
 use waggle_core::limits::FEED_CONCURRENCY_MAX;
 
 const EXIT_CODES: &str = "Exit codes:
@@ -92,6 +92,20 @@ pub(crate) enum Task {
         #[command(subcommand)]
         task: TicketTask,
     },
+    /// Find tickets by their words, best first
+    Search {
+        /// Words, and terms such as status:open
+        #[arg(required = true, value_name = "WORD")]
+        words: Vec<String>,
+        /// Rows at most
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// Look at saved views
+    View {
+        #[command(subcommand)]
+        task: ViewTask,
+    },
     /// Turn rows or lines into incoming tickets
     Feed(FeedArgs),
     /// Tell who watches a ticket that you view it, or type, for a while
@@ -141,7 +155,7 @@ restored, or does not reach back that far.";
 #[derive(Debug, Arguments)]
 #[command(after_help = WATCH_HELP)]
 pub(crate) struct WatchArgs {
-    /// tenant, mine, queue:<id>, ticket:<id> or presence; may be given several times
+    /// tenant, mine, queue:<id>, ticket:<id>, count:<id> or presence; may be given several times
     #[arg(long = "view", value_name = "VIEW", default_value = "tenant")]
     pub(crate) views: Vec<View>,
     /// Keep the cursor here across runs
@@ -210,6 +224,9 @@ pub(crate) enum TicketTask {
     },
     /// List tickets
     List {
+        /// Terms such as `status:open assignee:me tag:refund created>2026-01-31`
+        #[arg(long)]
+        query: Option<String>,
         #[arg(long)]
         queue: Option<QueueId>,
         /// The name of a status: new, open, pending, on_hold, solved or closed, or one of another lifecycle
@@ -218,15 +235,16 @@ pub(crate) enum TicketTask {
         /// me, none or an agent's number
         #[arg(long)]
         assignee: Option<String>,
-        /// Rows at most
-        #[arg(long, default_value_t = waggle_core::limits::PAGE_ROWS_DEFAULT, value_parser = clap::value_parser!(u32).range(1..))]
-        limit: u32,
-        /// All rows
-        #[arg(long, conflicts_with = "limit")]
-        all: bool,
+        #[command(flatten)]
+        listing: Listing,
     },
     /// Show one ticket and its messages
-    Show { ticket: TicketId },
+    Show {
+        ticket: TicketId,
+        /// As it was: milliseconds since 1970, or a time such as 2026-01-31T12:30:00Z
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+    },
     /// Answer the requester
     Reply {
         ticket: TicketId,
@@ -266,6 +284,43 @@ pub(crate) enum TicketTask {
         #[command(flatten)]
         basis: Basis,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ViewTask {
+    /// List the views that one sees
+    List,
+    /// List them with the number of their tickets
+    Counts,
+    /// List a view's tickets
+    Tickets {
+        view: SavedViewId,
+        #[command(flatten)]
+        listing: Listing,
+    },
+}
+
+/// In which order, when, and how many.
+#[derive(Debug, Clone, Arguments)]
+pub(crate) struct Listing {
+    /// id, created, updated, priority or due, with `-` in front for the greatest first
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) sort: Option<String>,
+    /// As it was: milliseconds since 1970, or a time such as 2026-01-31T12:30:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<String>,
+    /// Rows at most
+    #[arg(long, default_value_t = waggle_core::limits::PAGE_ROWS_DEFAULT, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
+    /// All rows
+    #[arg(long, conflicts_with = "limit")]
+    pub(crate) all: bool,
+}
+
+impl Listing {
+    pub(crate) fn rows_max(&self) -> usize {
+        if self.all { usize::MAX } else { self.limit as usize }
+    }
 }
 
 /// What the author knows of the ticket. Where it is needed and not given, the ticket is read first.
@@ -385,6 +440,8 @@ mod tests {
             "ticket move 3 open --expect 1 --any",
             "feed --rate -1",
             "ticket show x",
+            "search",
+            "view tickets 0",
             "feed --column a",
             "watch --signals --state s",
             "signal waving 3",

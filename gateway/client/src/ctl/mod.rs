@@ -5,6 +5,7 @@ mod api;
 pub(crate) mod args;
 pub(crate) mod failure;
 mod feed;
+mod find;
 mod live;
 mod output;
 mod render;
@@ -25,6 +26,8 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     match args.task {
         Task::Watch(watch) => watch::run(&args.global, &watch).await,
         Task::Ticket { task } => ticket::run(&args.global, task).await,
+        Task::Search { words, limit } => find::search(&args.global, &words, limit).await,
+        Task::View { task } => find::view(&args.global, task).await,
         Task::Feed(feed) => feed::run(&args.global, &feed).await,
         Task::Signal(signal) => signal::run(&args.global, &signal).await,
         Task::Presence => live::presence(&args.global).await,

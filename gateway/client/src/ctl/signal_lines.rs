@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use waggle_client::{Hint, SignalKind};
+use waggle_client::{Hint, SignalKind, ViewCount};
 
 use super::render::{Look, cut};
 
@@ -34,6 +34,15 @@ pub(crate) fn signal_lines(hint: &Hint, look: Look) -> String {
         Hint::Unknown => {}
     }
     lines
+}
+
+/// A line for a count that is watched.
+pub(crate) fn count_line(told: ViewCount, look: Look) -> String {
+    let ViewCount { view, count, delta } = told;
+    let delta = delta.map(|delta| format!(" ({delta:+})")).unwrap_or_default();
+    let mut line = String::new();
+    push_line(&mut line, "", &format!("count:{view} {count}{delta}"), look);
+    line
 }
 
 /// Hints have no time of their own, and stand where events' lines have their ticket.

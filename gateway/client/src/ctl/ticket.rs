@@ -64,16 +64,14 @@ struct Order {
     overwrites: bool,
 }
 
-struct Desk {
+pub(super) struct Desk {
     api: Api,
-    format: Format,
-    look: Look,
+    pub(super) format: Format,
+    pub(super) look: Look,
 }
 
 pub(crate) async fn run(global: &Global, task: TicketTask) -> Result<Exit, Failure> {
-    let is_terminal = std::io::stdout().is_terminal();
-    let look = Look::of(is_terminal, global.is_colored(is_terminal));
-    let desk = Desk { api: Api::new(global, API_ATTEMPTS_MAX)?, format: global.output, look };
+    let desk = Desk::new(global)?;
     match task {
         TicketTask::Create { queue, subject, requester, text, priority, follow_up_of } => {
             let text = text_or_stdin(text)?;
@@ -85,12 +83,19 @@ pub(crate) async fn run(global: &Global, task: TicketTask) -> Result<Exit, Failu
             }
             desk.post("/v1/tickets".to_owned(), &body, None).await
         }
-        TicketTask::List { queue, status, assignee, limit, all } => {
-            let filters =
-                [("queue", queue.map(|queue| queue.to_string())), ("status", status), ("assignee", assignee)];
-            desk.list(&filters, if all { usize::MAX } else { limit as usize }).await
+        TicketTask::List { query, queue, status, assignee, listing } => {
+            let rows_max = listing.rows_max();
+            let filters = [
+                ("query", query),
+                ("queue", queue.map(|queue| queue.to_string())),
+                ("status", status),
+                ("assignee", assignee),
+                ("sort", listing.sort),
+                ("at", listing.at),
+            ];
+            desk.list("/v1/tickets", &filters, rows_max).await
         }
-        TicketTask::Show { ticket } => desk.show(ticket).await,
+        TicketTask::Show { ticket, at } => desk.show(ticket, at).await,
         TicketTask::Reply { ticket, text, status, basis } => {
             let text = text_or_stdin(text)?;
             let mut order = Order::new(ticket, "reply", basis, false).with("text", text);
@@ -133,6 +138,12 @@ impl Order {
 }
 
 impl Desk {
+    pub(super) fn new(global: &Global) -> Result<Self, Failure> {
+        let is_terminal = std::io::stdout().is_terminal();
+        let look = Look::of(is_terminal, global.is_colored(is_terminal));
+        Ok(Self { api: Api::new(global, API_ATTEMPTS_MAX)?, format: global.output, look })
+    }
+
     /// Sends a command with its version and fence: those given, or those read from the ticket. The
     /// fence is only taken from one's own claim; another's is refused by the server with a clear reason.
     async fn order(&self, order: Order) -> Result<Exit, Failure> {
@@ -183,8 +194,13 @@ impl Desk {
         Ok(Exit::Ok)
     }
 
-    async fn list(&self, filters: &[(&str, Option<String>)], rows_max: usize) -> Result<Exit, Failure> {
-        let items = self.pages("/v1/tickets", filters, rows_max).await?;
+    pub(super) async fn list(
+        &self,
+        path: &str,
+        filters: &[(&str, Option<String>)],
+        rows_max: usize,
+    ) -> Result<Exit, Failure> {
+        let items = self.pages(path, filters, rows_max).await?;
         let mut told = String::new();
         if self.format == Format::Human {
             told = row(["#", "status", "priority", "queue", "agent", "updated (UTC)"], "subject", self.look);
@@ -201,10 +217,17 @@ impl Desk {
         Ok(Exit::Ok)
     }
 
-    async fn show(&self, id: TicketId) -> Result<Exit, Failure> {
+    async fn show(&self, id: TicketId, at: Option<String>) -> Result<Exit, Failure> {
         let path = format!("/v1/tickets/{id}");
-        let body = self.api.send(&ask_get(path.clone())).await?.body;
-        let messages = self.pages(&format!("{path}/messages"), &[], MESSAGES_MAX).await?;
+        let then = at.as_ref().map(|at| format!("?at={}", percent(at))).unwrap_or_default();
+        let body = self.api.send(&ask_get(format!("{path}{then}"))).await?.body;
+        let mut messages = self.pages(&format!("{path}/messages"), &[], MESSAGES_MAX).await?;
+        if at.is_some() {
+            let Ticket { version, .. } = read(&body)?;
+            messages.retain(|message| {
+                read::<EventMessage>(message.get().as_bytes()).is_ok_and(|message| message.version <= version)
+            });
+        }
         let told = match self.format {
             Format::Json => {
                 let ticket: Box<RawValue> = read(&body)?;
@@ -250,7 +273,7 @@ impl Desk {
         Ok(me.agent.is_some_and(|me| me.id == agent))
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         read(&self.api.send(&ask_get(path.to_owned())).await?.body)
     }
 }
@@ -316,12 +339,12 @@ fn ask_get(path: String) -> Ask {
     Ask { path, ..Ask::default() }
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(body)
         .map_err(|error| Failure::local("the API's answer is not what this version expects", error))
 }
 
-fn query<'a>(pairs: impl Iterator<Item = (&'a str, Option<String>)>) -> String {
+pub(super) fn query<'a>(pairs: impl Iterator<Item = (&'a str, Option<String>)>) -> String {
     let given = pairs.filter_map(|(name, value)| Some(format!("{name}={}", percent(&value?))));
     given.collect::<Vec<_>>().join("&")
 }

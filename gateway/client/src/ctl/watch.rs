@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use waggle_client::{Client, Cursor, Event, Item, Items, LossReason, SignalItem};
+use waggle_client::{Client, Cursor, Event, Item, Items, LossReason, SignalItem, ViewCount};
 use waggle_core::limits::WATCH_BATCH_ITEMS_MAX;
+use waggle_core::push::ServerMessage;
 
 use super::args::{Format, Global, WatchArgs};
 use super::failure::{Exit, Failure};
 use super::output::Output;
 use super::render::{Look, event_line};
-use super::signal_lines::signal_lines;
+use super::signal_lines::{count_line, signal_lines};
 use super::speak::notice;
 use super::state::{State, StateFile};
 use super::stop::StopSignals;
@@ -176,6 +177,7 @@ impl Watch {
                     None => notice(format_args!("connection lost: {reason}; another one is being made")),
                 }
             }
+            Item::Count(count) => self.show_count(count, out),
             Item::Signal(signal) if self.shows_signals => self.show(&signal, out),
             Item::Signal(_) => {}
             Item::Stopped { reason } => return Some(End::Stopped(reason)),
@@ -203,6 +205,14 @@ impl Watch {
             Format::Json => one_line(signal.text()),
         };
         out.extend_from_slice(lines.as_bytes());
+    }
+
+    fn show_count(&self, count: ViewCount, out: &mut Vec<u8>) {
+        let line = match self.format {
+            Format::Human => count_line(count, self.look),
+            Format::Json => count_json(count),
+        };
+        out.extend_from_slice(line.as_bytes());
     }
 
     fn save(&mut self) -> Result<(), Failure> {
@@ -234,6 +244,13 @@ async fn written(
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Some(End::NoReader)),
         Err(error) => Err(Failure::local("cannot write the output", error)),
     }
+}
+
+/// The message as the protocol has it, on one line.
+fn count_json(count: ViewCount) -> String {
+    // It always has a JSON text.
+    let text = ServerMessage::Count(count).to_json().unwrap_or_default();
+    format!("{}\n", String::from_utf8_lossy(&text))
 }
 
 /// The message as it came: one line, since no JSON needs a line break.

@@ -14,6 +14,7 @@ mod lifecycles;
 mod login;
 mod oidc;
 mod pairs;
+mod past;
 mod reads;
 
 mod secrets;
@@ -178,12 +179,14 @@ impl World {
             adopt,
             push: Arc::new(FakePush(AtomicBool::new(true))),
             streams: Arc::new(Semaphore::new(1)),
+            past: super::PastPlaces::default(),
             attachments: Arc::new(
                 Attachments::open(&dir.path().join("attachments"), 1_000, s3, Others::None).unwrap(),
             ),
             request_ids: RequestIdSource::new().unwrap(),
             accepted: Box::new(|_| ()),
             unauthorized: Box::new(|_| ()),
+            view_changed: Box::new(|_, _| ()),
         });
         let (ana, ben, admin, expired, stranger) = texts;
         Self { api, dir, _stop: stop, ana, ben, admin, expired, stranger }

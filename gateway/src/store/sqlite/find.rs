@@ -3,10 +3,11 @@
 use async_trait::async_trait;
 use waggle_core::find::TicketColumns;
 use waggle_core::id::{TenantId, TicketId};
+use waggle_core::time::Timestamp;
 
-use super::SqliteStore;
 use super::read::collect;
-use crate::store::{Description, FindStore, StoreError, TicketRow};
+use super::{SqliteStore, past};
+use crate::store::{Description, FindStore, PastTicket, StoreError, TicketRow};
 
 #[async_trait]
 impl FindStore for SqliteStore {
@@ -42,6 +43,17 @@ impl FindStore for SqliteStore {
         tickets: &[TicketId],
     ) -> Result<Vec<TicketRow>, StoreError> {
         self.state().await?.ticket_rows(tenant, tickets).await
+    }
+
+    async fn tickets_at(
+        &self,
+        tenant: TenantId,
+        tickets: &[TicketId],
+        at: Timestamp,
+    ) -> Result<Vec<PastTicket>, StoreError> {
+        let state = self.state().await?;
+        let newest: Vec<_> = tickets.iter().filter_map(|ticket| state.newest(tenant, *ticket)).collect();
+        past::tickets_at(&self.browsers, tenant, &newest, at).await
     }
 
     async fn tickets_with_files(&self, tenant: TenantId) -> Result<Vec<TicketId>, StoreError> {

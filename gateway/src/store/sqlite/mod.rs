@@ -9,6 +9,7 @@ mod drafts;
 mod fields;
 mod find;
 mod lifecycles;
+mod past;
 mod people;
 mod read;
 mod remade;

@@ -378,6 +378,22 @@ impl States {
     }
 }
 
+/// The ticket after these changes, which are all of it from its first on; `None` where there is none.
+///
+/// # Errors
+/// Where one is missing.
+pub(super) fn fold(changes: impl Iterator<Item = Change>) -> Result<Option<TicketRow>, StoreError> {
+    let (mut id, mut state, mut text) = (TicketId(0), TicketState::default(), None);
+    for mut change in changes {
+        id = change.ticket;
+        change.apply(&mut state)?;
+        if let Some(change) = change.text.take() {
+            text = change.apply(text);
+        }
+    }
+    Ok(text.map(|text| row(id, &state, text)))
+}
+
 fn row(id: TicketId, state: &TicketState, text: TicketText) -> TicketRow {
     TicketRow {
         id,
