@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -15,10 +16,16 @@ use crate::result::{Document, Run, SCHEMA, medians};
 use crate::scenario::{
     self, Bench, Data, Own, SCENARIOS, SIGNAL_ALL, SIGNAL_ONE, Scenario, Settings, Versus,
 };
+use crate::scrape::Counters;
 use crate::seed::Seeded;
 use crate::stream::Address;
 use crate::target::Target;
 use crate::{accel, desk, report, seed, stop};
+
+/// Between two looks at how many texts are not searchable yet.
+const SEARCHABLE_LOOK: Duration = Duration::from_millis(200);
+/// Of these, for each line that says so.
+const SEARCHABLE_LOOKS_PER_LINE: u32 = 50;
 
 /// Measures Waggle: open-loop load with latencies from the intended send time.
 #[derive(Debug, Parser)]
@@ -375,6 +382,9 @@ fn run_scenario(arguments: &RunArguments) -> Result<()> {
     }
     let count_fsync = arguments.count_fsync;
     let mut bench = Bench { own, settings, targets, queues, count_fsync, seeded };
+    if bench.seeded.is_some() {
+        wait_searchable(&bench.targets)?;
+    }
     let mut runs = scenario.run(&mut bench)?;
     add_start(&bench, &mut runs);
     // A gateway that does not end well is an error, yet the figures are worth a look.
@@ -415,6 +425,23 @@ fn seeded(arguments: &RunArguments, scenario: &dyn Scenario) -> Result<Option<Se
             bail!("{name} needs --seeded DIRECTORY: `waggle-bench seed --data-dir DIRECTORY` makes one")
         }
         (None, _) => Ok(None),
+    }
+}
+
+/// Waits until all texts are searchable, which `waggle-bench seed` has seen to: making them so takes a processor.
+fn wait_searchable(targets: &[Target]) -> Result<()> {
+    let mut told = 0;
+    loop {
+        let behind = Counters::gauges(targets).get("waggle_find_search_behind_events").unwrap_or(0.0);
+        if behind == 0.0 {
+            return Ok(());
+        }
+        if told % SEARCHABLE_LOOKS_PER_LINE == 0 {
+            eprintln!("waiting until the texts of {behind} events more are searchable");
+        }
+        told += 1;
+        stop::check()?;
+        std::thread::sleep(SEARCHABLE_LOOK);
     }
 }
 

@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod lifecycle;
 pub mod markdown;
 pub mod observe;
+mod priority;
 pub mod problem;
 pub mod push;
 pub mod store;

@@ -11,6 +11,7 @@ mod log;
 mod manifest;
 mod people;
 mod phrase;
+mod searchable;
 mod shape;
 mod texts;
 
@@ -19,6 +20,7 @@ pub use manifest::{Manifest, Seeded};
 pub use shape::{Outcome, Shape, Sizes};
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -29,6 +31,7 @@ use waggle_gateway::store::{SqliteStore, Store as _};
 use corpus::Corpus;
 use log::Log;
 use people::People;
+use searchable::make_searchable;
 use texts::Texts;
 
 /// Milliseconds of a day.
@@ -87,13 +90,14 @@ async fn fill(order: &Order, corpus: Corpus) -> Result<Manifest> {
     if dir.database().exists() {
         bail!("{} holds data already; expected a directory without", order.data_dir.display());
     }
-    let store = SqliteStore::open(&dir.database()).await?;
-    let people = People::make(&store, &order.sizes).await?;
+    let store = Arc::new(SqliteStore::open(&dir.database()).await?);
+    let people = People::make(&*store, &order.sizes).await?;
     let mut texts = Texts::new(corpus, order.sizes.seed);
     let words = texts.words();
     let begin = Instant::now();
     let log = Log::new(&order.sizes, order.end_ms, &people, &mut texts);
     let (events, statuses) = write(&store, log, order.sizes.tickets, begin).await?;
+    make_searchable(&dir, Arc::clone(&store) as _).await?;
     store.close().await;
     people.write(&dir.demo())?;
     let manifest = Manifest { sizes: order.sizes, end_ms: order.end_ms, events, statuses, words };

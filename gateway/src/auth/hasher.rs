@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use waggle_core::limits::PASSWORDS_WAITING_MAX;
 
 use super::password::{self, HashError, Password};
+use crate::priority::background_priority;
 
 /// Whose password waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,9 +47,6 @@ struct Queue {
     strangers: VecDeque<Job>,
     is_closed: bool,
 }
-
-/// How much less the scheduler gives these threads than all others: a tenth where both want the processor.
-const NICENESS: i32 = 10;
 
 impl Hasher {
     /// Starts a thread for every four processors.
@@ -133,10 +131,7 @@ impl Shared {
     }
 
     fn run(&self) {
-        // On Linux this is the thread's own; where it is refused, it hashes at the priority of all others.
-        if let Err(error) = rustix::process::nice(NICENESS) {
-            tracing::debug!(%error, "passwords are hashed at normal priority");
-        }
+        background_priority();
         loop {
             let mut queue = self.queue.lock();
             let job = loop {

@@ -16,6 +16,7 @@ use waggle_core::ticket::{Entry, Kind};
 use super::FindHub;
 use super::port::Log;
 use super::thread::Worker;
+use crate::priority::background_priority;
 use crate::store::{SearchPart, SearchScope, SearchStore, SearchText, Store, StoreError};
 
 /// Pause after storage could not be read or written.
@@ -145,6 +146,7 @@ struct Place {
 
 impl Indexer {
     async fn run(mut self) {
+        background_priority();
         let mut behind = self.all().await;
         loop {
             for tenant in std::mem::take(&mut behind) {

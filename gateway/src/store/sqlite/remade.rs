@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection};
+use tokio::sync::oneshot;
 
 use super::BUSY_MS_MAX;
+use crate::priority::{Priority, background_priority};
 use crate::store::StoreError;
 
 /// How such a file at `path` is opened for writing.
@@ -23,6 +25,24 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
+/// Connects; the connection's own thread has its priority of the one that it is connected from.
+async fn connect(options: &SqliteConnectOptions, priority: Priority) -> Result<SqliteConnection, StoreError> {
+    if priority == Priority::Normal {
+        return options.connect().await.map_err(StoreError::from_sqlx);
+    }
+    let failed = |error: std::io::Error| StoreError::Database(sqlx::Error::Io(error));
+    let (options, (tell, connected)) = (options.clone(), oneshot::channel());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let run = move || {
+        background_priority();
+        // Whoever wanted it may be gone.
+        let _ = tell.send(runtime.block_on(options.connect()));
+    };
+    std::thread::Builder::new().name("waggle-connect".to_owned()).spawn(run).map_err(failed)?;
+    let outcome = connected.await.map_err(|_| StoreError::Database(sqlx::Error::WorkerCrashed))?;
+    outcome.map_err(StoreError::from_sqlx)
+}
+
 /// Opens the file at `path`; `None` where there is none, or one of another `version`.
 ///
 /// # Errors
@@ -31,12 +51,13 @@ pub(super) async fn open_existing(
     path: &Path,
     options: &SqliteConnectOptions,
     version: i64,
+    priority: Priority,
 ) -> Result<Option<SqliteConnection>, StoreError> {
     let exists = path.try_exists().map_err(|error| StoreError::Database(sqlx::Error::Io(error)))?;
     if !exists {
         return Ok(None);
     }
-    let mut writer = options.connect().await.map_err(StoreError::from_sqlx)?;
+    let mut writer = connect(options, priority).await?;
     let found: i64 = sqlx::query_scalar("PRAGMA user_version")
         .fetch_one(&mut writer)
         .await
@@ -52,9 +73,10 @@ pub(super) async fn make(
     path: &Path,
     options: &SqliteConnectOptions,
     tables: &'static str,
+    priority: Priority,
 ) -> Result<SqliteConnection, StoreError> {
     remove(path)?;
-    let mut writer = options.connect().await.map_err(StoreError::from_sqlx)?;
+    let mut writer = connect(options, priority).await?;
     sqlx::raw_sql(tables).execute(&mut writer).await.map_err(StoreError::from_sqlx)?;
     Ok(writer)
 }

@@ -14,6 +14,7 @@ use waggle_core::id::{Cursor, Epoch, Offset, TenantId, TicketId, Version};
 
 use super::row::Columns;
 use super::{pool, remade, signed};
+use crate::priority::Priority;
 use crate::store::{SearchPart, SearchScope, SearchStore, SearchText, StoreError};
 
 /// Of the tables, and of how texts are cut into words. A file of another version is made anew.
@@ -53,12 +54,14 @@ impl SearchFile {
             }
             Err(error) => return Err(error),
         }
-        let writer = remade::make(path, &options(path), TABLES).await?;
+        let writer = remade::make(path, &options(path), TABLES, Priority::Background).await?;
         Self::reading(path, writer).await
     }
 
     async fn open_existing(path: &Path) -> Result<Option<Self>, StoreError> {
-        let Some(mut writer) = remade::open_existing(path, &options(path), VERSION).await? else {
+        let Some(mut writer) =
+            remade::open_existing(path, &options(path), VERSION, Priority::Background).await?
+        else {
             return Ok(None);
         };
         // Reads a page of each table's structure.

@@ -14,6 +14,7 @@ use super::super::{pool, remade, signed};
 use super::block::{Block, TICKETS, ticket_at};
 use super::text::TicketText;
 use super::{States, Tickets};
+use crate::priority::Priority;
 use crate::store::{StoreError, TenantHead};
 
 /// Of the tables below. A file of another version is made anew from the log.
@@ -74,7 +75,7 @@ impl StateFile {
             }
             Err(error) => return Err(error),
         }
-        let writer = remade::make(path, &remade::options(path), TABLES).await?;
+        let writer = remade::make(path, &remade::options(path), TABLES, Priority::Normal).await?;
         Ok((Self::reading(path).await?, Stored::new(), writer))
     }
 
@@ -83,7 +84,9 @@ impl StateFile {
         heads: &[TenantHead],
     ) -> Result<Option<(Self, Stored, SqliteConnection)>, StoreError> {
         let options = remade::options(path);
-        let Some(mut writer) = remade::open_existing(path, &options, VERSION).await? else { return Ok(None) };
+        let Some(mut writer) = remade::open_existing(path, &options, VERSION, Priority::Normal).await? else {
+            return Ok(None);
+        };
         let Some(stored) = read(&mut writer, heads).await? else { return Ok(None) };
         Ok(Some((Self::reading(path).await?, stored, writer)))
     }
