@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use waggle_core::find::{Facets, Index};
+use waggle_core::find::{Facets, Index, TicketColumns};
 use waggle_core::id::{Offset, TenantId, TicketId};
 use waggle_core::limits::{INDEX_EVENTS_PER_TURN_MAX, INDEX_TICKETS_PER_READ};
 use waggle_core::ticket::{Entry, Kind};
@@ -22,11 +23,36 @@ pub(super) struct Feeder {
     store: Arc<dyn Store>,
     log: Arc<dyn Log>,
     tenants: Arc<Tenants>,
+    /// Where tickets are read at the start, beside the thread that takes them.
+    reader: Handle,
+}
+
+/// Tickets that are read at once.
+struct Span {
+    columns: Vec<(TicketId, TicketColumns)>,
+    facets: Vec<(TicketId, Facets)>,
+}
+
+/// The tickets behind `after`; `None` where there are none.
+async fn read_span(
+    store: Arc<dyn Store>,
+    tenant: TenantId,
+    after: TicketId,
+) -> Result<Option<Span>, StoreError> {
+    let Some(columns) = store.columns_after(tenant, after, INDEX_TICKETS_PER_READ).await? else {
+        return Ok(None);
+    };
+    let described = store.descriptions_after(tenant, after, INDEX_TICKETS_PER_READ).await?;
+    let facets = described
+        .into_iter()
+        .filter_map(|it| facets(it.ticket, &it.requester, &it.extra).map(|facets| (it.ticket, facets)));
+    Ok(Some(Span { columns, facets: facets.collect() }))
 }
 
 impl Feeder {
+    /// To be made where there is a runtime.
     pub(super) fn new(hub: FindHub, store: Arc<dyn Store>, log: Arc<dyn Log>, tenants: Arc<Tenants>) -> Self {
-        Self { hub, store, log, tenants }
+        Self { hub, store, log, tenants, reader: Handle::current() }
     }
 
     /// Reads all tickets, says so, and follows the log.
@@ -52,16 +78,18 @@ impl Feeder {
         Ok(())
     }
 
-    /// All tickets as they are now; they may be newer than the head that was read before.
+    /// All tickets as they are now; they may be newer than the head that was read before. The next ones are read
+    /// while those before are taken.
     async fn read_all(&self, tenant: TenantId) -> Result<Index, StoreError> {
         let (mut index, mut after) = (Index::new(), TicketId(0));
-        let span = INDEX_TICKETS_PER_READ;
-        while let Some(columns) = self.store.columns_after(tenant, after, span).await? {
-            columns.iter().for_each(|(ticket, columns)| index.put(*ticket, columns));
-            for description in self.store.descriptions_after(tenant, after, span).await? {
-                describe(&mut index, description.ticket, &description.requester, &description.extra);
-            }
-            after = TicketId(after.0.saturating_add(u64::from(span)));
+        let read = |after| self.reader.spawn(read_span(Arc::clone(&self.store), tenant, after));
+        let mut next = read(after);
+        // The task ends early only where it panics, which has been said.
+        while let Some(span) = next.await.map_err(|_| StoreError::Database(sqlx::Error::WorkerCrashed))?? {
+            after = TicketId(after.0.saturating_add(u64::from(INDEX_TICKETS_PER_READ)));
+            next = read(after);
+            span.columns.iter().for_each(|(ticket, columns)| index.put(*ticket, columns));
+            span.facets.into_iter().for_each(|(ticket, facets)| index.describe(ticket, facets));
         }
         self.store.tickets_with_files(tenant).await?.into_iter().for_each(|ticket| index.attach(ticket));
         Ok(index)
@@ -144,10 +172,16 @@ fn may_describe(kind: Option<Kind>) -> bool {
 }
 
 fn describe(index: &mut Index, ticket: TicketId, requester: &str, extra: &str) {
-    match Facets::read(requester, extra) {
-        Ok(facets) => index.describe(ticket, facets),
-        Err(error) => {
-            tracing::error!(%ticket, %error, "a ticket's object cannot be read; it is not found by it")
-        }
+    if let Some(facets) = facets(ticket, requester, extra) {
+        index.describe(ticket, facets);
     }
+}
+
+fn facets(ticket: TicketId, requester: &str, extra: &str) -> Option<Facets> {
+    let facets = Facets::read(requester, extra);
+    facets
+        .inspect_err(|error| {
+            tracing::error!(%ticket, %error, "a ticket's object cannot be read; it is not found by it");
+        })
+        .ok()
 }
