@@ -17,7 +17,7 @@ use super::keys::{KeyLease, Turn};
 use super::log::TenantLog;
 use super::writer::{Answer, Caller, Item};
 use super::{Inner, Outcome, Submission, SubmitError};
-use crate::store::{KeyRecord, StoreError, TicketRow};
+use crate::store::{KeyRecord, Standing, StoreError};
 
 /// A key that this request may use, with what is stored of it.
 pub(super) struct HeldKey {
@@ -206,11 +206,11 @@ impl Inner {
         if let Some(slot) = generation.get(tenant, ticket) {
             return Ok(slot);
         }
-        // A ticket without a cell has no command under way, so its row cannot change between here
+        // A ticket without a cell has no command under way, so it cannot change between here
         // and the insertion, unless somebody else has inserted the cell meanwhile: that one stays.
-        let row = self.store.ticket(tenant, ticket).await.map_err(storage)?;
-        let row = row.ok_or(SubmitError::NoSuchTicket(ticket))?;
-        Ok(generation.insert(tenant, ticket, slot_of(&row)))
+        let standing = self.store.standing(tenant, ticket).await.map_err(storage)?;
+        let standing = standing.ok_or(SubmitError::NoSuchTicket(ticket))?;
+        Ok(generation.insert(tenant, ticket, slot_of(&standing)))
     }
 
     /// The tenant's log; one of a tenant that was made a moment ago is opened now.
@@ -298,13 +298,13 @@ pub(super) fn refused(lifecycles: &Lifecycles, refusal: Refusal) -> SubmitError 
     }
 }
 
-fn slot_of(row: &TicketRow) -> Slot {
-    let cell = Cell::new(row.version, row.status, row.fence, row.assignee);
+fn slot_of(standing: &Standing) -> Slot {
+    let cell = Cell::new(standing.version, standing.status, standing.fence, standing.assignee);
     let written = Written {
-        version: row.version,
-        offset: row.newest,
-        queue: row.queue,
-        agent: row.assignee,
+        version: standing.version,
+        offset: standing.newest,
+        queue: standing.queue,
+        agent: standing.assignee,
         held_since: Timestamp(0),
     };
     Slot::new(cell, written)

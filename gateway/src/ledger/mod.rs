@@ -306,7 +306,7 @@ impl Ledger {
         if let Some(slot) = self.inner.generation.load().get(tenant, ticket) {
             return Ok(Some(slot.queue()));
         }
-        Ok(self.inner.store.ticket(tenant, ticket).await?.map(|row| row.queue))
+        Ok(self.inner.store.standing(tenant, ticket).await?.map(|standing| standing.queue))
     }
 
     /// Learns of tenants that were made since the start.

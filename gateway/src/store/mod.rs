@@ -77,6 +77,25 @@ pub struct TicketRow {
     pub extra: String,
 }
 
+/// What a command on a ticket is decided by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// How many events the ticket has.
+    pub version: Version,
+    /// Offset of its newest event.
+    pub newest: Offset,
+    /// Where it waits.
+    pub queue: QueueId,
+    /// Its status.
+    pub status: Status,
+    /// Who holds it.
+    pub assignee: Option<AgentId>,
+    /// Of its newest claim.
+    pub fence: Fence,
+    /// As [`TicketRow::extra`]; `{}` where nothing in that counts here.
+    pub extra: String,
+}
+
 /// Which tickets a list shows; `None` is any.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TicketFilter {
@@ -327,6 +346,8 @@ pub trait Store:
     async fn heads(&self) -> Result<Vec<TenantHead>, StoreError>;
     /// One ticket.
     async fn ticket(&self, tenant: TenantId, ticket: TicketId) -> Result<Option<TicketRow>, StoreError>;
+    /// What a command on a ticket is decided by: most often without reading its texts.
+    async fn standing(&self, tenant: TenantId, ticket: TicketId) -> Result<Option<Standing>, StoreError>;
     /// Tickets with ids below `before`, newest first, at most `limit`.
     async fn tickets(
         &self,

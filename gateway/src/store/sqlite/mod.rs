@@ -39,8 +39,8 @@ use waggle_core::time::Timestamp;
 pub use self::search::SearchFile;
 use self::state::State;
 use super::{
-    AgentRow, AuditEntry, CommitEvent, DirectoryRows, EventKinds, QueueRow, Scope, Store, StoreError,
-    TenantHead, TenantRow, TicketFilter, TicketRow, TokenRow,
+    AgentRow, AuditEntry, CommitEvent, DirectoryRows, EventKinds, QueueRow, Scope, Standing, Store,
+    StoreError, TenantHead, TenantRow, TicketFilter, TicketRow, TokenRow,
 };
 
 /// How long a statement waits for another process's lock, in milliseconds.
@@ -317,6 +317,10 @@ impl Store for SqliteStore {
 
     async fn ticket(&self, tenant: TenantId, ticket: TicketId) -> Result<Option<TicketRow>, StoreError> {
         self.state().await?.ticket(tenant, ticket).await
+    }
+
+    async fn standing(&self, tenant: TenantId, ticket: TicketId) -> Result<Option<Standing>, StoreError> {
+        self.state().await?.standing(tenant, ticket).await
     }
 
     async fn tickets(

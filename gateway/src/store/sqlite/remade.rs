@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
 use tokio::sync::oneshot;
 
 use super::BUSY_MS_MAX;
@@ -65,7 +65,7 @@ pub(super) async fn open_existing(
     Ok((found == version).then_some(writer))
 }
 
-/// Makes the file at `path` anew, with `tables`, which set its version.
+/// Makes the file at `path` anew, with `tables`, as one of this `version`.
 ///
 /// # Errors
 /// Where it cannot be made.
@@ -73,11 +73,14 @@ pub(super) async fn make(
     path: &Path,
     options: &SqliteConnectOptions,
     tables: &'static str,
+    version: i64,
     priority: Priority,
 ) -> Result<SqliteConnection, StoreError> {
     remove(path)?;
     let mut writer = connect(options, priority).await?;
-    sqlx::raw_sql(tables).execute(&mut writer).await.map_err(StoreError::from_sqlx)?;
+    let sql = format!("{tables} PRAGMA user_version = {version};");
+    // Nothing in it comes from outside.
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut writer).await.map_err(StoreError::from_sqlx)?;
     Ok(writer)
 }
 

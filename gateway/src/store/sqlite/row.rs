@@ -157,6 +157,7 @@ pub(super) fn change(columns: &mut Columns<'_>) -> Result<Change, StoreError> {
         fence: columns.optional_small("fence")?.map(Fence),
         priority: columns.optional_named("priority", Priority::from_name)?,
         text: None,
+        concerns: false,
     };
     let patch = columns.optional_text()?;
     let data: &str = columns.take()?;

@@ -29,8 +29,7 @@ const TABLES: &str = "
         epoch  INTEGER NOT NULL,
         -- The event up to which all texts are in.
         offset INTEGER NOT NULL
-    ) STRICT;
-    PRAGMA user_version = 1;";
+    ) STRICT;";
 
 /// The file.
 pub struct SearchFile {
@@ -54,7 +53,7 @@ impl SearchFile {
             }
             Err(error) => return Err(error),
         }
-        let writer = remade::make(path, &options(path), TABLES, Priority::Background).await?;
+        let writer = remade::make(path, &options(path), TABLES, VERSION, Priority::Background).await?;
         Self::reading(path, writer).await
     }
 

@@ -25,7 +25,12 @@ pub(super) struct TicketState {
     pub(super) updated_at: Timestamp,
     status: u8,
     priority: u8,
+    /// Whether what it has beyond this may say something that a command is decided by.
+    pub(super) concerns: bool,
 }
+
+/// The bit beside an encoded priority that says so.
+const CONCERNS: u8 = 0x80;
 
 const PRIORITIES: [Priority; 4] = [Priority::Low, Priority::Normal, Priority::High, Priority::Urgent];
 
@@ -74,7 +79,8 @@ impl TicketState {
         for number in [self.version.0, self.fence.0, self.queue.0, self.assignee] {
             out.extend(number.to_le_bytes());
         }
-        out.extend([self.status, self.priority]);
+        let concerns = if self.concerns { CONCERNS } else { 0 };
+        out.extend([self.status, self.priority | concerns]);
     }
 
     fn decode(bytes: &[u8; BYTES]) -> Option<Self> {
@@ -83,7 +89,8 @@ impl TicketState {
         let (short, last) = bytes.split_at_checked(24)?.1.as_chunks::<4>();
         let long = |place: usize| long.get(place).map(|bytes| u64::from_le_bytes(*bytes));
         let short = |place: usize| short.get(place).map(|bytes| u32::from_le_bytes(*bytes));
-        let [status, priority] = last.first_chunk().copied()?;
+        let [status, last] = last.first_chunk().copied()?;
+        let priority = last & !CONCERNS;
         (usize::from(priority) < PRIORITIES.len()).then_some(Self {
             newest: Offset(long(0)?),
             created_at: Timestamp(long(1)?),
@@ -94,6 +101,7 @@ impl TicketState {
             assignee: short(3)?,
             status,
             priority,
+            concerns: last & CONCERNS != 0,
         })
     }
 }
@@ -180,6 +188,7 @@ mod tests {
         state.set_assignee(Some(AgentId(9)));
         state.set_status(Status::from_index(5));
         state.set_priority(Priority::Urgent);
+        state.concerns = true;
         *block.get_mut(TICKETS - 1).unwrap() = state;
         let encoded = block.encode();
         assert!(encoded.len() <= 4_061, "SQLite keeps a cell of this size on one page of 4,096 bytes");

@@ -1,5 +1,6 @@
 //! What an event changes of its ticket: from a command as it is committed, or from the log.
 
+use memchr::memmem;
 use serde::Deserialize;
 use waggle_core::id::{AgentId, Fence, Offset, QueueId, TicketId, Version};
 use waggle_core::ticket::{Kind, Priority, Status};
@@ -24,7 +25,12 @@ pub(in crate::store::sqlite) struct Change {
     pub(in crate::store::sqlite) fence: Option<Fence>,
     pub(in crate::store::sqlite) priority: Option<Priority>,
     pub(in crate::store::sqlite) text: Option<TextChange>,
+    /// Whether the texts may say something that a command is decided by.
+    pub(in crate::store::sqlite) concerns: bool,
 }
+
+/// Members of a ticket's object that commands are decided by.
+const CONCERNING: [&[u8]; 2] = [b"\"followers\"", b"\"deleted\""];
 
 /// The members of an event's data that are texts of its ticket.
 #[derive(Debug, Default, Deserialize)]
@@ -55,6 +61,7 @@ impl Change {
             status: event.changed_status(),
             fence: event.changed_fence(),
             priority: event.priority,
+            concerns: concerns(&text),
             text: (!text.is_empty()).then_some(text),
         }
     }
@@ -81,6 +88,7 @@ impl Change {
             subject: texts.subject,
             patches: patch.map(String::into_bytes).into_iter().collect(),
         };
+        self.concerns = concerns(&text);
         self.text = (!text.is_empty()).then_some(text);
         Ok(self)
     }
@@ -106,6 +114,13 @@ impl Change {
         if let Some(priority) = self.priority {
             state.set_priority(priority);
         }
+        state.concerns |= self.concerns;
         Ok(())
     }
+}
+
+/// What is found may be anything's name or value: then the ticket's texts are read for nothing.
+fn concerns(text: &TextChange) -> bool {
+    let found = |patch: &[u8]| CONCERNING.iter().any(|name| memmem::find(patch, name).is_some());
+    text.patches.iter().any(|patch| found(patch))
 }

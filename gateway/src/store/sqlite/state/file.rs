@@ -18,7 +18,7 @@ use crate::priority::Priority;
 use crate::store::{StoreError, TenantHead};
 
 /// Of the tables below. A file of another version is made anew from the log.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 const READERS: u32 = 4;
 
 const TABLES: &str = "
@@ -42,8 +42,7 @@ const TABLES: &str = "
         follow_up_of INTEGER,
         extra        TEXT NOT NULL,
         PRIMARY KEY (tenant, ticket)
-    ) STRICT, WITHOUT ROWID;
-    PRAGMA user_version = 1;";
+    ) STRICT, WITHOUT ROWID;";
 
 /// The columns of [`text`], in its order.
 macro_rules! text_columns {
@@ -75,7 +74,7 @@ impl StateFile {
             }
             Err(error) => return Err(error),
         }
-        let writer = remade::make(path, &remade::options(path), TABLES, Priority::Normal).await?;
+        let writer = remade::make(path, &remade::options(path), TABLES, VERSION, Priority::Normal).await?;
         Ok((Self::reading(path).await?, Stored::new(), writer))
     }
 

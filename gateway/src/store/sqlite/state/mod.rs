@@ -32,7 +32,7 @@ use self::file::StateFile;
 pub(super) use self::projector::Projector;
 use self::text::{PendingTexts, TicketText};
 use super::read;
-use crate::store::{CommitEvent, StoreError, TenantHead, TicketFilter, TicketRow};
+use crate::store::{CommitEvent, Standing, StoreError, TenantHead, TicketFilter, TicketRow};
 
 /// Events that are read at once to be folded.
 const FOLD_EVENTS: u32 = 4_096;
@@ -198,6 +198,24 @@ impl State {
         let state = tickets.states.read().get(ticket);
         let rows = self.rows(tenant, &tickets, vec![(ticket, state)]).await?;
         Ok(rows.into_iter().next())
+    }
+
+    /// What a command on a ticket is decided by. Its texts are read only where they may count.
+    pub(super) async fn standing(
+        &self,
+        tenant: TenantId,
+        ticket: TicketId,
+    ) -> Result<Option<Standing>, StoreError> {
+        let Some(tickets) = self.tickets(tenant) else { return Ok(None) };
+        let state = tickets.states.read().get(ticket);
+        if !state.exists() {
+            return Ok(None);
+        }
+        if !state.concerns {
+            return Ok(Some(standing(&state, "{}".to_owned())));
+        }
+        let rows = self.rows(tenant, &tickets, vec![(ticket, state)]).await?;
+        Ok(rows.into_iter().next().map(|row| standing(&state, row.extra)))
     }
 
     /// Offset of a ticket's newest event.
@@ -410,6 +428,18 @@ fn row(id: TicketId, state: &TicketState, text: TicketText) -> TicketRow {
         created_at: state.created_at,
         updated_at: state.updated_at,
         extra: text.extra,
+    }
+}
+
+fn standing(state: &TicketState, extra: String) -> Standing {
+    Standing {
+        version: state.version,
+        newest: state.newest,
+        queue: state.queue,
+        status: state.status(),
+        assignee: state.assignee(),
+        fence: state.fence,
+        extra,
     }
 }
 
