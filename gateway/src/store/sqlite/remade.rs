@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, SqliteConnection};
 use tokio::sync::oneshot;
 
 use super::BUSY_MS_MAX;
@@ -43,26 +43,38 @@ async fn connect(options: &SqliteConnectOptions, priority: Priority) -> Result<S
     outcome.map_err(StoreError::from_sqlx)
 }
 
-/// Opens the file at `path`; `None` where there is none, or one of another `version`.
+/// Opens the file at `path`, with what `read` reads of it; `None` where there is none, one of another `version`, or
+/// `read` says so. Nobody has it open any more then, so it can be made anew: SQLite takes files away by their names
+/// when the last connection is closed.
 ///
 /// # Errors
 /// Where it cannot be read.
-pub(super) async fn open_existing(
+pub(super) async fn open_existing<T>(
     path: &Path,
     options: &SqliteConnectOptions,
     version: i64,
     priority: Priority,
-) -> Result<Option<SqliteConnection>, StoreError> {
+    read: impl AsyncFnOnce(&mut SqliteConnection) -> Result<Option<T>, StoreError>,
+) -> Result<Option<(SqliteConnection, T)>, StoreError> {
     let exists = path.try_exists().map_err(|error| StoreError::Database(sqlx::Error::Io(error)))?;
     if !exists {
         return Ok(None);
     }
     let mut writer = connect(options, priority).await?;
-    let found: i64 = sqlx::query_scalar("PRAGMA user_version")
-        .fetch_one(&mut writer)
-        .await
-        .map_err(StoreError::from_sqlx)?;
-    Ok((found == version).then_some(writer))
+    let found = async {
+        let found = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut writer).await;
+        let found: i64 = found.map_err(StoreError::from_sqlx)?;
+        if found == version { read(&mut writer).await } else { Ok(None) }
+    };
+    match found.await {
+        Ok(Some(read)) => Ok(Some((writer, read))),
+        other => {
+            if let Err(error) = writer.close().await {
+                tracing::debug!(%error, "a file that is made anew was not closed well");
+            }
+            other.map(|_| None)
+        }
+    }
 }
 
 /// Makes the file at `path` anew, with `tables`, as one of this `version`.

@@ -58,16 +58,13 @@ impl SearchFile {
     }
 
     async fn open_existing(path: &Path) -> Result<Option<Self>, StoreError> {
-        let Some(mut writer) =
-            remade::open_existing(path, &options(path), VERSION, Priority::Background).await?
-        else {
-            return Ok(None);
-        };
         // Reads a page of each table's structure.
-        sqlx::query("SELECT count(*) FROM searchable")
-            .fetch_one(&mut writer)
-            .await
-            .map_err(StoreError::from_sqlx)?;
+        let read = async |writer: &mut SqliteConnection| {
+            let found = sqlx::query("SELECT count(*) FROM searchable").fetch_one(writer).await;
+            found.map(|_| Some(())).map_err(StoreError::from_sqlx)
+        };
+        let opened = remade::open_existing(path, &options(path), VERSION, Priority::Background, read).await?;
+        let Some((writer, ())) = opened else { return Ok(None) };
         Self::reading(path, writer).await.map(Some)
     }
 

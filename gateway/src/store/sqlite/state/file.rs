@@ -82,11 +82,10 @@ impl StateFile {
         path: &Path,
         heads: &[TenantHead],
     ) -> Result<Option<(Self, Stored, SqliteConnection)>, StoreError> {
+        let read = async |writer: &mut SqliteConnection| read(writer, heads).await;
         let options = remade::options(path);
-        let Some(mut writer) = remade::open_existing(path, &options, VERSION, Priority::Normal).await? else {
-            return Ok(None);
-        };
-        let Some(stored) = read(&mut writer, heads).await? else { return Ok(None) };
+        let opened = remade::open_existing(path, &options, VERSION, Priority::Normal, read).await?;
+        let Some((writer, stored)) = opened else { return Ok(None) };
         Ok(Some((Self::reading(path).await?, stored, writer)))
     }
 
