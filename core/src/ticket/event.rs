@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::command::Command;
 use super::lifecycle::{Lifecycles, Status};
+use super::removal::{DELETED, RESTORED};
 use super::{Actor, Patch, Priority, Transition};
 use crate::id::{AgentId, Fence, Offset, QueueId, TicketId, Version};
 use crate::json::{push_literal, push_number};
@@ -36,9 +37,13 @@ pub enum Kind {
     Linked,
     /// It was closed for another ticket, which goes on in its place.
     Merged,
+    /// It was taken out of sight.
+    Deleted,
+    /// It was brought back.
+    Restored,
 }
 
-const KINDS: [(Kind, &str); 12] = [
+const KINDS: [(Kind, &str); 14] = [
     (Kind::Created, "created"),
     (Kind::Message, "message"),
     (Kind::Reply, "reply"),
@@ -51,6 +56,8 @@ const KINDS: [(Kind, &str); 12] = [
     (Kind::Attached, "attached"),
     (Kind::Linked, "linked"),
     (Kind::Merged, "merged"),
+    (Kind::Deleted, "deleted"),
+    (Kind::Restored, "restored"),
 ];
 
 impl Kind {
@@ -227,6 +234,7 @@ impl NewEvent {
         let mut data = Data::with_capacity(96);
         let mut queue_to = None;
         let mut priority_to = None;
+        let mut patch = None;
         let kind = match command {
             Command::Create { .. } => return None,
             Command::Message { .. } => Kind::Message,
@@ -248,6 +256,16 @@ impl NewEvent {
             Command::Move { .. } | Command::Settle(_) => Kind::Moved,
             Command::Link { .. } | Command::Split { .. } => Kind::Linked,
             Command::Merge { .. } => Kind::Merged,
+            Command::Delete => {
+                data.literal("deleted", "true");
+                patch = Some(DELETED.into());
+                Kind::Deleted
+            }
+            Command::Restore => {
+                data.literal("deleted", "null");
+                patch = Some(RESTORED.into());
+                Kind::Restored
+            }
             Command::Claim => Kind::Claimed,
             Command::Release => Kind::Released,
             Command::Assign { .. } => Kind::Assigned,
@@ -279,7 +297,7 @@ impl NewEvent {
             holder: transition.holder,
             queue: queue_to,
             priority: priority_to,
-            patch: None,
+            patch,
             data: data.finish(),
         })
     }

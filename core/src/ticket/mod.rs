@@ -11,6 +11,7 @@ mod lifecycle;
 mod link;
 mod merge_patch;
 mod parse;
+mod removal;
 
 pub use cell::{Cell, Reserved};
 pub use command::{Command, CommandError, Expect, Priority, Request, Settle, UnknownStatus};
@@ -25,3 +26,4 @@ pub use lifecycle::{
 };
 pub use link::{LinkKind, LinkState, linked};
 pub use merge_patch::merge_patch;
+pub use removal::is_deleted;

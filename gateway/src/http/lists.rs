@@ -102,6 +102,7 @@ pub(super) fn plan(
     filters: &[Plan],
 ) -> Result<Plan, Problem> {
     let plan = Plan::of(query, names).map_err(|unknown| bad(&format!("{parameter}: {unknown}")))?;
+    let plan = if plan.shows_deleted() { names.without_hidden(plan) } else { plan };
     if filters.is_empty() {
         return Ok(plan);
     }

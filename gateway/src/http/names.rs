@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use waggle_core::find::Names;
+use waggle_core::find::{Names, Plan};
 use waggle_core::id::{AgentId, QueueId};
+use waggle_core::right::Right;
 use waggle_core::ticket::{Category, Lifecycles, StatusSet};
 use waggle_core::time::Timestamp;
 
@@ -31,6 +32,15 @@ impl<'a> TenantNames<'a> {
         let sees = self.directory.visible_queues(&self.principal);
         let queues = self.directory.queues(self.principal.tenant);
         queues.into_iter().filter(|queue| sees.contains(queue.id)).collect()
+    }
+
+    /// What `plan` means, without the deleted tickets of queues where whoever asks may not delete.
+    pub(super) fn without_hidden(&self, plan: Plan) -> Plan {
+        let may_delete =
+            |queue: &QueueRow| self.directory.rights(&self.principal, queue.id).has(Right::Delete);
+        let queues = self.queues().into_iter().filter(may_delete).map(|queue| Plan::Queue(queue.id));
+        let shown = [Plan::Not(Box::new(Plan::Deleted))].into_iter().chain(queues);
+        Plan::And(vec![plan, Plan::Or(shown.collect())])
     }
 
     pub(super) fn lifecycles(&self) -> &Lifecycles {

@@ -10,9 +10,10 @@ use serde_json::Value;
 use waggle_core::id::{AgentId, TenantId, TicketId, Version};
 use waggle_core::ledger::Slot;
 use waggle_core::limits::{MERGE_EVENTS_MAX, OPTIMISTIC_TRIES_MAX, OPTIMISTIC_WAIT_MS_MAX};
+use waggle_core::right::Right;
 use waggle_core::ticket::{
-    Actor, Category, Command, DetailsError, Expect, FieldSet, Intent, Kind, Lifecycles, NewEvent, Patch,
-    Refusal, find_conflict,
+    Actor, Authority, Category, Command, DetailsError, Expect, FieldSet, Intent, Kind, Lifecycles, NewEvent,
+    Patch, Refusal, find_conflict,
 };
 use waggle_core::time::Timestamp;
 
@@ -72,11 +73,13 @@ impl Attempt<'_> {
 
     fn reserve(&self, intent: Intent, expect: Expect) -> Result<NewEvent, SubmitError> {
         let Submission { authority, request, .. } = self.submission;
-        let reserved = self
-            .slot
-            .cell
-            .reserve(self.lifecycles, *authority, expect, request.fence, intent)
-            .map_err(|refusal| refused(self.lifecycles, refusal))?;
+        let reserved =
+            self.slot.cell.reserve(self.lifecycles, *authority, expect, request.fence, intent).map_err(
+                |refusal| match refusal {
+                    Refusal::Deleted => self.deleted(*authority),
+                    refusal => refused(self.lifecycles, refusal),
+                },
+            )?;
         let event = NewEvent::admitted(
             self.lifecycles,
             self.ticket,
@@ -87,6 +90,20 @@ impl Attempt<'_> {
         );
         // Only create has no such event, and no intent: that was answered before.
         event.ok_or(SubmitError::WrongTarget)
+    }
+
+    /// What is deleted does not exist for whoever may not delete.
+    fn deleted(&self, authority: Authority) -> SubmitError {
+        deleted(self.ticket, authority)
+    }
+
+    /// The version that the ticket must have. Nobody takes away what was said since he looked, so a delete goes by
+    /// `expect` as by `If-Match`.
+    fn expect(&self) -> Option<Expect> {
+        match (self.submission.request.command, self.submission.request.expect) {
+            (Command::Delete, Some(Expect::Since(version))) => Some(Expect::Version(version)),
+            (_, expect) => expect,
+        }
     }
 
     fn solves(&self, intent: Intent) -> bool {
@@ -111,7 +128,7 @@ impl Inner {
     /// Decides a command on an existing ticket and takes its version.
     pub(super) async fn reserve(&self, attempt: Attempt<'_>) -> Result<NewEvent, SubmitError> {
         let intent = attempt.intent()?;
-        let (expect, seen) = (attempt.submission.request.expect, attempt.seen());
+        let (expect, seen) = (attempt.expect(), attempt.seen());
         let needs_row = attempt.has_details()
             || matches!(intent, Intent::Merge)
             || (seen.is_some() && expect.is_some_and(|expect| expect != Expect::Any))
@@ -133,6 +150,9 @@ impl Inner {
     /// The same for a command that more must hold for than the cell knows.
     async fn reserve_on_row(&self, attempt: Attempt<'_>) -> Result<NewEvent, SubmitError> {
         let Submission { authority, request, .. } = attempt.submission;
+        if attempt.slot.cell.load().is_deleted() {
+            return Err(attempt.deleted(*authority));
+        }
         if let Some(right) = authority.rights.lacks(request.command.needs()) {
             return Err(Refusal::NeedsRight(right).into());
         }
@@ -143,6 +163,7 @@ impl Inner {
             _ => Patch::default(),
         };
         self.check_followers(attempt.tenant(), &patch)?;
+        self.check_requester(attempt.tenant(), &patch).await?;
         for _ in 0..OPTIMISTIC_TRIES_MAX {
             // Asked for before the look, so that what is written after it is not missed.
             let finished = self.finished.notified();
@@ -234,6 +255,13 @@ impl Inner {
         }
     }
 
+    /// Whose ticket it is to be must be known.
+    pub(super) async fn check_requester(&self, tenant: TenantId, patch: &Patch) -> Result<(), SubmitError> {
+        let Some(id) = patch.requester() else { return Ok(()) };
+        let found = self.store.requester(tenant, id).await.map_err(storage)?;
+        found.map(|_| ()).ok_or(SubmitError::NoSuchRequester(id))
+    }
+
     /// A refusal with what its author needs to go on.
     async fn explain(&self, attempt: Attempt<'_>, refusal: Refusal) -> SubmitError {
         match refusal {
@@ -276,6 +304,14 @@ impl Inner {
         let events = self.store.ticket_events(tenant, ticket, after, MERGE_EVENTS_MAX, EventKinds::All).await;
         let claims = |kind| matches!(kind, Kind::Claimed | Kind::Assigned);
         events.ok()?.iter().rev().find(|event| claims(event.kind)).map(|event| event.at)
+    }
+}
+
+/// Why a command on a deleted ticket is refused.
+pub(super) fn deleted(ticket: TicketId, authority: Authority) -> SubmitError {
+    match authority.rights.has(Right::Delete) {
+        true => Refusal::Deleted.into(),
+        false => SubmitError::NoSuchTicket(ticket),
     }
 }
 

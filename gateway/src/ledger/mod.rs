@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
-use waggle_core::id::{AgentId, Cursor, Offset, QueueId, TenantId, TicketId, Version};
+use waggle_core::id::{AgentId, Cursor, Offset, QueueId, RequesterId, TenantId, TicketId, Version};
 use waggle_core::limits::COMMANDS_IN_FLIGHT_MAX;
 use waggle_core::right::Right;
 use waggle_core::ticket::{Authority, DetailsError, Entry, FieldConflict, Refusal, Request, UnknownStatus};
@@ -156,6 +156,9 @@ pub enum SubmitError {
     /// No such agent in this tenant.
     #[error("there is no agent {0}")]
     NoSuchAgent(AgentId),
+    /// No such requester in this tenant.
+    #[error("there is no requester {0}; make one by POST /v1/requesters, or leave requester_id out")]
+    NoSuchRequester(RequesterId),
     /// What one may see and may not do.
     #[error("this needs the right {right} in queue {queue}")]
     Lacking {
@@ -298,15 +301,16 @@ impl Ledger {
         Ok(stored.iter().map(|event| Arc::new(Entry::from_stored(event))).collect())
     }
 
-    /// The queue that a ticket is in, where there is one.
+    /// The queue that a ticket is in, where there is one that is not deleted.
     ///
     /// # Errors
     /// As storage tells them.
     pub async fn queue_of(&self, tenant: TenantId, ticket: TicketId) -> Result<Option<QueueId>, StoreError> {
         if let Some(slot) = self.inner.generation.load().get(tenant, ticket) {
-            return Ok(Some(slot.queue()));
+            return Ok((!slot.cell.load().is_deleted()).then(|| slot.queue()));
         }
-        Ok(self.inner.store.ticket(tenant, ticket).await?.map(|row| row.queue))
+        let row = self.inner.store.ticket(tenant, ticket).await?;
+        Ok(row.filter(|row| !row.is_deleted()).map(|row| row.queue))
     }
 
     /// Learns of tenants that were made since the start.

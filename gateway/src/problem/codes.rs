@@ -413,4 +413,11 @@ pub const CODES: &[Code] = &[
         1,
     ),
     code("no_such_view", 404, "No such view", "The agent sees no view with this number."),
+    code(
+        "ticket_deleted",
+        409,
+        "Ticket deleted",
+        "The ticket takes no command but `restore`: send that first.",
+    ),
+    code("not_deleted", 409, "Not deleted", "The ticket is there: there is nothing to restore."),
 ];

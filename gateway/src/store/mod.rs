@@ -77,6 +77,14 @@ pub struct TicketRow {
     pub extra: String,
 }
 
+impl TicketRow {
+    /// Whether it is deleted: only those who may delete know of it.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        waggle_core::ticket::is_deleted(&self.extra)
+    }
+}
+
 /// Which tickets a list shows; `None` is any.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TicketFilter {

@@ -15,7 +15,7 @@ mod login;
 mod oidc;
 mod pairs;
 mod reads;
-
+mod removal;
 mod secrets;
 mod tokens;
 mod trouble;
