@@ -424,3 +424,8 @@ pub const SNIPPET_CHARS: usize = 160;
 pub const SNIPPET_MARKS_MAX: usize = 16;
 /// Saved views of one tenant.
 pub const SAVED_VIEWS_MAX: usize = 10_000;
+
+/// Tickets that are noted to be erased next, and then erased one after the other.
+pub const ERASED_TICKETS_PER_TURN_MAX: usize = 64;
+/// Events that are erased in one transaction.
+pub const ERASED_EVENTS_PER_TURN_MAX: u32 = 256;

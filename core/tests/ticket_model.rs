@@ -61,6 +61,7 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Intent::Merge),
         Just(Intent::Delete),
         Just(Intent::Restore),
+        Just(Intent::Erase),
         (1_u32..4).prop_map(|agent| Intent::Assign { agent: AgentId(agent) }),
     ];
     (actor, rights, expect, fence, intent).prop_map(|(actor, rights, expect, fence, intent)| Step {
@@ -81,13 +82,14 @@ impl Model {
             Intent::Reply { .. } => has(Right::Reply),
             Intent::Note => has(Right::Note),
             Intent::Set { needs, .. } => needs.iter().all(has),
-            Intent::Move { .. } | Intent::Release | Intent::Settle { .. } => true,
+            Intent::Move { .. } | Intent::Release | Intent::Settle { .. } | Intent::Erase => true,
             Intent::Claim => has(Right::Claim),
             Intent::Assign { .. } => has(Right::Assign),
             Intent::Link | Intent::Merge => has(Right::Merge),
             Intent::Delete | Intent::Restore => has(Right::Delete),
         };
-        if !may || self.deleted != (step.intent == Intent::Restore) {
+        let is_own = step.intent == Intent::Erase && step.authority.actor == Actor::System;
+        if !may || (self.deleted != (step.intent == Intent::Restore) && !is_own) {
             return None;
         }
         let mut next = Model { version: self.version + 1, ..self };
@@ -99,6 +101,7 @@ impl Model {
         }
         match step.intent {
             Intent::Link => return Some(next),
+            Intent::Erase => return is_own.then_some(next),
             Intent::Delete => return Some(Model { deleted: true, ..next }),
             Intent::Restore => return Some(Model { deleted: false, ..next }),
             _ => {}
@@ -135,7 +138,12 @@ impl Model {
                 (next.holder, next.fence, next.status) = (Some(agent), self.fence + 1, taken);
             }
             _ if !may_write => return None,
-            Intent::Set { .. } | Intent::Settle { .. } | Intent::Link | Intent::Delete | Intent::Restore => {}
+            Intent::Set { .. }
+            | Intent::Settle { .. }
+            | Intent::Link
+            | Intent::Delete
+            | Intent::Restore
+            | Intent::Erase => {}
             Intent::Merge => next.status = Status::from_index(5),
             Intent::Reply { status: None } => next.status = taken,
             Intent::Reply { status: Some(target) } if target == self.status => next.status = taken,

@@ -19,6 +19,7 @@ use crate::attachment;
 use crate::config::{Config, ConfigError};
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::directory::{self, Directory};
+use crate::erasure::{self, Eraser};
 use crate::http::{Api, ControlServer, Phase, PushAdopter, Readiness, RequestIdSource, Server};
 use crate::ledger::Ledger;
 use crate::lifecycle;
@@ -334,6 +335,16 @@ impl Base {
         auth_stats::add_to(&metrics, &letting_in);
         // It was empty: nobody else sets it.
         let _ = late.set(Arc::clone(&guard));
+        let attachments = Arc::new(open_attachments(&dir, config.attachments.bytes_max)?);
+        let eraser = Eraser {
+            directory: directory.clone(),
+            ledger: ledger.clone(),
+            store: Arc::clone(&store),
+            find: find.tickets.clone(),
+            search: find.texts.clone(),
+            attachments: Arc::clone(&attachments),
+            grace: erasure::grace(),
+        };
         let api = Arc::new(Api {
             commands: Arc::new(ledger.clone()),
             store: Arc::clone(&store),
@@ -346,7 +357,7 @@ impl Base {
             adopt: adopter(&push),
             push: Arc::new(PushView(Arc::clone(&push))),
             streams: Arc::new(Semaphore::new(HTTP_STREAMS_MAX)),
-            attachments: Arc::new(open_attachments(&dir, config.attachments.bytes_max)?),
+            attachments,
             request_ids: RequestIdSource::new().map_err(StartError::Random)?,
             accepted: Box::new(move |socket| accepting.apply_to(&socket, Leg::Agent)),
             unauthorized: Box::new(move |peer| failed(&failing, &rules, peer)),
@@ -357,6 +368,7 @@ impl Base {
         let stop = watch::Sender::new(false);
         let mut background = watch_directory(&directory, &store, &ledger, &stop);
         background.extend(watching.run(&stop));
+        background.push(tokio::spawn(eraser.run(stop.subscribe())));
         background.extend(tls.clone().map(|tls| tokio::spawn(watch_certificate(tls, stop.subscribe()))));
         Ok(App {
             config,

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod data_dir;
 pub mod directory;
+pub mod erasure;
 pub mod find;
 pub mod http;
 pub mod ledger;

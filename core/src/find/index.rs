@@ -144,6 +144,13 @@ impl Index {
         }
     }
 
+    /// Says that a ticket has no file any more.
+    pub fn detach(&mut self, ticket: TicketId) {
+        if let Some((id, _)) = place(ticket) {
+            self.with_attachment.remove(id);
+        }
+    }
+
     /// The tickets of all facets from `first` on for as long as `wanted` says; it says of each whether it counts.
     pub(super) fn union(&self, first: Facet, wanted: impl Fn(&Facet) -> Option<bool>) -> RoaringBitmap {
         let wanted = self.facets.range::<Facet, _>(first..).map_while(|(facet, number)| {
@@ -178,7 +185,8 @@ impl Index {
         let Some((facet, posting)) = self.posting_mut(number) else { return };
         posting.remove(ticket);
         if posting.is_empty() {
-            let facet = Arc::clone(facet);
+            // What nothing has any more is not kept either: it may be somebody's name.
+            let facet = std::mem::replace(facet, Arc::new(Facet::Deleted));
             self.facets.remove(&facet);
             self.free.push(number);
         }

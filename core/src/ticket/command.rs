@@ -166,6 +166,8 @@ pub enum Command<'a> {
         /// What it is: a JSON object.
         attachment: &'a str,
     },
+    /// Waggle's own, when a person is erased: nobody sends it.
+    Erase,
     /// Waggle's own, after a change of lifecycles: nobody sends it.
     Settle(Settle),
 }
@@ -290,6 +292,7 @@ impl Command<'_> {
             Self::Delete => "delete",
             Self::Restore => "restore",
             Self::Attach { .. } => "attach",
+            Self::Erase => "erase",
             Self::Settle(_) => "settle",
         }
     }
@@ -327,6 +330,7 @@ impl Command<'_> {
             Self::Merge { .. } => Intent::Merge,
             Self::Delete => Intent::Delete,
             Self::Restore => Intent::Restore,
+            Self::Erase => Intent::Erase,
             Self::Settle(Settle { from, to }) => Intent::Settle { from: *from, to: *to },
         }))
     }
@@ -349,7 +353,7 @@ impl Command<'_> {
             Self::Assign { agent } => Intent::Assign { agent }.needs(),
             Self::Link { .. } | Self::Split { .. } | Self::Merge { .. } => Rights::one(Right::Merge),
             Self::Delete | Self::Restore => Rights::one(Right::Delete),
-            Self::Move { .. } | Self::Release | Self::Settle(_) => Rights::NONE,
+            Self::Move { .. } | Self::Release | Self::Settle(_) | Self::Erase => Rights::NONE,
         }
     }
 

@@ -68,6 +68,8 @@ pub enum Intent {
     Delete,
     /// It is there again, as it was.
     Restore,
+    /// Waggle's own: what people wrote in it is gone.
+    Erase,
     /// Waggle's own: the ticket's status or its queue's lifecycle was changed, and the ticket follows.
     Settle {
         /// The status that it had.
@@ -87,7 +89,7 @@ impl Intent {
             Self::Note => Rights::one(Right::Note),
             Self::Set { needs, .. } => needs,
             // A move needs what its edge names; whoever holds a ticket may give it back.
-            Self::Move { .. } | Self::Release | Self::Settle { .. } => Rights::NONE,
+            Self::Move { .. } | Self::Release | Self::Settle { .. } | Self::Erase => Rights::NONE,
             Self::Claim => Rights::one(Right::Claim),
             Self::Assign { .. } => Rights::one(Right::Assign),
             Self::Link | Self::Merge => Rights::one(Right::Merge),
@@ -296,7 +298,10 @@ pub fn decide(
     let status_to = match intent {
         Intent::Settle { from, to } => settled(lifecycles, word, authority, from, to)?,
         Intent::Restore if !word.is_deleted() => return Err(Refusal::NotDeleted),
-        Intent::Link | Intent::Delete | Intent::Restore => word.status(),
+        Intent::Erase if authority.actor != Actor::System => {
+            return Err(Refusal::NeedsRight(Right::Administer));
+        }
+        Intent::Link | Intent::Delete | Intent::Restore | Intent::Erase => word.status(),
         _ if lifecycles.category(word.status()) == Category::Closed => return Err(Refusal::Closed),
         _ => {
             check_hold(word, holder, authority, fence, intent)?;
@@ -344,7 +349,7 @@ pub fn decide(
 fn reaches_deleted(intent: Intent, authority: Authority) -> bool {
     match intent {
         Intent::Restore => authority.rights.has(Right::Delete),
-        Intent::Settle { .. } => authority.actor == Actor::System,
+        Intent::Settle { .. } | Intent::Erase => authority.actor == Actor::System,
         _ => false,
     }
 }
@@ -425,7 +430,7 @@ fn status_after(
         Intent::Claim | Intent::Assign { .. } => Ok(lifecycles.after_taken(status)),
         Intent::Reply { status: Some(to) } | Intent::Move { to } => edge(to),
         Intent::Merge => lifecycles.closed_beside(status).ok_or(Refusal::Closed),
-        Intent::Link | Intent::Delete | Intent::Restore => Ok(status),
+        Intent::Link | Intent::Delete | Intent::Restore | Intent::Erase => Ok(status),
         Intent::Settle { to, .. } => Ok(to),
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::command::Command;
 use super::lifecycle::{Lifecycles, Status};
-use super::removal::{DELETED, RESTORED};
+use super::removal::{DELETED, ERASED, RESTORED};
 use super::{Actor, Patch, Priority, Transition};
 use crate::id::{AgentId, Fence, Offset, QueueId, TicketId, Version};
 use crate::json::{push_literal, push_number};
@@ -41,9 +41,11 @@ pub enum Kind {
     Deleted,
     /// It was brought back.
     Restored,
+    /// What people wrote in it is gone.
+    Erased,
 }
 
-const KINDS: [(Kind, &str); 14] = [
+const KINDS: [(Kind, &str); 15] = [
     (Kind::Created, "created"),
     (Kind::Message, "message"),
     (Kind::Reply, "reply"),
@@ -58,6 +60,7 @@ const KINDS: [(Kind, &str); 14] = [
     (Kind::Merged, "merged"),
     (Kind::Deleted, "deleted"),
     (Kind::Restored, "restored"),
+    (Kind::Erased, "erased"),
 ];
 
 impl Kind {
@@ -265,6 +268,11 @@ impl NewEvent {
                 data.literal("deleted", "null");
                 patch = Some(RESTORED.into());
                 Kind::Restored
+            }
+            Command::Erase => {
+                data.literal("erased", "true");
+                patch = Some(ERASED.into());
+                Kind::Erased
             }
             Command::Claim => Kind::Claimed,
             Command::Release => Kind::Released,

@@ -26,4 +26,4 @@ pub use lifecycle::{
 };
 pub use link::{LinkKind, LinkState, linked};
 pub use merge_patch::merge_patch;
-pub use removal::is_deleted;
+pub use removal::{is_deleted, redact, redact_patch};

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sha2::{Digest, Sha256};
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use waggle_core::limits::ATTACHMENT_DISK_FREE_BYTES;
 
 use super::kind::LOOK_BYTES;
@@ -18,6 +19,8 @@ pub struct Directory {
     root: PathBuf,
     bytes_max: u64,
     uploads: AtomicU64,
+    /// Taken by whoever puts a file in, until its ticket has it; alone by whoever deletes files that no ticket has.
+    places: RwLock<()>,
 }
 
 /// A file that is on its way in; dropping it leaves nothing.
@@ -43,7 +46,7 @@ impl Directory {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => std::fs::create_dir_all(&incoming)?,
         }
-        Ok(Self { root: root.to_owned(), bytes_max, uploads: AtomicU64::new(0) })
+        Ok(Self { root: root.to_owned(), bytes_max, uploads: AtomicU64::new(0), places: RwLock::default() })
     }
 
     /// The longest file that is taken, in bytes.
@@ -74,6 +77,33 @@ impl Directory {
     /// Where it is not there, or cannot be read.
     pub async fn file(&self, hash: Hash) -> io::Result<File> {
         File::open(self.path(hash)).await
+    }
+
+    /// While this is held no file is deleted: take it before [`Upload::finish`], and drop it when a ticket is known to
+    /// have the file.
+    pub async fn keep(&self) -> RwLockReadGuard<'_, ()> {
+        self.places.read().await
+    }
+
+    /// While this is held no file gets its place.
+    pub async fn alone(&self) -> RwLockWriteGuard<'_, ()> {
+        self.places.write().await
+    }
+
+    /// Deletes a file; one that is not there is deleted already.
+    ///
+    /// # Errors
+    /// As the file system tells them.
+    pub async fn delete(&self, hash: Hash) -> io::Result<()> {
+        let path = self.path(hash);
+        match fs::remove_file(&path).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        }
+        match path.parent() {
+            Some(folder) => File::open(folder).await?.sync_all().await,
+            None => Ok(()),
+        }
     }
 
     fn path(&self, hash: Hash) -> PathBuf {

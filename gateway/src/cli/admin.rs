@@ -11,7 +11,7 @@ use super::agent::{self, AgentAction};
 use super::audit::{self, AuditAction};
 use super::lifecycle::{self, LifecycleAction};
 use super::output::{Output, print, print_json, print_table};
-use super::people::{self, GrantAction, RoleAction, TeamAction};
+use super::people::{self, GrantAction, RequesterAction, RoleAction, TeamAction};
 use super::token::{self, TokenAction};
 use super::{DataDirArg, OutputArg};
 use crate::app::open_store;
@@ -49,6 +49,9 @@ enum Thing {
     /// Who has which role.
     #[command(subcommand)]
     Grant(GrantAction),
+    /// Whoever asks.
+    #[command(subcommand)]
+    Requester(RequesterAction),
     /// What agents and programs show to be let in.
     #[command(subcommand)]
     Token(TokenAction),
@@ -105,6 +108,7 @@ pub(super) fn run(args: AdminArgs) -> anyhow::Result<()> {
             Thing::Role(action) => people::role(&admin, action).await,
             Thing::Team(action) => people::team(&admin, action).await,
             Thing::Grant(action) => people::grant(&admin, action).await,
+            Thing::Requester(action) => people::requester(&admin, action).await,
             Thing::Audit(action) => {
                 let tenant = find_tenant(&admin.store.directory().await?, action.tenant())?;
                 audit::run(admin.store.as_ref(), admin.output, tenant, action).await

@@ -1,15 +1,15 @@
-//! `waggle admin role`, `team`, `grant`: who may do what. Whoever has the gateway's machine may change it even where
+//! `waggle admin role`, `team`, `grant`, `requester`: who may do what, and who asks. Whoever has the gateway's machine may change it even where
 //! nobody administers a tenant any more.
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use waggle_core::id::{GrantId, QueueId, RoleId, TeamId, TenantId};
+use waggle_core::id::{GrantId, QueueId, RequesterId, RoleId, TeamId, TenantId};
 use waggle_core::name::Name;
 use waggle_core::right::{Rights, UnknownRight};
 
 use super::admin::{Admin, find_agent, find_tenant, name};
 use super::output::{Output, print, print_json, print_table};
-use crate::store::{AuditActor, DirectoryRows, GrantRow, Grantee, StoreError};
+use crate::store::{AuditActor, DirectoryRows, ErasureState, GrantRow, Grantee, StoreError};
 
 const BY: AuditActor = AuditActor::Operator;
 
@@ -116,6 +116,31 @@ pub(super) struct To {
     /// A team, by name or number.
     #[arg(long)]
     team: Option<String>,
+}
+
+/// Whoever asks.
+#[derive(Subcommand)]
+pub(super) enum RequesterAction {
+    /// Erase one: whatever it wrote and is named by goes. The gateway that serves the data directory does it, as soon
+    /// as one does.
+    Erase {
+        /// The tenant's name or number.
+        #[arg(long)]
+        tenant: String,
+        /// Its number.
+        requester: RequesterId,
+    },
+}
+
+pub(super) async fn requester(admin: &Admin, action: RequesterAction) -> anyhow::Result<()> {
+    let RequesterAction::Erase { tenant, requester } = action;
+    let tenant = find_tenant(&admin.store.directory().await?, &tenant)?;
+    let state = admin.store.begin_erasure(BY, tenant, requester).await?;
+    match (admin.output, state) {
+        (Output::Json, _) => print_json(&json!({"requester": requester, "state": state})),
+        (_, ErasureState::Erasing) => print(&format!("requester {requester} is being erased\n")),
+        (_, ErasureState::Erased) => print(&format!("requester {requester} is erased\n")),
+    }
 }
 
 pub(super) async fn role(admin: &Admin, action: RoleAction) -> anyhow::Result<()> {

@@ -106,7 +106,6 @@ impl Feeder {
             those.into_iter().collect::<Vec<_>>()
         };
         let described = changed(may_describe);
-        let attached = changed(|kind| kind == Some(Kind::Attached));
         let columns = self.store.columns(tenant, &tickets.into_iter().collect::<Vec<_>>()).await?;
         let rows = self.store.ticket_rows(tenant, &described).await?;
         let mut index = known.index.write();
@@ -114,7 +113,13 @@ impl Feeder {
         for row in rows {
             describe(&mut index, row.id, &row.requester, &row.extra);
         }
-        attached.into_iter().for_each(|ticket| index.attach(ticket));
+        for (ticket, kind) in kinds {
+            match kind {
+                Some(Kind::Attached) => index.attach(ticket),
+                Some(Kind::Erased) => index.detach(ticket),
+                _ => {}
+            }
+        }
         Ok(())
     }
 }

@@ -73,11 +73,16 @@ where
         let detail = format!("the ticket has {TICKET_ATTACHMENTS_MAX} attachments, which is the most");
         return Err(Problem::new("too_many_attachments", detail));
     }
-    let row = receive(api, body, name).await?;
+    let upload = receive(api, body).await?;
+    let kept = api.attachments.keep().await;
+    let (hash, kind, bytes) = upload.finish().await.map_err(|error| refused(&error))?;
+    let media_type = kind.media_type().to_owned();
+    let row = AttachmentRow { hash, name, media_type, bytes, at: auth::now() };
     if !api.store.add_attachment(tenant, ticket, &row).await.map_err(storage)? {
         let detail = "the ticket has this file already";
         return Err(Problem::new("attached_already", detail).with("hash", row.hash.to_string()));
     }
+    drop(kept);
     let attachment = serde_json::to_string(&View::from(&row)).map_err(|error| internal(&error))?;
     let command = Command::Attach { attachment: &attachment };
     let request = Request { command, expect: None, fence: None };
@@ -99,7 +104,7 @@ where
     }
 }
 
-async fn receive<B>(api: &Api, mut body: B, name: String) -> Result<AttachmentRow, Problem>
+async fn receive<B>(api: &Api, mut body: B) -> Result<Upload<'_>, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,
@@ -117,15 +122,13 @@ where
             Ok(Some(Err(error))) => {
                 return Err(Problem::new("malformed", format!("the body broke off: {error}")));
             }
-            Ok(None) => break,
+            Ok(None) => return Ok(upload),
             Err(_) => {
                 let detail = format!("nothing of the body arrived for {HTTP_BODY_MS_MAX} milliseconds");
                 return Err(Problem::new("request_timeout", detail));
             }
         }
     }
-    let (hash, kind, bytes) = upload.finish().await.map_err(|error| refused(&error))?;
-    Ok(AttachmentRow { hash, name, media_type: kind.media_type().to_owned(), bytes, at: auth::now() })
 }
 
 async fn write(upload: &mut Upload<'_>, frame: Frame<Bytes>) -> Result<(), Problem> {

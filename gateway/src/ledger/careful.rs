@@ -259,6 +259,8 @@ impl Inner {
     pub(super) async fn check_requester(&self, tenant: TenantId, patch: &Patch) -> Result<(), SubmitError> {
         let Some(id) = patch.requester() else { return Ok(()) };
         let found = self.store.requester(tenant, id).await.map_err(storage)?;
+        // Nothing is added to somebody who is being erased.
+        let found = found.filter(|requester| requester.erasure.is_none());
         found.map(|_| ()).ok_or(SubmitError::NoSuchRequester(id))
     }
 

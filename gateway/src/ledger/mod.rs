@@ -20,7 +20,9 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use waggle_core::id::{AgentId, Cursor, Offset, QueueId, RequesterId, TenantId, TicketId, Version};
 use waggle_core::limits::COMMANDS_IN_FLIGHT_MAX;
 use waggle_core::right::Right;
-use waggle_core::ticket::{Authority, DetailsError, Entry, FieldConflict, Refusal, Request, UnknownStatus};
+use waggle_core::ticket::{
+    Authority, DetailsError, Entry, FieldConflict, Refusal, Request, StoredEvent, UnknownStatus,
+};
 
 use crate::directory::Directory;
 use crate::store::{Store, StoreError};
@@ -278,6 +280,14 @@ impl Ledger {
     pub fn recent_after(&self, tenant: TenantId, after: Offset, limit: usize) -> Option<Vec<Arc<Entry>>> {
         let log = self.inner.tenants.read().get(&tenant).cloned()?;
         log.recent_after(after, limit)
+    }
+
+    /// Puts events into memory as they are in storage now, where those with their offsets are in memory.
+    pub(crate) fn replace(&self, tenant: TenantId, events: &[StoredEvent]) {
+        let log = self.inner.tenants.read().get(&tenant).cloned();
+        if let Some(log) = log {
+            log.replace(events.iter().map(|event| Arc::new(Entry::from_stored(event))));
+        }
     }
 
     /// Events after `after`, in order, at most `limit`, from memory or else from storage.

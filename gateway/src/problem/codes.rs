@@ -420,4 +420,10 @@ pub const CODES: &[Code] = &[
         "The ticket takes no command but `restore`: send that first.",
     ),
     code("not_deleted", 409, "Not deleted", "The ticket is there: there is nothing to restore."),
+    code(
+        "requester_erased",
+        409,
+        "Requester erased",
+        "Nothing is left of the requester, or soon nothing is: make another one.",
+    ),
 ];

@@ -4,6 +4,7 @@ mod attachment;
 mod audit;
 mod credentials;
 mod drafts;
+mod erasure;
 mod fields;
 mod find;
 mod lifecycles;
@@ -22,6 +23,7 @@ pub use credentials::{
     SessionRow,
 };
 pub use drafts::{DraftRow, DraftStore};
+pub use erasure::{ErasureRow, ErasureState, ErasureStore};
 pub use fields::{FieldStore, TenantField};
 pub use find::{Description, FindStore};
 pub use lifecycles::{
@@ -296,6 +298,7 @@ pub trait Store:
     + AuditStore
     + CredentialStore
     + DraftStore
+    + ErasureStore
     + FieldStore
     + FindStore
     + LifecycleStore

@@ -5,6 +5,7 @@ mod audit;
 mod commands;
 mod details;
 mod drafts;
+mod erasure;
 mod find;
 mod identity;
 mod identity_provider;
@@ -46,6 +47,7 @@ use crate::store::{ADMIN_ROLE, AuditActor, Grantee, Scope, SearchFile, SqliteSto
 /// Two tenants; the first has two queues, two agents and an administrator's token.
 struct World {
     api: Arc<Api>,
+    ledger: Ledger,
     dir: tempfile::TempDir,
     _stop: watch::Sender<bool>,
     ana: String,
@@ -153,7 +155,7 @@ impl World {
         readiness.enter(Phase::Ready);
         let adopt: PushAdopter = Arc::new(|_| {});
         let api = Arc::new(Api {
-            commands: commands.unwrap_or_else(|| Arc::new(ledger)),
+            commands: commands.unwrap_or_else(|| Arc::new(ledger.clone())),
             store,
             find,
             search,
@@ -172,7 +174,7 @@ impl World {
             unauthorized: Box::new(|_| ()),
         });
         let (ana, ben, admin, expired, stranger) = texts;
-        Self { api, dir, _stop: stop, ana, ben, admin, expired, stranger }
+        Self { api, ledger, dir, _stop: stop, ana, ben, admin, expired, stranger }
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Answer {

@@ -8,6 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection};
 
 use super::BUSY_MS_MAX;
+use super::scrub::SECURE_DELETE;
 use crate::store::StoreError;
 
 /// How such a file at `path` is opened for writing.
@@ -20,6 +21,7 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Normal)
         .busy_timeout(Duration::from_millis(BUSY_MS_MAX))
         .pragma("temp_store", "memory")
+        .pragma(SECURE_DELETE.0, SECURE_DELETE.1)
         .disable_statement_logging()
 }
 
