@@ -429,3 +429,8 @@ pub const SAVED_VIEWS_MAX: usize = 10_000;
 pub const ERASED_TICKETS_PER_TURN_MAX: usize = 64;
 /// Events that are erased in one transaction.
 pub const ERASED_EVENTS_PER_TURN_MAX: u32 = 256;
+
+/// Agents whom one text names.
+pub const MENTIONS_MAX: usize = 50;
+/// Signs `@` of one text that are looked at.
+pub const MENTION_SIGNS_MAX: usize = 200;

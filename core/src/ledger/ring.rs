@@ -81,7 +81,7 @@ mod tests {
 
     use super::*;
     use crate::id::{TicketId, Version};
-    use crate::ticket::Route;
+    use crate::ticket::{Followers, Route};
 
     fn entry(offset: u64, bytes: usize) -> Arc<Entry> {
         Arc::new(Entry {
@@ -89,6 +89,7 @@ mod tests {
             ticket: TicketId(1),
             version: Version(1),
             route: Route::default(),
+            followers: Followers::default(),
             frame: vec![0; bytes].into(),
             header_bytes: 2,
         })

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::field::{FieldSet, ValueError};
+use super::follower::Follow;
 use super::merge_patch::merge_patch;
 use crate::id::{AgentId, RequesterId};
 use crate::limits::{
@@ -118,6 +119,13 @@ impl Patch {
     pub fn new_followers(&self) -> impl Iterator<Item = AgentId> {
         let followers = self.0.get("followers").and_then(Value::as_object).into_iter().flatten();
         followers.filter(|(_, state)| !state.is_null()).filter_map(|(agent, _)| agent.parse().ok())
+    }
+
+    /// Who begins to follow the ticket with it, and who ends.
+    pub fn follows(&self) -> impl Iterator<Item = (AgentId, Follow)> {
+        let followers = self.0.get("followers").and_then(Value::as_object).into_iter().flatten();
+        let follow = |state: &Value| if state.is_null() { Follow::Ends } else { Follow::Begins };
+        followers.filter_map(move |(agent, state)| Some((agent.parse().ok()?, follow(state))))
     }
 
     /// The requester whose ticket it makes it.

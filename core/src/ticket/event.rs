@@ -1,11 +1,12 @@
 //! Events: what a command becomes, as it is stored and as it is sent.
 
 use bytes::Bytes;
+use serde_json::{Map, Value};
 
 use super::command::Command;
 use super::lifecycle::{Lifecycles, Status};
 use super::removal::{DELETED, ERASED, RESTORED};
-use super::{Actor, Patch, Priority, Transition};
+use super::{Actor, Concerns, Followers, Patch, Priority, Transition};
 use crate::id::{AgentId, Fence, Offset, QueueId, TicketId, Version};
 use crate::json::{push_literal, push_number};
 use crate::time::Timestamp;
@@ -147,7 +148,9 @@ pub struct NewEvent {
     /// Its priority, where that changes.
     pub priority: Option<Priority>,
     /// What changes of the ticket beyond that: an RFC 7396 merge patch of its `extra` object, as JSON.
-    pub patch: Option<Vec<u8>>,
+    pub patch: Option<Box<[u8]>>,
+    /// Whom it concerns beyond those who follow the ticket already; most events nobody.
+    pub concerns: Option<Box<Concerns>>,
     /// The `data` object of the event, as JSON.
     pub data: Vec<u8>,
 }
@@ -172,6 +175,29 @@ impl NewEvent {
             return self;
         }
         let json = patch.to_json();
+        self.append(&json);
+        let follows: Vec<_> = patch.follows().collect();
+        if !follows.is_empty() {
+            self.concerns.get_or_insert_default().follows = follows;
+        }
+        self.patch = Some(json.into());
+        self
+    }
+
+    /// The event with the agents whom its text names.
+    #[must_use]
+    pub fn with_mentions(mut self, agents: Vec<AgentId>) -> Self {
+        if agents.is_empty() {
+            return self;
+        }
+        let set: Map<String, Value> = agents.iter().map(|agent| (agent.to_string(), true.into())).collect();
+        self.append(&Patch::of("mentions", Value::Object(set)).to_json());
+        self.concerns.get_or_insert_default().mentions = agents;
+        self
+    }
+
+    /// Puts the members of a JSON object behind those of the data.
+    fn append(&mut self, json: &[u8]) {
         // Both are objects: the members of one go behind those of the other.
         let members = json.get(1..).unwrap_or_default();
         self.data.pop();
@@ -179,8 +205,6 @@ impl NewEvent {
             self.data.push(b',');
         }
         self.data.extend_from_slice(members);
-        self.patch = Some(json);
-        self
     }
 
     /// The first event of a new ticket. `command` must be a create.
@@ -220,6 +244,7 @@ impl NewEvent {
             queue: Some(*queue),
             priority: Some(*priority),
             patch: None,
+            concerns: None,
             data: data.finish(),
         })
     }
@@ -261,17 +286,17 @@ impl NewEvent {
             Command::Merge { .. } => Kind::Merged,
             Command::Delete => {
                 data.literal("deleted", "true");
-                patch = Some(DELETED.into());
+                patch = Some(DELETED.as_bytes().into());
                 Kind::Deleted
             }
             Command::Restore => {
                 data.literal("deleted", "null");
-                patch = Some(RESTORED.into());
+                patch = Some(RESTORED.as_bytes().into());
                 Kind::Restored
             }
             Command::Erase => {
                 data.literal("erased", "true");
-                patch = Some(ERASED.into());
+                patch = Some(ERASED.as_bytes().into());
                 Kind::Erased
             }
             Command::Claim => Kind::Claimed,
@@ -306,6 +331,7 @@ impl NewEvent {
             queue: queue_to,
             priority: priority_to,
             patch,
+            concerns: None,
             data: data.finish(),
         })
     }
@@ -367,6 +393,8 @@ pub struct StoredEvent {
     pub at: Timestamp,
     /// Whose views it belongs to.
     pub route: Route,
+    /// Whom it concerns besides.
+    pub followers: Followers,
     /// The `data` object, as JSON.
     pub data: String,
 }
@@ -382,6 +410,8 @@ pub struct Entry {
     pub version: Version,
     /// Whose views it belongs to.
     pub route: Route,
+    /// Whom it concerns besides.
+    pub followers: Followers,
     /// A whole unmasked text frame (RFC 6455 section 5.2).
     pub frame: Bytes,
     /// Length of the frame's header: 2, 4 or 10 bytes.
@@ -391,7 +421,7 @@ pub struct Entry {
 impl Entry {
     /// Encodes a committed event once.
     #[must_use]
-    pub fn encode(offset: Offset, event: &NewEvent, route: Route) -> Self {
+    pub fn encode(offset: Offset, event: &NewEvent, route: Route, followers: Followers) -> Self {
         let head = Head {
             offset,
             ticket: event.ticket,
@@ -400,7 +430,7 @@ impl Entry {
             actor: event.actor,
             at: event.at,
         };
-        head.encode(route, &event.data)
+        head.encode(route, followers, &event.data)
     }
 
     /// Encodes an event read back from the log: the same bytes as when it was committed.
@@ -414,7 +444,7 @@ impl Entry {
             actor: event.actor,
             at: event.at,
         };
-        head.encode(event.route, event.data.as_bytes())
+        head.encode(event.route, event.followers.clone(), event.data.as_bytes())
     }
 
     /// What happened, as its JSON text says; `None` for a kind that this version does not know.
@@ -446,7 +476,7 @@ struct Head {
 }
 
 impl Head {
-    fn encode(&self, route: Route, data: &[u8]) -> Entry {
+    fn encode(&self, route: Route, followers: Followers, data: &[u8]) -> Entry {
         // The header is written last, right before the JSON, when its length is known.
         const HEADER_BYTES_MAX: usize = 10;
         let mut out = Vec::with_capacity(HEADER_BYTES_MAX + 160 + data.len());
@@ -474,6 +504,7 @@ impl Head {
             ticket: self.ticket,
             version: self.version,
             route,
+            followers,
             frame: Bytes::from(out).slice(start..),
             header_bytes,
         }

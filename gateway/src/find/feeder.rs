@@ -105,7 +105,10 @@ impl Feeder {
                 kinds.iter().filter(|(_, kind)| test(*kind)).map(|(it, _)| *it).collect();
             those.into_iter().collect::<Vec<_>>()
         };
-        let described = changed(may_describe);
+        // Whoever is named in a text follows the ticket.
+        let followed = entries.iter().filter(|entry| !entry.followers.is_empty()).map(|entry| entry.ticket);
+        let described: BTreeSet<TicketId> = changed(may_describe).into_iter().chain(followed).collect();
+        let described: Vec<TicketId> = described.into_iter().collect();
         let columns = self.store.columns(tenant, &tickets.into_iter().collect::<Vec<_>>()).await?;
         let rows = self.store.ticket_rows(tenant, &described).await?;
         let mut index = known.index.write();

@@ -8,7 +8,9 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use waggle_core::id::{QueueId, TenantId, TicketId};
 use waggle_core::ledger::{Admitted, Slot, Written};
 use waggle_core::right::Right;
-use waggle_core::ticket::{Authority, Category, Cell, Command, Entry, Lifecycles, NewEvent, Refusal};
+use waggle_core::ticket::{
+    Authority, Category, Cell, Command, Entry, Followers, Lifecycles, NewEvent, Refusal,
+};
 use waggle_core::time::Timestamp;
 
 use super::careful::Attempt;
@@ -326,7 +328,7 @@ fn slot_of(row: &TicketRow) -> Slot {
         agent: row.assignee,
         held_since: Timestamp(0),
     };
-    Slot::new(cell, written)
+    Slot::new(cell, written).followed_by(Followers::read(&row.extra))
 }
 
 /// Texts that the ticket's row takes from a command, escapes undone.

@@ -6,14 +6,14 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use waggle_core::id::{AgentId, TenantId, TicketId, Version};
 use waggle_core::ledger::Slot;
 use waggle_core::limits::{MERGE_EVENTS_MAX, OPTIMISTIC_TRIES_MAX, OPTIMISTIC_WAIT_MS_MAX};
 use waggle_core::right::Right;
 use waggle_core::ticket::{
-    Actor, Authority, Category, Command, DetailsError, Expect, FieldSet, Intent, Kind, Lifecycles, NewEvent,
-    Patch, Refusal, find_conflict,
+    Actor, Authority, Category, Command, DetailsError, Expect, FieldSet, Followers, Intent, Kind, Lifecycles,
+    NewEvent, Patch, Refusal, find_conflict,
 };
 use waggle_core::time::Timestamp;
 
@@ -129,7 +129,9 @@ impl Inner {
     pub(super) async fn reserve(&self, attempt: Attempt<'_>) -> Result<NewEvent, SubmitError> {
         let intent = attempt.intent()?;
         let (expect, seen) = (attempt.expect(), attempt.seen());
-        let needs_row = attempt.has_details()
+        let mentioned = self.mentioned(&attempt);
+        let needs_row = !mentioned.is_empty()
+            || attempt.has_details()
             || matches!(intent, Intent::Merge)
             || (seen.is_some() && expect.is_some_and(|expect| expect != Expect::Any))
             || (attempt.solves(intent) && self.directory.fields(attempt.tenant()).has_required_at_solve());
@@ -144,11 +146,15 @@ impl Inner {
                 decided => return decided,
             }
         }
-        Box::pin(self.reserve_on_row(attempt)).await
+        Box::pin(self.reserve_on_row(attempt, mentioned)).await
     }
 
     /// The same for a command that more must hold for than the cell knows.
-    async fn reserve_on_row(&self, attempt: Attempt<'_>) -> Result<NewEvent, SubmitError> {
+    async fn reserve_on_row(
+        &self,
+        attempt: Attempt<'_>,
+        mentioned: Vec<AgentId>,
+    ) -> Result<NewEvent, SubmitError> {
         let Submission { authority, request, .. } = attempt.submission;
         if attempt.slot.cell.load().is_deleted() {
             return Err(attempt.deleted(*authority));
@@ -171,9 +177,11 @@ impl Inner {
             let row = row.ok_or(SubmitError::NoSuchTicket(attempt.ticket))?;
             self.check_expected(&attempt, &row, &patch).await?;
             let intent = attempt.intent()?;
-            check_row(&row, &patch, &fields, attempt.solves(intent))?;
+            let followed = following(&row, &mentioned);
+            let patch = if mentioned.is_empty() { &patch } else { &followed };
+            check_row(&row, patch, &fields, attempt.solves(intent))?;
             match attempt.reserve(intent, Expect::Version(row.version)) {
-                Ok(event) => return Ok(event.with_details(&patch)),
+                Ok(event) => return Ok(event.with_details(patch).with_mentions(mentioned)),
                 Err(SubmitError::Refused(Refusal::StaleVersion { .. })) => {
                     // Where it takes longer, the next look tells.
                     let _ =
@@ -184,6 +192,18 @@ impl Inner {
             }
         }
         Err(SubmitError::Overload)
+    }
+
+    /// Agents whom a command's text names, and who may see the ticket.
+    fn mentioned(&self, attempt: &Attempt<'_>) -> Vec<AgentId> {
+        match attempt.submission.request.command {
+            Command::Message { text } | Command::Reply { text, .. } | Command::Note { text }
+                if text.literal().contains('@') =>
+            {
+                self.directory.mentioned(attempt.tenant(), attempt.slot.queue(), &text.decode())
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Whether nothing has become of the ticket that the command's author should have known.
@@ -307,6 +327,19 @@ impl Inner {
         let claims = |kind| matches!(kind, Kind::Claimed | Kind::Assigned);
         events.ok()?.iter().rev().find(|event| claims(event.kind)).map(|event| event.at)
     }
+}
+
+/// The change by which those who are named follow the ticket. Where it has no room for so many, they are told this time
+/// only: nothing that was said is refused for that.
+fn following(row: &TicketRow, mentioned: &[AgentId]) -> Patch {
+    let known = Followers::read(&row.extra);
+    let new = mentioned.iter().filter(|agent| !known.has(**agent));
+    let new: Map<String, Value> = new.map(|agent| (agent.to_string(), true.into())).collect();
+    if new.is_empty() {
+        return Patch::default();
+    }
+    let patch = Patch::of("followers", Value::Object(new));
+    if patch.apply(&row.extra).is_ok() { patch } else { Patch::default() }
 }
 
 /// Why a command on a deleted ticket is refused.

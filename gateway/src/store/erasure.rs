@@ -49,7 +49,8 @@ pub trait ErasureStore {
     /// The files of a ticket that no other ticket has.
     async fn sole_files(&self, tenant: TenantId, ticket: TicketId) -> Result<Vec<Hash>, StoreError>;
     /// Takes out of a ticket's events what people wrote and who they are, and deletes its drafts and what is known of
-    /// its files. Gives the events that it has changed, as they are now.
+    /// its files. Gives the events that it has changed, as they are now, of very
+    /// many the newest.
     async fn erase_ticket(&self, row: &ErasureRow, ticket: TicketId) -> Result<Vec<StoredEvent>, StoreError>;
     /// Takes a requester's names and identities away.
     async fn erase_requester(&self, row: &ErasureRow) -> Result<(), StoreError>;

@@ -43,7 +43,7 @@ use serde::Serialize;
 use waggle_core::id::{
     AgentId, Cursor, Epoch, Fence, LifecycleId, Offset, QueueId, TenantId, TicketId, Version,
 };
-use waggle_core::ticket::{Actor, NewEvent, Priority, Route, Status, StatusSet, StoredEvent};
+use waggle_core::ticket::{Actor, Followers, NewEvent, Priority, Route, Status, StatusSet, StoredEvent};
 use waggle_core::time::Timestamp;
 
 /// A ticket as storage has it: the fold of its events.
@@ -109,6 +109,8 @@ pub struct CommitEvent {
     pub event: NewEvent,
     /// Whose views it belongs to.
     pub route: Route,
+    /// Whom it concerns besides.
+    pub followers: Followers,
     /// Offset of the ticket's event before it.
     pub previous: Option<Offset>,
     /// Subject, where the event changes it, escapes undone.

@@ -2,28 +2,29 @@
 
 use super::tests::{AGENT, position};
 use super::*;
-use crate::id::{QueueId, TicketId, Version};
+use crate::id::{AgentId, QueueId, TicketId, Version};
 use crate::right::QueueSet;
-use crate::ticket::{Actor, Kind, Route, StoredEvent};
+use crate::ticket::{Actor, Followers, Kind, Route, StoredEvent};
 use crate::time::Timestamp;
 
 /// A new kind of view must come into the matrix below.
-fn kinds() -> [View; 5] {
+fn kinds() -> [View; 6] {
     let next = |view| match view {
         View::Mine => View::Queue(QueueId(1)),
         View::Queue(_) => View::Ticket(TicketId(7)),
         View::Ticket(_) => View::Tenant,
         View::Tenant => View::Presence,
-        View::Presence => View::Mine,
+        View::Presence => View::Inbox,
+        View::Inbox => View::Mine,
     };
-    let mut view = View::Presence;
-    [(); 5].map(|()| {
+    let mut view = View::Inbox;
+    [(); 6].map(|()| {
         view = next(view);
         view
     })
 }
 
-fn entry(route: Route) -> Entry {
+fn entry(route: Route, followers: &Followers) -> Entry {
     Entry::from_stored(&StoredEvent {
         offset: Offset(11),
         ticket: TicketId(7),
@@ -32,6 +33,7 @@ fn entry(route: Route) -> Entry {
         actor: Actor::System,
         at: Timestamp(1),
         route,
+        followers: followers.clone(),
         data: "{}".to_owned(),
     })
 }
@@ -43,7 +45,9 @@ fn a_view_shows_what_one_may_see_and_no_more() {
     for view in kinds() {
         for sees in seen {
             for (queue, from) in [(1, None), (2, None), (3, None), (1, Some(2)), (2, Some(1)), (3, Some(1))] {
-                for holder in [Some(AGENT), None] {
+                for (holder, follower) in
+                    [(Some(AGENT), None), (None, None), (None, Some(AGENT)), (None, Some(AgentId(9)))]
+                {
                     let mut session =
                         Session::new(crate::id::SessionId(1), Arc::new(SessionSettings::new("n")), Tick(0));
                     let hello = format!(r#"{{"type":"hello","token":"t","views":["{view}"]}}"#);
@@ -63,11 +67,13 @@ fn a_view_shows_what_one_may_see_and_no_more() {
                     let is_seen = sees.contains(&queue) || from.is_some_and(|from| sees.contains(&from));
                     let belongs = match view {
                         View::Mine => holder.is_some(),
+                        View::Inbox => holder.is_some() || follower == Some(AGENT),
                         View::Queue(_) => sees.contains(&1) && (queue == 1 || from == Some(1)),
                         View::Ticket(_) | View::Tenant => true,
                         View::Presence => false,
                     };
-                    let offered = matches!(session.offer(&entry(route)), Offer::Send);
+                    let followers = follower.into_iter().collect();
+                    let offered = matches!(session.offer(&entry(route, &followers)), Offer::Send);
                     assert_eq!(offered, is_seen && belongs, "{view} of {sees:?}: {route:?}");
                     cells += 1;
                     shown += usize::from(offered);
@@ -75,5 +81,5 @@ fn a_view_shows_what_one_may_see_and_no_more() {
             }
         }
     }
-    assert_eq!((cells, shown), (240, 81), "cells, and those that show the event");
+    assert_eq!((cells, shown), (576, 175), "cells, and those that show the event");
 }

@@ -13,6 +13,7 @@ mod isolation;
 mod jwt;
 mod lifecycles;
 mod login;
+mod mentions;
 mod oidc;
 mod pairs;
 mod reads;

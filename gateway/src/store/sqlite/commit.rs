@@ -11,7 +11,7 @@ use crate::store::{AuditActor, AuditEntry, CommitEvent, StoreError};
 /// Events that one statement takes; a longer batch is several statements in one transaction.
 const STATEMENT_EVENTS_MAX: usize = 128;
 /// What an event has in storage.
-const COLUMNS: [&str; 21] = [
+const COLUMNS: [&str; 22] = [
     "tenant",
     "offset",
     "ticket",
@@ -33,6 +33,7 @@ const COLUMNS: [&str; 21] = [
     "fence",
     "priority",
     "patch",
+    "followers",
 ];
 
 /// Writes `batch`; see [`crate::store::Store::commit`].
@@ -116,7 +117,7 @@ async fn insert(connection: &mut SqliteConnection, events: &[CommitEvent]) -> Re
 type Insert<'q> = Query<'q, Sqlite, SqliteArguments>;
 
 fn bind<'q>(query: Insert<'q>, commit: &CommitEvent) -> Insert<'q> {
-    let CommitEvent { tenant, offset, event, route, previous, key, .. } = commit;
+    let CommitEvent { tenant, offset, event, route, followers, previous, key, .. } = commit;
     // Put together as UTF-8, from texts that were.
     let data = String::from_utf8_lossy(&event.data).into_owned();
     query
@@ -141,6 +142,7 @@ fn bind<'q>(query: Insert<'q>, commit: &CommitEvent) -> Insert<'q> {
         .bind(event.changed_fence().map(|fence| fence.0))
         .bind(event.priority.map(Priority::name))
         .bind(event.patch.as_deref().map(|patch| String::from_utf8_lossy(patch).into_owned()))
+        .bind((!followers.is_empty()).then(|| followers.to_string()))
 }
 
 fn name(actor: Actor) -> String {

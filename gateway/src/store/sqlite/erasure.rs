@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sqlx::{Connection, SqliteConnection};
 use waggle_core::id::{RequesterId, TenantId, TicketId, Version};
-use waggle_core::limits::ERASED_EVENTS_PER_TURN_MAX;
+use waggle_core::limits::{ERASED_EVENTS_PER_TURN_MAX, RING_EVENTS_MAX};
 use waggle_core::ticket::{StoredEvent, redact, redact_patch};
 
 use super::people::Change;
@@ -83,6 +83,8 @@ impl ErasureStore for SqliteStore {
             }
             count(&mut writing, row, "events", (erased.len() - before) as u64).await?;
             writing.commit().await.map_err(StoreError::from_sqlx)?;
+            // No more of them can be in memory.
+            erased.drain(..erased.len().saturating_sub(RING_EVENTS_MAX));
         }
         let mut writer = self.writer.lock().await;
         let mut writing = writer.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::from_sqlx)?;

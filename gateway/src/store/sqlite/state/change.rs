@@ -43,7 +43,7 @@ impl Change {
             created: (event.kind == Kind::Created)
                 .then(|| (requester.clone().unwrap_or_default(), *follow_up_of)),
             subject: subject.clone(),
-            patches: event.patch.iter().cloned().collect(),
+            patches: event.patch.iter().map(|patch| patch.to_vec()).collect(),
             erases: event.kind == Kind::Erased,
         };
         Self {
