@@ -427,6 +427,8 @@ pub const SAVED_VIEWS_MAX: usize = 10_000;
 
 /// Tickets that are noted to be erased next, and then erased one after the other.
 pub const ERASED_TICKETS_PER_TURN_MAX: usize = 64;
+/// Bytes of the log's database up to which it is written anew after an erasure, while commands wait.
+pub const ERASED_VACUUM_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// Events that are erased in one transaction.
 pub const ERASED_EVENTS_PER_TURN_MAX: u32 = 256;
 

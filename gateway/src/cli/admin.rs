@@ -52,6 +52,8 @@ enum Thing {
     /// Whoever asks.
     #[command(subcommand)]
     Requester(RequesterAction),
+    /// Write the database anew, so that nothing is left in its files of what was deleted. No gateway may be running.
+    Compact,
     /// What agents and programs show to be let in.
     #[command(subcommand)]
     Token(TokenAction),
@@ -98,7 +100,10 @@ enum NamedAction {
 pub(super) fn run(args: AdminArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let store = open_store(&DataDir::open(&args.data.data_dir)?).await?;
+        let dir = DataDir::open(&args.data.data_dir)?;
+        // A gateway's commands would wait for it, and fail.
+        let _lock = matches!(args.thing, Thing::Compact).then(|| dir.lock()).transpose()?;
+        let store = open_store(&dir).await?;
         let admin = Admin { store, output: args.output.output };
         match args.thing {
             Thing::Tenant(action) => admin.tenant(action).await,
@@ -108,6 +113,14 @@ pub(super) fn run(args: AdminArgs) -> anyhow::Result<()> {
             Thing::Role(action) => people::role(&admin, action).await,
             Thing::Team(action) => people::team(&admin, action).await,
             Thing::Grant(action) => people::grant(&admin, action).await,
+            Thing::Compact => {
+                admin.store.scrub(u64::MAX).await?;
+                admin.store.close().await;
+                match admin.output {
+                    Output::Json => print_json(&json!({"compacted": true})),
+                    Output::Human => print("the database is written anew\n"),
+                }
+            }
             Thing::Requester(action) => people::requester(&admin, action).await,
             Thing::Audit(action) => {
                 let tenant = find_tenant(&admin.store.directory().await?, action.tenant())?;

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use waggle_core::id::{Offset, TenantId, TicketId};
-use waggle_core::limits::{ERASED_TICKETS_PER_TURN_MAX, INDEX_TICKETS_PER_READ, REPLAY_PAGE_MS_MAX};
+use waggle_core::limits::{
+    ERASED_TICKETS_PER_TURN_MAX, ERASED_VACUUM_BYTES_MAX, INDEX_TICKETS_PER_READ, REPLAY_PAGE_MS_MAX,
+};
 use waggle_core::right::Rights;
 use waggle_core::ticket::{Actor, Authority, Command, Request, StoredEvent};
 
@@ -123,8 +125,8 @@ impl Eraser {
         tokio::time::sleep(self.grace).await;
         self.store.erase_requester(&row).await?;
         self.search.scrub(row.tenant).await?;
-        self.store.scrub().await?;
-        self.store.finish_erasure(&row).await?;
+        let is_anew = self.store.scrub(ERASED_VACUUM_BYTES_MAX).await?;
+        self.store.finish_erasure(&row, is_anew).await?;
         tracing::info!(tenant = row.tenant.0, requester = row.requester.0, "a requester is erased");
         Ok(())
     }

@@ -54,8 +54,9 @@ pub trait ErasureStore {
     async fn erase_ticket(&self, row: &ErasureRow, ticket: TicketId) -> Result<Vec<StoredEvent>, StoreError>;
     /// Takes a requester's names and identities away.
     async fn erase_requester(&self, row: &ErasureRow) -> Result<(), StoreError>;
-    /// Overwrites what was deleted wherever the database's files still have it.
-    async fn scrub(&self) -> Result<(), StoreError>;
-    /// Writes the proof to the audit log: it is done.
-    async fn finish_erasure(&self, row: &ErasureRow) -> Result<(), StoreError>;
+    /// Takes away what the database's files still have of what was deleted. The log's is written anew where it has at
+    /// most `bytes_max`, which tells whether it was; of a larger one only free pages are overwritten.
+    async fn scrub(&self, bytes_max: u64) -> Result<bool, StoreError>;
+    /// Writes the proof to the audit log: it is done, and whether the log's database was written anew.
+    async fn finish_erasure(&self, row: &ErasureRow, is_anew: bool) -> Result<(), StoreError>;
 }

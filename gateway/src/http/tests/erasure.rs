@@ -197,6 +197,7 @@ async fn nothing_is_left_of_whom_is_erased() {
         (&detail["tickets"], &detail["events"], &detail["files"]),
         (&json!(82), &json!(87), &json!(2))
     );
+    assert_eq!(detail["compacted"], true);
     assert!(detail["finished_at"].as_u64() >= detail["asked_at"].as_u64(), "{detail}");
     assert_eq!(audit["entries"][1]["action"], "requester.erasing");
 

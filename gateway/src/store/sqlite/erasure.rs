@@ -111,10 +111,10 @@ impl ErasureStore for SqliteStore {
         writing.commit().await.map_err(StoreError::from_sqlx)
     }
 
-    async fn scrub(&self) -> Result<(), StoreError> {
+    async fn scrub(&self, bytes_max: u64) -> Result<bool, StoreError> {
         self.state().await?.scrub().await?;
         let mut writer = self.writer.lock().await;
-        scrub::scrub(&mut writer).await?;
+        let is_anew = scrub::scrub(&mut writer, bytes_max).await?;
         // Commits are fast where the log's file has its length.
         let wal = super::wal_path(&self.path);
         match tokio::task::spawn_blocking(move || super::lengthen(&wal)).await {
@@ -124,10 +124,10 @@ impl ErasureStore for SqliteStore {
             }
             Err(error) => tracing::warn!(%error, "laying out the write-ahead log was cut short"),
         }
-        Ok(())
+        Ok(is_anew)
     }
 
-    async fn finish_erasure(&self, row: &ErasureRow) -> Result<(), StoreError> {
+    async fn finish_erasure(&self, row: &ErasureRow, is_anew: bool) -> Result<(), StoreError> {
         const DONE: &str = "DELETE FROM erasure WHERE tenant = ?1 AND requester = ?2 \
                             RETURNING actor, at, tickets, events, files";
         let mut writer = self.writer.lock().await;
@@ -142,6 +142,7 @@ impl ErasureStore for SqliteStore {
             .with("tickets", tickets)
             .with("events", events)
             .with("files", files)
+            .with("compacted", is_anew)
             .with("asked_at", asked_at)
             .with("finished_at", directory::now_ms());
         audit::append(&mut writing, &entry).await?;

@@ -241,7 +241,8 @@ impl SearchStore for SearchFile {
             }
             pages = MERGED_PAGES;
         }
-        scrub::scrub(&mut *self.writer.lock().await).await
+        // Indexing waits for it, and nobody else.
+        scrub::scrub(&mut *self.writer.lock().await, u64::MAX).await.map(drop)
     }
 
     async fn search(

@@ -81,7 +81,7 @@ impl Projector {
     async fn scrub(&mut self, asked: Vec<oneshot::Sender<Result<(), StoreError>>>) {
         for tell in asked {
             // Nobody may be waiting any more.
-            let _ = tell.send(scrub::scrub(&mut self.connection).await);
+            let _ = tell.send(scrub::scrub(&mut self.connection, u64::MAX).await.map(drop));
         }
     }
 
