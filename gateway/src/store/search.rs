@@ -53,6 +53,14 @@ pub trait SearchStore: Send + Sync + 'static {
         texts: &[SearchText],
         up_to: Cursor,
     ) -> Result<(), StoreError>;
+    /// Removes the texts of these tickets' events below these versions, and what the tickets are about.
+    async fn search_remove(
+        &self,
+        tenant: TenantId,
+        tickets: &[(TicketId, Version)],
+    ) -> Result<(), StoreError>;
+    /// Overwrites what was removed wherever the database still has it.
+    async fn search_scrub(&self, tenant: TenantId) -> Result<(), StoreError>;
     /// Texts with all these words beside each other: highest ticket first, at most `limit`.
     async fn search(
         &self,

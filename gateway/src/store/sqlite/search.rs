@@ -13,7 +13,7 @@ use waggle_core::find::{PatternEnd, WordPhrase};
 use waggle_core::id::{Cursor, Epoch, Offset, TenantId, TicketId, Version};
 
 use super::row::Columns;
-use super::{pool, remade, signed};
+use super::{pool, remade, scrub, signed};
 use crate::priority::Priority;
 use crate::store::{SearchPart, SearchScope, SearchStore, SearchText, StoreError};
 
@@ -22,6 +22,8 @@ const VERSION: i64 = 1;
 const READERS: u32 = 4;
 const CACHE_KIB: u32 = 16 * 1024;
 const ROWS_PER_STATEMENT: usize = 64;
+/// Pages of the index that are merged at a time when it is made one.
+const MERGED_PAGES: i64 = 1_024;
 
 const TABLES: &str = "
     CREATE TABLE searchable (
@@ -129,6 +131,11 @@ async fn insert(
     query.execute(connection).await.map(|_| ())
 }
 
+/// Rows that the connection has changed since it was opened.
+async fn changes(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("SELECT total_changes()").fetch_one(connection).await
+}
+
 /// FTS5's own language, in which words in quotes are words and nothing else.
 fn expression(phrase: &WordPhrase, scope: SearchScope) -> String {
     let words = phrase.words.join(" ").replace('"', "\"\"");
@@ -197,6 +204,48 @@ impl SearchStore for SearchFile {
             transaction.commit().await
         };
         self.checked(outcome.await)
+    }
+
+    async fn search_remove(
+        &self,
+        tenant: TenantId,
+        tickets: &[(TicketId, Version)],
+    ) -> Result<(), StoreError> {
+        let sql = format!("DELETE FROM text_{tenant} WHERE rowid BETWEEN ? AND ?");
+        let mut writer = self.writer.lock().await;
+        let outcome = async {
+            let mut transaction = writer.begin().await?;
+            for (ticket, version) in tickets {
+                sqlx::query(AssertSqlSafe(sql.clone()))
+                    .bind(row_number(*ticket, Version(0)))
+                    .bind(row_number(*ticket, *version))
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            transaction.commit().await
+        };
+        self.checked(outcome.await)
+    }
+
+    async fn search_scrub(&self, tenant: TenantId) -> Result<(), StoreError> {
+        // What was removed is marked, and goes when its segment is merged with others: all are made one, some pages at
+        // a time (https://www.sqlite.org/fts5.html#the_merge_command).
+        let merge =
+            |pages: i64| format!("INSERT INTO text_{tenant} (text_{tenant}, rank) VALUES ('merge', {pages})");
+        let mut pages = -MERGED_PAGES;
+        loop {
+            let mut writer = self.writer.lock().await;
+            let before = self.checked(changes(&mut writer).await)?;
+            let merged = sqlx::query(AssertSqlSafe(merge(pages))).execute(&mut *writer).await;
+            self.checked(merged)?;
+            let done = self.checked(changes(&mut writer).await)? - before;
+            if pages > 0 && done < 2 {
+                break;
+            }
+            pages = MERGED_PAGES;
+        }
+        // Indexing waits for it, and nobody else.
+        scrub::scrub(&mut *self.writer.lock().await, u64::MAX).await.map(drop)
     }
 
     async fn search(

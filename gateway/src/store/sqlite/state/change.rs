@@ -43,7 +43,8 @@ impl Change {
             created: (event.kind == Kind::Created)
                 .then(|| (requester.clone().unwrap_or_default(), *follow_up_of)),
             subject: subject.clone(),
-            patches: event.patch.iter().cloned().collect(),
+            patches: event.patch.iter().map(|patch| patch.to_vec()).collect(),
+            erases: event.kind == Kind::Erased,
         };
         Self {
             offset: *offset,
@@ -80,6 +81,7 @@ impl Change {
                 .then(|| (texts.requester.unwrap_or_default(), texts.follow_up_of.map(TicketId))),
             subject: texts.subject,
             patches: patch.map(String::into_bytes).into_iter().collect(),
+            erases: kind == Kind::Erased,
         };
         self.text = (!text.is_empty()).then_some(text);
         Ok(self)
