@@ -113,12 +113,12 @@ impl Searcher {
         Ok(Found { rows, is_partial })
     }
 
-    /// Overwrites what is left in the file of texts of erased tickets.
+    /// Takes away what is left in the file of texts of these tenants' erased tickets.
     ///
     /// # Errors
     /// As storage tells them.
-    pub async fn scrub(&self, tenant: TenantId) -> Result<(), StoreError> {
-        self.texts.search_scrub(tenant).await
+    pub async fn scrub(&self, tenants: &BTreeSet<TenantId>) -> Result<(), StoreError> {
+        self.texts.search_scrub(tenants).await
     }
 
     /// Ends the thread, and closes the texts.
