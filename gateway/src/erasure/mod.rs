@@ -6,6 +6,7 @@
 
 mod person;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,15 +101,33 @@ impl Eraser {
         }
     }
 
-    /// Finishes all erasures that there are.
+    /// Finishes all erasures that there are: files are cleaned once for all of them.
     pub(crate) async fn turn(&self) -> Result<(), ErasureError> {
-        for row in self.store.erasures().await? {
-            self.erase(row).await?;
+        let rows = self.store.erasures().await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        for row in &rows {
+            self.erase_tickets(row.clone()).await?;
+        }
+        let tenants: BTreeSet<TenantId> = rows.iter().map(|row| row.tenant).collect();
+        for tenant in &tenants {
+            self.catch_up(*tenant).await?;
+        }
+        tokio::time::sleep(self.grace).await;
+        for row in &rows {
+            self.store.erase_requester(row).await?;
+        }
+        self.search.scrub(&tenants).await?;
+        let is_anew = self.store.scrub(ERASED_VACUUM_BYTES_MAX).await?;
+        for row in &rows {
+            self.store.finish_erasure(row, is_anew).await?;
+            tracing::info!(tenant = row.tenant.0, requester = row.requester.0, "a requester is erased");
         }
         Ok(())
     }
 
-    async fn erase(&self, mut row: ErasureRow) -> Result<(), ErasureError> {
+    async fn erase_tickets(&self, mut row: ErasureRow) -> Result<(), ErasureError> {
         for ticket in std::mem::take(&mut row.batch) {
             self.erase_ticket(&row, ticket).await?;
         }
@@ -117,18 +136,10 @@ impl Eraser {
         loop {
             let found = self.pass(&mut row).await?;
             if found == 0 && is_whole {
-                break;
+                return Ok(());
             }
             (row.after, is_whole) = (TicketId(0), true);
         }
-        self.catch_up(row.tenant).await?;
-        tokio::time::sleep(self.grace).await;
-        self.store.erase_requester(&row).await?;
-        self.search.scrub(row.tenant).await?;
-        let is_anew = self.store.scrub(ERASED_VACUUM_BYTES_MAX).await?;
-        self.store.finish_erasure(&row, is_anew).await?;
-        tracing::info!(tenant = row.tenant.0, requester = row.requester.0, "a requester is erased");
-        Ok(())
     }
 
     /// Looks through all tickets from where the row is on, and erases those of the person; how many those were.

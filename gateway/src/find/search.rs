@@ -121,12 +121,12 @@ impl Searcher {
         known.iter().map(|(tenant, offset)| (*tenant, *offset.borrow())).collect()
     }
 
-    /// Overwrites what is left in the file of texts of erased tickets.
+    /// Takes away what is left in the file of texts of these tenants' erased tickets.
     ///
     /// # Errors
     /// As storage tells them.
-    pub async fn scrub(&self, tenant: TenantId) -> Result<(), StoreError> {
-        self.texts.search_scrub(tenant).await
+    pub async fn scrub(&self, tenants: &BTreeSet<TenantId>) -> Result<(), StoreError> {
+        self.texts.search_scrub(tenants).await
     }
 
     /// Ends the thread, and closes the texts.

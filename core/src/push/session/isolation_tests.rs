@@ -82,5 +82,5 @@ fn a_view_shows_what_one_may_see_and_no_more() {
             }
         }
     }
-    assert_eq!((cells, shown), (576, 175), "cells, and those that show the event");
+    assert_eq!((cells, shown), (672, 175), "cells, and those that show the event");
 }

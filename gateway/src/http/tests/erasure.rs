@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use waggle_core::id::{Offset, RequesterId, TenantId, TicketId};
+use waggle_core::name::Name;
 
 use super::{Answer, World, create};
 use crate::erasure::Eraser;
 use crate::http::auth;
-use crate::store::{ErasureRow, SqliteStore, Store, TicketRow};
+use crate::store::{AuditActor, ErasureRow, SqliteStore, Store, TicketRow};
 
 const ACME: TenantId = TenantId(1);
 
@@ -253,9 +254,16 @@ async fn an_erasure_that_was_cut_off_is_finished() {
         (merge(1, 2).await, merge(2, 1).await),
         ("requester_erased".to_owned(), "requester_erased".to_owned())
     );
+    // One who has asked nothing, of a tenant that has nothing.
+    let empty = store.create_tenant("empty").await.unwrap().id;
+    let operator = AuditActor::Operator;
+    let nobody = store.create_requester(operator, empty, &Name::parse("Nobody").unwrap(), &[]).await.unwrap();
+    store.begin_erasure(operator, empty, nobody.id).await.unwrap();
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let running = tokio::spawn(eraser(&world).run(stopped));
+    let began = std::time::Instant::now();
     while !store.erasures().await.unwrap().is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(60), "it is finished");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     // It waits for the next one to be asked for.

@@ -3,6 +3,7 @@
 //! Words come cut and folded already; FTS5 keeps which text has which word where, and not the texts. A row's number is
 //! its ticket's and its event's, so that texts of the highest tickets come first without sorting.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -77,6 +78,25 @@ impl SearchFile {
     async fn reading(path: &Path, writer: SqliteConnection) -> Result<Self, StoreError> {
         let readers = pool(READERS, options(path).create_if_missing(false).read_only(true)).await?;
         Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), readers })
+    }
+
+    /// Makes all segments of a tenant's index one, some pages at a time: what was removed is marked, and goes when its
+    /// segment is merged with others (<https://www.sqlite.org/fts5.html#the_merge_command>).
+    async fn merge_all(&self, tenant: TenantId) -> Result<(), StoreError> {
+        let merge =
+            |pages: i64| format!("INSERT INTO text_{tenant} (text_{tenant}, rank) VALUES ('merge', {pages})");
+        let mut pages = -MERGED_PAGES;
+        loop {
+            let mut writer = self.writer.lock().await;
+            let before = self.checked(changes(&mut writer).await)?;
+            let merged = sqlx::query(AssertSqlSafe(merge(pages))).execute(&mut *writer).await;
+            self.checked(merged)?;
+            let done = self.checked(changes(&mut writer).await)? - before;
+            if pages > 0 && done < 2 {
+                return Ok(());
+            }
+            pages = MERGED_PAGES;
+        }
     }
 
     /// Takes a damaged file away, so that the next start makes it anew.
@@ -227,22 +247,12 @@ impl SearchStore for SearchFile {
         self.checked(outcome.await)
     }
 
-    async fn search_scrub(&self, tenant: TenantId) -> Result<(), StoreError> {
-        // What was removed is marked, and goes when its segment is merged with others: all are made one, some pages at
-        // a time (https://www.sqlite.org/fts5.html#the_merge_command).
-        let merge =
-            |pages: i64| format!("INSERT INTO text_{tenant} (text_{tenant}, rank) VALUES ('merge', {pages})");
-        let mut pages = -MERGED_PAGES;
-        loop {
-            let mut writer = self.writer.lock().await;
-            let before = self.checked(changes(&mut writer).await)?;
-            let merged = sqlx::query(AssertSqlSafe(merge(pages))).execute(&mut *writer).await;
-            self.checked(merged)?;
-            let done = self.checked(changes(&mut writer).await)? - before;
-            if pages > 0 && done < 2 {
-                break;
+    async fn search_scrub(&self, tenants: &BTreeSet<TenantId>) -> Result<(), StoreError> {
+        for tenant in tenants {
+            // Before its first text a tenant has no index.
+            if self.search_progress(*tenant).await?.is_some() {
+                self.merge_all(*tenant).await?;
             }
-            pages = MERGED_PAGES;
         }
         // Indexing waits for it, and nobody else.
         scrub::scrub(&mut *self.writer.lock().await, u64::MAX).await.map(drop)
