@@ -122,5 +122,10 @@ fn show(output: Output, requester: &Requester) -> anyhow::Result<()> {
         let merged: Vec<String> = requester.merged.iter().map(ToString::to_string).collect();
         text.push_str(&format!("  was also {}\n", merged.join(", ")));
     }
+    match requester.erasure {
+        Some(ErasureState::Erasing) => text.push_str("  is being erased\n"),
+        Some(ErasureState::Erased) => text.push_str("  is erased\n"),
+        None => {}
+    }
     print(&text)
 }
