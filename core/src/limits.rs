@@ -492,3 +492,15 @@ pub const PAST_MS_MAX: u64 = 5_000;
 pub const PAST_LISTS_MAX: usize = 16;
 /// Saved views of one tenant.
 pub const SAVED_VIEWS_MAX: usize = 10_000;
+
+/// Tickets that are noted to be erased next, and then erased one after the other.
+pub const ERASED_TICKETS_PER_TURN_MAX: usize = 64;
+/// Bytes of the log's database up to which it is written anew after an erasure, while commands wait.
+pub const ERASED_VACUUM_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Events that are erased in one transaction.
+pub const ERASED_EVENTS_PER_TURN_MAX: u32 = 256;
+
+/// Agents whom one text names.
+pub const MENTIONS_MAX: usize = 50;
+/// Signs `@` of one text that are looked at.
+pub const MENTION_SIGNS_MAX: usize = 200;

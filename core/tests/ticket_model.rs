@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use waggle_core::id::{AgentId, Fence, QueueId, Version};
 use waggle_core::right::{RIGHTS, Right, Rights};
 use waggle_core::ticket::{
-    Actor, Authority, Category, Cell, Expect, Hold, Intent, Lifecycles, Refusal, Status,
+    Actor, Authority, Category, Cell, Expect, Hold, Intent, Lifecycles, Refusal, Status, Word,
 };
 
 /// What a ticket is, in the plainest terms.
@@ -14,6 +14,7 @@ struct Model {
     status: Status,
     fence: u32,
     holder: Option<u32>,
+    deleted: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +59,9 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Intent::Release),
         Just(Intent::Link),
         Just(Intent::Merge),
+        Just(Intent::Delete),
+        Just(Intent::Restore),
+        Just(Intent::Erase),
         (1_u32..4).prop_map(|agent| Intent::Assign { agent: AgentId(agent) }),
     ];
     (actor, rights, expect, fence, intent).prop_map(|(actor, rights, expect, fence, intent)| Step {
@@ -78,12 +82,14 @@ impl Model {
             Intent::Reply { .. } => has(Right::Reply),
             Intent::Note => has(Right::Note),
             Intent::Set { needs, .. } => needs.iter().all(has),
-            Intent::Move { .. } | Intent::Release | Intent::Settle { .. } => true,
+            Intent::Move { .. } | Intent::Release | Intent::Settle { .. } | Intent::Erase => true,
             Intent::Claim => has(Right::Claim),
             Intent::Assign { .. } => has(Right::Assign),
             Intent::Link | Intent::Merge => has(Right::Merge),
+            Intent::Delete | Intent::Restore => has(Right::Delete),
         };
-        if !may {
+        let is_own = step.intent == Intent::Erase && step.authority.actor == Actor::System;
+        if !may || (self.deleted != (step.intent == Intent::Restore) && !is_own) {
             return None;
         }
         let mut next = Model { version: self.version + 1, ..self };
@@ -93,8 +99,12 @@ impl Model {
         if step.fence.is_some_and(|fence| self.holder.is_none() || fence.0 != self.fence) {
             return None;
         }
-        if step.intent == Intent::Link {
-            return Some(next);
+        match step.intent {
+            Intent::Link => return Some(next),
+            Intent::Erase => return is_own.then_some(next),
+            Intent::Delete => return Some(Model { deleted: true, ..next }),
+            Intent::Restore => return Some(Model { deleted: false, ..next }),
+            _ => {}
         }
         if table.category(self.status) == Category::Closed {
             return None;
@@ -128,7 +138,12 @@ impl Model {
                 (next.holder, next.fence, next.status) = (Some(agent), self.fence + 1, taken);
             }
             _ if !may_write => return None,
-            Intent::Set { .. } | Intent::Settle { .. } | Intent::Link => {}
+            Intent::Set { .. }
+            | Intent::Settle { .. }
+            | Intent::Link
+            | Intent::Delete
+            | Intent::Restore
+            | Intent::Erase => {}
             Intent::Merge => next.status = Status::from_index(5),
             Intent::Reply { status: None } => next.status = taken,
             Intent::Reply { status: Some(target) } if target == self.status => next.status = taken,
@@ -153,7 +168,7 @@ proptest! {
         let table = Lifecycles::built_in();
         let initial = table.of_queue(QueueId(1)).initial();
         let cell = Cell::new(Version(1), initial, Fence(0), None);
-        let mut model = Model { version: 1, status: initial, fence: 0, holder: None };
+        let mut model = Model { version: 1, status: initial, fence: 0, holder: None, deleted: false };
         for step in steps {
             let before = cell.load();
             let result = cell.reserve(&table, step.authority, step.expect, step.fence, step.intent);
@@ -165,6 +180,7 @@ proptest! {
                     prop_assert_eq!(reserved.transition.version, word.version());
                     let seen = (word.version().0, word.status(), word.fence().0, word.hold() == Hold::Held);
                     prop_assert_eq!(seen, (next.version, next.status, next.fence, next.holder.is_some()));
+                    prop_assert_eq!(word.is_deleted(), next.deleted);
                     if let Some(holder) = reserved.transition.holder {
                         prop_assert_eq!(holder.map(|agent| agent.0), next.holder);
                     }
@@ -185,9 +201,9 @@ fn numbers_end_with_an_error() {
     assert!(last.reserve(&table, ana, Expect::Any, None, Intent::Note).is_ok());
     let refused = last.reserve(&table, ana, Expect::Any, None, Intent::Note);
     assert!(matches!(refused, Err(Refusal::Exhausted { what: "events", .. })));
-    let fenced = Cell::new(Version(1), open, Fence((1 << 23) - 2), None);
+    let fenced = Cell::new(Version(1), open, Fence(Word::FENCE_MAX - 1), None);
     assert!(fenced.reserve(&table, ana, Expect::Any, None, Intent::Claim).is_ok());
-    let refused = fenced.reserve(&table, ana, Expect::Any, Some(Fence((1 << 23) - 1)), Intent::Claim);
+    let refused = fenced.reserve(&table, ana, Expect::Any, Some(Fence(Word::FENCE_MAX)), Intent::Claim);
     assert!(matches!(refused, Err(Refusal::Exhausted { what: "claims", .. })));
     // A fence from when words had more room for it: the ticket is worked on, and never claimed again.
     let beyond = Cell::new(Version(1), open, Fence(1 << 24), None);

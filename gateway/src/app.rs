@@ -20,6 +20,7 @@ use crate::config::{Config, ConfigError};
 use crate::count::Counts;
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::directory::{self, Directory};
+use crate::erasure::{self, Eraser};
 use crate::http::{Api, ControlServer, PastPlaces, Phase, PushAdopter, Readiness, RequestIdSource, Server};
 use crate::ledger::Ledger;
 use crate::lifecycle;
@@ -381,12 +382,14 @@ impl Base {
             unauthorized: Box::new(move |peer| failed(&failing, &rules, peer)),
             view_changed: Box::new(move |tenant, view| watched.view_changed(tenant, view)),
         });
+        let eraser = eraser(&api, &ledger);
         let server =
             Server::start(listener, api, tls.clone(), config.http_connections_max).map_err(api_at)?;
         let control = start_control(&dir, &accel, &guard, &redirect)?;
         let stop = watch::Sender::new(false);
         let mut background = watch_directory(&directory, &store, &ledger, &stop);
         background.extend(watching.run(&stop));
+        background.push(tokio::spawn(eraser.run(stop.subscribe())));
         background.extend(tls.clone().map(|tls| tokio::spawn(watch_certificate(tls, stop.subscribe()))));
         Ok(App {
             config,
@@ -409,6 +412,19 @@ impl Base {
             stop,
             lock,
         })
+    }
+}
+
+/// The one that erases people, with what the API has.
+fn eraser(api: &Api, ledger: &Ledger) -> Eraser {
+    Eraser {
+        directory: api.directory.clone(),
+        ledger: ledger.clone(),
+        store: Arc::clone(&api.store),
+        find: api.find.clone(),
+        search: api.search.clone(),
+        attachments: Arc::clone(&api.attachments),
+        grace: erasure::grace(),
     }
 }
 

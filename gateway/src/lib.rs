@@ -9,6 +9,7 @@ pub mod config;
 pub mod count;
 pub mod data_dir;
 pub mod directory;
+pub mod erasure;
 pub mod find;
 pub mod http;
 pub mod ledger;

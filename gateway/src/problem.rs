@@ -78,6 +78,7 @@ impl Problem {
             SubmitError::NoSuchTicket(_) => Self::new("no_such_ticket", detail),
             SubmitError::NoSuchQueue(_) => Self::new("no_such_queue", detail),
             SubmitError::NoSuchAgent(_) => Self::new("no_such_agent", detail),
+            SubmitError::NoSuchRequester(_) => Self::new("no_such_requester", detail),
             SubmitError::Lacking { right, queue } => Self::lacking(*right, detail).with("queue", queue.0),
             SubmitError::AgentCannotSee { .. } => Self::new("agent_cannot_see", detail),
             SubmitError::WrongTarget => Self::new("wrong_target", detail),

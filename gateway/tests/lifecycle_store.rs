@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use waggle_core::id::{AgentId, Fence, LifecycleId, Offset, QueueId, TenantId, TicketId, Version};
 use waggle_core::ticket::{
-    Actor, Change, Kind, LifecycleRow, LifecycleSpec, Lifecycles, NewEvent, Priority, Route, Status,
-    StatusSet,
+    Actor, Change, Followers, Kind, LifecycleRow, LifecycleSpec, Lifecycles, NewEvent, Priority, Route,
+    Status, StatusSet,
 };
 use waggle_core::time::Timestamp;
 use waggle_gateway::store::{
@@ -92,6 +92,7 @@ fn event(offset: u64, version: u32, steps: Option<(Status, Status)>) -> CommitEv
         queue: is_first.then_some(QueueId(1)),
         priority: is_first.then_some(Priority::Normal),
         patch: None,
+        concerns: None,
         data: b"{}".to_vec(),
     };
     CommitEvent {
@@ -99,6 +100,7 @@ fn event(offset: u64, version: u32, steps: Option<(Status, Status)>) -> CommitEv
         offset: Offset(offset),
         event,
         route: Route { queue: QueueId(1), ..Route::default() },
+        followers: Followers::default(),
         previous: (!is_first).then_some(Offset(offset - 1)),
         subject: is_first.then(|| "s".to_owned()),
         requester: is_first.then(|| "r".to_owned()),

@@ -90,6 +90,7 @@ impl Book {
                 offset: placed.entry.offset,
                 event: placed.admitted.event,
                 route: placed.entry.route,
+                followers: placed.entry.followers.clone(),
                 previous: placed.previous,
                 subject,
                 requester,
@@ -477,7 +478,7 @@ async fn tickets_are_the_same_wherever_they_are_read_from() {
     for (event, patch) in
         batch.iter_mut().zip([r#"{"tags":{"a":true}}"#, r#"{"tags":{"a":null,"b":true}}"#].iter().cycle())
     {
-        event.event.patch = Some(patch.as_bytes().to_vec());
+        event.event.patch = Some(patch.as_bytes().into());
     }
     store.commit(&batch).await.unwrap();
     let all = async |store: &SqliteStore| {

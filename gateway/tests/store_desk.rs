@@ -6,7 +6,7 @@ use serde_json::json;
 use waggle_core::find::TicketColumns;
 use waggle_core::id::{AgentId, Fence, Offset, QueueId, SavedViewId, TeamId, TenantId, TicketId, Version};
 use waggle_core::limits::{DRAFTS_PER_AGENT_MAX, FIELDS_MAX, PAST_TICKETS_MAX, PAST_TICKETS_PER_READ};
-use waggle_core::ticket::{Actor, FieldDef, Kind, NewEvent, Priority, Route, Status};
+use waggle_core::ticket::{Actor, FieldDef, Followers, Kind, NewEvent, Priority, Route, Status};
 use waggle_core::time::Timestamp;
 use waggle_gateway::store::{
     Audience, AuditActor, AuditEntry, AuditFilter, CommitEvent, DraftRow, DraftStore, FieldStore, FindStore,
@@ -90,7 +90,8 @@ impl Log {
             holder: says.agent.map(Some),
             queue: is_first.then_some(QueueId(queue)),
             priority: says.priority.or(is_first.then_some(Priority::Normal)),
-            patch: says.patch.map(|patch| patch.as_bytes().to_vec()),
+            patch: says.patch.map(|patch| patch.as_bytes().into()),
+            concerns: None,
             data: data.into_bytes(),
         };
         CommitEvent {
@@ -98,6 +99,7 @@ impl Log {
             offset: Offset(self.head),
             event,
             route: Route { queue: QueueId(queue), queue_from, agent, agent_from: None },
+            followers: Followers::default(),
             previous: previous.map(Offset),
             subject: says.subject.map(str::to_owned),
             requester: is_first.then(|| "kim".to_owned()),

@@ -10,7 +10,7 @@ use waggle_core::id::{AgentId, Offset, TicketId};
 use waggle_core::json::push_literal;
 use waggle_core::right::Rights;
 use waggle_core::ticket::{
-    Actor, Authority, Expect, Hold, Lifecycles, NewEvent, Request, Route, Word, decide,
+    Actor, Authority, Expect, Followers, Hold, Lifecycles, NewEvent, Request, Route, Word, decide,
 };
 use waggle_core::time::Timestamp;
 use waggle_gateway::store::CommitEvent;
@@ -220,6 +220,7 @@ impl<'a> Log<'a> {
             tenant,
             offset,
             event,
+            followers: Followers::default(),
             route,
             previous,
             subject,

@@ -151,6 +151,13 @@ impl Index {
         }
     }
 
+    /// Says that a ticket has no file any more.
+    pub fn detach(&mut self, ticket: TicketId) {
+        if let Some((id, _)) = place(ticket) {
+            self.with_attachment.remove(id);
+        }
+    }
+
     /// The tickets of one facet.
     pub(super) fn one(&self, facet: &Facet) -> RoaringBitmap {
         self.union(self.facets.get(facet))
@@ -215,7 +222,8 @@ impl Index {
         let Some((facet, posting)) = self.posting_mut(number) else { return };
         posting.remove(ticket);
         if posting.is_empty() {
-            let facet = Arc::clone(facet);
+            // What nothing has any more is not kept either: it may be somebody's name.
+            let facet = std::mem::replace(facet, Arc::new(Facet::Deleted));
             self.facets.remove(&facet);
             self.free.push(number);
         }

@@ -100,11 +100,11 @@ impl<T> Assembler<T> {
     fn place(&mut self, admitted: Admitted<T>) -> Result<Option<Admitted<T>>, Admitted<T>> {
         let (tenant, ticket, version) = key(&admitted);
         let head = self.heads.entry(tenant).or_default();
-        let Some((route, previous)) = admitted.slot.write(&admitted.event, head.next()) else {
+        let Some((route, followers, previous)) = admitted.slot.write(&admitted.event, head.next()) else {
             return Err(admitted);
         };
         *head = head.next();
-        let entry = Arc::new(Entry::encode(*head, &admitted.event, route));
+        let entry = Arc::new(Entry::encode(*head, &admitted.event, route, followers));
         self.batch_bytes += entry.frame.len();
         self.batch.push(Placed { admitted, entry, previous });
         match self.early.is_empty() {
@@ -192,6 +192,7 @@ mod tests {
                 queue: None,
                 priority: None,
                 patch: None,
+                concerns: None,
                 data: b"{}".to_vec(),
             };
             Admitted { tenant: TenantId(1), slot: Arc::clone(&self.slots[ticket]), event, caller, with: None }

@@ -40,6 +40,16 @@ impl Ring {
         }
     }
 
+    /// Puts an event in the place of the one with its offset, where that is in memory.
+    pub fn replace(&mut self, entry: Arc<Entry>) {
+        let Some(first) = self.entries.front().map(|first| first.offset) else { return };
+        let place = entry.offset.0.checked_sub(first.0).and_then(|place| usize::try_from(place).ok());
+        if let Some(old) = place.and_then(|place| self.entries.get_mut(place)) {
+            self.bytes = self.bytes + entry.frame.len() - old.frame.len();
+            *old = entry;
+        }
+    }
+
     /// Offset of the newest event.
     #[must_use]
     pub fn head(&self) -> Offset {
@@ -71,7 +81,7 @@ mod tests {
 
     use super::*;
     use crate::id::{TicketId, Version};
-    use crate::ticket::Route;
+    use crate::ticket::{Followers, Route};
 
     fn entry(offset: u64, bytes: usize) -> Arc<Entry> {
         Arc::new(Entry {
@@ -79,6 +89,7 @@ mod tests {
             ticket: TicketId(1),
             version: Version(1),
             route: Route::default(),
+            followers: Followers::default(),
             frame: vec![0; bytes].into(),
             header_bytes: 2,
         })
@@ -109,6 +120,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_is_replaced_is_in_its_place() {
+        let mut ring = Ring::new(Offset(4), 300, 20);
+        ring.push(entry(5, 10));
+        ring.push(entry(6, 20));
+        for offset in [4, 6, 7] {
+            ring.replace(entry(offset, 3));
+        }
+        let sizes: Vec<usize> =
+            ring.after(Offset(4), 9).unwrap().iter().map(|entry| entry.frame.len()).collect();
+        assert_eq!((sizes, ring.bytes()), (vec![10, 3], 13));
     }
 
     #[test]

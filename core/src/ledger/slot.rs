@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::id::{AgentId, Offset, QueueId, Version};
-use crate::ticket::{Cell, NewEvent, Route};
+use crate::ticket::{Cell, Followers, NewEvent, Route};
 use crate::time::Timestamp;
 
 /// A ticket's cell, and the writer's own notes beside it.
@@ -13,7 +13,7 @@ pub struct Slot {
     /// Where admission decides.
     pub cell: Cell,
     /// Touched by the one writer alone; a lock only because the slot is shared.
-    written: Mutex<Written>,
+    written: Mutex<(Written, Followers)>,
     /// The same queue, for those who ask what may be done in it: without waiting for the writer.
     queue: AtomicU32,
 }
@@ -38,12 +38,19 @@ impl Slot {
     #[must_use]
     pub fn new(cell: Cell, written: Written) -> Self {
         let queue = AtomicU32::new(written.queue.0);
-        Self { cell, written: Mutex::new(written), queue }
+        Self { cell, written: Mutex::new((written, Followers::default())), queue }
+    }
+
+    /// The same for a ticket that is followed.
+    #[must_use]
+    pub fn followed_by(self, followers: Followers) -> Self {
+        let written = (self.written(), followers);
+        Self { written: Mutex::new(written), ..self }
     }
 
     /// What the writer knows.
     pub fn written(&self) -> Written {
-        *self.written.lock().unwrap_or_else(PoisonError::into_inner)
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Where the ticket waits after the newest of its events that has a place in the log.
@@ -57,10 +64,15 @@ impl Slot {
         event.version == self.written().version.next()
     }
 
-    /// Takes the next event in, with the offset that it gets: returns whose views it belongs to, and
-    /// the offset of the ticket's event before it. `None` where another version is due.
-    pub(super) fn write(&self, event: &NewEvent, offset: Offset) -> Option<(Route, Option<Offset>)> {
+    /// Takes the next event in, with the offset that it gets: returns whose views it belongs to, whom it concerns
+    /// besides, and the offset of the ticket's event before it. `None` where another version is due.
+    pub(super) fn write(
+        &self,
+        event: &NewEvent,
+        offset: Offset,
+    ) -> Option<(Route, Followers, Option<Offset>)> {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let (written, followers) = &mut *written;
         if event.version != written.version.next() {
             return None;
         }
@@ -78,6 +90,12 @@ impl Slot {
             agent: written.agent,
             agent_from: before.agent.filter(|_| before.agent != written.agent),
         };
-        Some((route, (!is_first).then_some(before.offset)))
+        let mut concerned = followers.clone();
+        if let Some(concerns) = &event.concerns {
+            // Who ends to follow sees that he does.
+            *followers = followers.after(&concerns.follows);
+            concerned = concerned.with(followers.iter().chain(concerns.mentions.iter().copied()));
+        }
+        Some((route, concerned, (!is_first).then_some(before.offset)))
     }
 }

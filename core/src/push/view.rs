@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::id::{AgentId, QueueId, SavedViewId, TicketId};
 use crate::right::QueueSet;
-use crate::ticket::Route;
+use crate::ticket::{Followers, Route};
 
 /// One thing a session watches, within its tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,13 +20,15 @@ pub enum View {
     Tenant,
     /// Who of the tenant's agents is there: signals, no events.
     Presence,
+    /// What concerns the session's own agent: tickets that it holds, follows or is named in.
+    Inbox,
     /// How many tickets a saved view shows: counts, no events.
     Count(SavedViewId),
 }
 
 /// A text that names no view.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown view {0:?}; expected mine, queue:<id>, ticket:<id>, count:<id>, tenant or presence")]
+#[error("unknown view {0:?}; expected mine, inbox, queue:<id>, ticket:<id>, count:<id>, tenant or presence")]
 pub struct ViewError(String);
 
 impl View {
@@ -35,19 +37,31 @@ impl View {
     pub fn is_allowed(self, sees: &QueueSet) -> bool {
         match self {
             Self::Queue(queue) => sees.contains(queue),
-            Self::Mine | Self::Ticket(_) | Self::Tenant | Self::Presence | Self::Count(_) => !sees.is_empty(),
+            Self::Mine | Self::Ticket(_) | Self::Tenant | Self::Presence | Self::Inbox | Self::Count(_) => {
+                !sees.is_empty()
+            }
         }
     }
 
-    /// Whether an event of `ticket` with `route` belongs to this view of `agent`'s.
+    /// Whether an event of `ticket` with `route`, which concerns `followers`, too, belongs to this view of `agent`'s.
     #[must_use]
-    pub fn matches(self, agent: Option<AgentId>, ticket: TicketId, route: &Route) -> bool {
+    pub fn matches(
+        self,
+        agent: Option<AgentId>,
+        ticket: TicketId,
+        route: &Route,
+        followers: &Followers,
+    ) -> bool {
         match self {
             Self::Tenant => true,
             Self::Presence | Self::Count(_) => false,
             Self::Ticket(watched) => watched == ticket,
             Self::Queue(queue) => route.queue == queue || route.queue_from == Some(queue),
             Self::Mine => agent.is_some() && (route.agent == agent || route.agent_from == agent),
+            Self::Inbox => {
+                Self::Mine.matches(agent, ticket, route, followers)
+                    || agent.is_some_and(|agent| followers.has(agent))
+            }
         }
     }
 }
@@ -60,6 +74,7 @@ impl fmt::Display for View {
             Self::Ticket(ticket) => write!(f, "ticket:{ticket}"),
             Self::Tenant => f.write_str("tenant"),
             Self::Presence => f.write_str("presence"),
+            Self::Inbox => f.write_str("inbox"),
             Self::Count(view) => write!(f, "count:{view}"),
         }
     }
@@ -73,6 +88,7 @@ impl FromStr for View {
             "mine" => Some(Self::Mine),
             "tenant" => Some(Self::Tenant),
             "presence" => Some(Self::Presence),
+            "inbox" => Some(Self::Inbox),
             _ => match text.split_once(':') {
                 Some(("queue", id)) => id.parse().ok().map(Self::Queue),
                 Some(("ticket", id)) => id.parse().ok().map(Self::Ticket),
@@ -109,6 +125,7 @@ mod tests {
             View::Ticket(TicketId(17)),
             View::Tenant,
             View::Presence,
+            View::Inbox,
             View::Count(SavedViewId(7)),
         ] {
             assert_eq!(view.to_string().parse(), Ok(view));
@@ -127,7 +144,7 @@ mod tests {
             agent: None,
             agent_from: Some(AgentId(7)),
         };
-        let seen = |view: View, agent| view.matches(agent, TicketId(1), &route);
+        let seen = |view: View, agent| view.matches(agent, TicketId(1), &route, &Followers::default());
         assert!(seen(View::Queue(QueueId(1)), None) && seen(View::Queue(QueueId(2)), None));
         assert!(seen(View::Mine, Some(AgentId(7))) && !seen(View::Mine, Some(AgentId(8))));
         assert!(!seen(View::Mine, None) && !seen(View::Queue(QueueId(3)), None));

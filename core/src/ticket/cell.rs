@@ -44,6 +44,12 @@ impl Cell {
         }
     }
 
+    /// The same cell of a ticket that is deleted.
+    #[must_use]
+    pub fn deleted(self) -> Self {
+        Self { word: AtomicU64::new(self.load().deleted().0), holder: self.holder }
+    }
+
     /// The word as it is now, reservations that are not yet committed included.
     pub fn load(&self) -> Word {
         Word(self.word.load(Ordering::Acquire))

@@ -148,6 +148,10 @@ pub enum Command<'a> {
         /// The other ticket.
         into: TicketId,
     },
+    /// Takes the ticket out of sight.
+    Delete,
+    /// Brings it back.
+    Restore,
     /// Makes a new ticket of one of its messages.
     Split {
         /// The version that the message made.
@@ -162,6 +166,8 @@ pub enum Command<'a> {
         /// What it is: a JSON object.
         attachment: &'a str,
     },
+    /// Waggle's own, when a person is erased: nobody sends it.
+    Erase,
     /// Waggle's own, after a change of lifecycles: nobody sends it.
     Settle(Settle),
 }
@@ -212,7 +218,7 @@ pub enum CommandError {
     Malformed(String),
     /// No such `type`.
     #[error(
-        "unknown command type {0:?}; expected one of create, message, reply, note, set, move, claim, release, assign, link, unlink, merge, split"
+        "unknown command type {0:?}; expected one of create, message, reply, note, set, move, claim, release, assign, link, unlink, merge, split, delete, restore"
     )]
     UnknownType(String),
     /// A field that the command needs.
@@ -283,7 +289,10 @@ impl Command<'_> {
             Self::Link { state: LinkState::Gone, .. } => "unlink",
             Self::Merge { .. } => "merge",
             Self::Split { .. } => "split",
+            Self::Delete => "delete",
+            Self::Restore => "restore",
             Self::Attach { .. } => "attach",
+            Self::Erase => "erase",
             Self::Settle(_) => "settle",
         }
     }
@@ -319,6 +328,9 @@ impl Command<'_> {
             Self::Attach { .. } => Intent::Note,
             Self::Link { .. } | Self::Split { .. } => Intent::Link,
             Self::Merge { .. } => Intent::Merge,
+            Self::Delete => Intent::Delete,
+            Self::Restore => Intent::Restore,
+            Self::Erase => Intent::Erase,
             Self::Settle(Settle { from, to }) => Intent::Settle { from: *from, to: *to },
         }))
     }
@@ -340,7 +352,8 @@ impl Command<'_> {
             Self::Claim => Intent::Claim.needs(),
             Self::Assign { agent } => Intent::Assign { agent }.needs(),
             Self::Link { .. } | Self::Split { .. } | Self::Merge { .. } => Rights::one(Right::Merge),
-            Self::Move { .. } | Self::Release | Self::Settle(_) => Rights::NONE,
+            Self::Delete | Self::Restore => Rights::one(Right::Delete),
+            Self::Move { .. } | Self::Release | Self::Settle(_) | Self::Erase => Rights::NONE,
         }
     }
 
@@ -348,7 +361,10 @@ impl Command<'_> {
     /// version he saw, or that he does not care.
     #[must_use]
     pub fn overwrites(&self) -> bool {
-        matches!(self, Self::Set { .. } | Self::Move { .. } | Self::Assign { .. } | Self::Merge { .. })
+        matches!(
+            self,
+            Self::Set { .. } | Self::Move { .. } | Self::Assign { .. } | Self::Merge { .. } | Self::Delete
+        )
     }
 }
 
@@ -382,6 +398,8 @@ impl Refusal {
             Self::AlreadyClaimed => "already_claimed",
             Self::NotClaimed => "not_claimed",
             Self::Closed => "ticket_closed",
+            Self::Deleted => "ticket_deleted",
+            Self::NotDeleted => "not_deleted",
             Self::NoEdge { .. } => "forbidden_edge",
             Self::Unmet(_) => "guard_unmet",
             Self::NoStatus { .. } => "status_required",

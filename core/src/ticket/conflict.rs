@@ -99,7 +99,7 @@ fn changes_of_event(event: &StoredEvent) -> Vec<FieldChange> {
     }
     // It was JSON when it was written.
     let Ok(Value::Object(mut data)) = serde_json::from_str(&event.data) else { return changes };
-    for beside in ["text", "from", "fence", "attachment", "html"] {
+    for beside in ["text", "from", "fence", "attachment", "html", "mentions", "erased"] {
         data.remove(beside);
     }
     if let Some(agent) = data.remove("agent") {
@@ -125,7 +125,7 @@ fn flatten(path: &mut Vec<String>, members: &Map<String, Value>, into: &mut Vec<
 mod tests {
     use serde_json::json;
 
-    use super::super::{FieldSet, Request, Route};
+    use super::super::{FieldSet, Followers, Request, Route};
     use super::*;
     use crate::id::{AgentId, Offset, TicketId};
 
@@ -138,6 +138,7 @@ mod tests {
             actor: Actor::Agent(AgentId(2)),
             at: Timestamp(17),
             route: Route::default(),
+            followers: Followers::default(),
             data: data.to_string(),
         }
     }

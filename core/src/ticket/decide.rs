@@ -64,6 +64,12 @@ pub enum Intent {
     Link,
     /// The end of the ticket: another one goes on in its place.
     Merge,
+    /// The ticket goes out of sight, whoever holds it and whether it is closed.
+    Delete,
+    /// It is there again, as it was.
+    Restore,
+    /// Waggle's own: what people wrote in it is gone.
+    Erase,
     /// Waggle's own: the ticket's status or its queue's lifecycle was changed, and the ticket follows.
     Settle {
         /// The status that it had.
@@ -83,24 +89,26 @@ impl Intent {
             Self::Note => Rights::one(Right::Note),
             Self::Set { needs, .. } => needs,
             // A move needs what its edge names; whoever holds a ticket may give it back.
-            Self::Move { .. } | Self::Release | Self::Settle { .. } => Rights::NONE,
+            Self::Move { .. } | Self::Release | Self::Settle { .. } | Self::Erase => Rights::NONE,
             Self::Claim => Rights::one(Right::Claim),
             Self::Assign { .. } => Rights::one(Right::Assign),
             Self::Link | Self::Merge => Rights::one(Right::Merge),
+            Self::Delete | Self::Restore => Rights::one(Right::Delete),
         }
     }
 }
 
-/// Version, status, fence and whether the ticket is held, packed into 64 bits, so that one
+/// Version, status, fence and whether the ticket is held or deleted, packed into 64 bits, so that one
 /// compare-and-swap decides every race for a ticket.
 ///
-/// Bits 32–63 version, 24–31 status, 23 held, 0–22 fence.
+/// Bits 32–63 version, 24–31 status, 23 held, 22 deleted, 0–21 fence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Word(pub u64);
 
-const FENCE_BITS: u32 = 23;
-const HELD_BIT: u64 = 1 << FENCE_BITS;
-const STATUS_SHIFT: u32 = FENCE_BITS + 1;
+const FENCE_BITS: u32 = 22;
+const DELETED_BIT: u64 = 1 << FENCE_BITS;
+const HELD_BIT: u64 = 1 << (FENCE_BITS + 1);
+const STATUS_SHIFT: u32 = FENCE_BITS + 2;
 
 impl Word {
     /// The highest fence that fits.
@@ -108,10 +116,10 @@ impl Word {
     /// The highest version that fits.
     pub const VERSION_MAX: u32 = u32::MAX;
 
-    /// Packs the four parts; `fence` must be at most [`Word::FENCE_MAX`].
+    /// Packs the four parts of a ticket that is there; `fence` must be at most [`Word::FENCE_MAX`].
     #[must_use]
     pub fn pack(version: Version, status: Status, fence: Fence, hold: Hold) -> Self {
-        assert!(fence.0 <= Self::FENCE_MAX, "a fence fits 23 bits");
+        assert!(fence.0 <= Self::FENCE_MAX, "a fence fits 22 bits");
         let held = if hold == Hold::Held { HELD_BIT } else { 0 };
         Self(
             u64::from(version.0) << 32
@@ -138,8 +146,20 @@ impl Word {
     /// The fence of its newest claim.
     #[must_use]
     pub fn fence(self) -> Fence {
-        // 23 bits.
+        // 22 bits.
         Fence((self.0 & u64::from(Self::FENCE_MAX)) as u32)
+    }
+
+    /// The same of the ticket when it is deleted.
+    #[must_use]
+    pub fn deleted(self) -> Self {
+        Self(self.0 | DELETED_BIT)
+    }
+
+    /// Whether it is deleted.
+    #[must_use]
+    pub fn is_deleted(self) -> bool {
+        self.0 & DELETED_BIT != 0
     }
 
     /// Whether somebody holds it.
@@ -207,6 +227,12 @@ pub enum Refusal {
     /// The ticket is closed.
     #[error("the ticket is closed, which is final; create a follow-up ticket with follow_up_of")]
     Closed,
+    /// The ticket is deleted.
+    #[error("the ticket is deleted; restore it first")]
+    Deleted,
+    /// A restore of a ticket that is there.
+    #[error("the ticket is not deleted")]
+    NotDeleted,
     /// The lifecycle has no such edge.
     #[error("the lifecycle has no edge from status {} to status {}", from.index(), to.index())]
     NoEdge {
@@ -261,13 +287,21 @@ pub fn decide(
     fence: Option<Fence>,
     intent: Intent,
 ) -> Result<(Word, Transition), Refusal> {
+    // First of all: whoever may not delete does not learn that there is such a ticket.
+    if word.is_deleted() && !reaches_deleted(intent, authority) {
+        return Err(Refusal::Deleted);
+    }
     if let Some(right) = authority.rights.lacks(intent.needs()) {
         return Err(Refusal::NeedsRight(right));
     }
     check_expectations(word, expect, fence)?;
     let status_to = match intent {
         Intent::Settle { from, to } => settled(lifecycles, word, authority, from, to)?,
-        Intent::Link => word.status(),
+        Intent::Restore if !word.is_deleted() => return Err(Refusal::NotDeleted),
+        Intent::Erase if authority.actor != Actor::System => {
+            return Err(Refusal::NeedsRight(Right::Administer));
+        }
+        Intent::Link | Intent::Delete | Intent::Restore | Intent::Erase => word.status(),
         _ if lifecycles.category(word.status()) == Category::Closed => return Err(Refusal::Closed),
         _ => {
             check_hold(word, holder, authority, fence, intent)?;
@@ -302,7 +336,22 @@ pub fn decide(
         None => word.hold(),
     };
     let next = Word::pack(version, status_to, fence, hold);
+    let next = match intent {
+        Intent::Delete => next.deleted(),
+        Intent::Restore => next,
+        _ if word.is_deleted() => next.deleted(),
+        _ => next,
+    };
     Ok((next, Transition { version, status_from: word.status(), status_to, fence, holder }))
+}
+
+/// What may be done with a deleted ticket: whoever may delete brings it back, and Waggle's own work goes on.
+fn reaches_deleted(intent: Intent, authority: Authority) -> bool {
+    match intent {
+        Intent::Restore => authority.rights.has(Right::Delete),
+        Intent::Settle { .. } | Intent::Erase => authority.actor == Actor::System,
+        _ => false,
+    }
 }
 
 fn check_expectations(word: Word, expect: Expect, fence: Option<Fence>) -> Result<(), Refusal> {
@@ -352,7 +401,8 @@ pub fn destination(lifecycles: &Lifecycles, from: Status, intent: Intent) -> Opt
     let status = lifecycles.current(from);
     match intent {
         Intent::Message => lifecycles.after_requester(status),
-        Intent::Note | Intent::Release | Intent::Link | Intent::Set { into: None, .. } => Some(status),
+        Intent::Note | Intent::Release | Intent::Set { into: None, .. } => Some(status),
+        Intent::Link | Intent::Delete | Intent::Restore | Intent::Erase => Some(status),
         Intent::Set { into: Some(into), status: to, .. } if lifecycles.is_of(status, into) => {
             Some(to.unwrap_or(status))
         }

@@ -6,8 +6,9 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::field::{FieldSet, ValueError};
+use super::follower::Follow;
 use super::merge_patch::merge_patch;
-use crate::id::AgentId;
+use crate::id::{AgentId, RequesterId};
 use crate::limits::{
     CHANNEL_BYTES_MAX, DUE_AT_MS_MAX, TAG_BYTES_MAX, TICKET_EXTRA_BYTES_MAX, TICKET_FOLLOWERS_MAX,
     TICKET_LINKS_MAX, TICKET_TAGS_MAX,
@@ -118,6 +119,19 @@ impl Patch {
     pub fn new_followers(&self) -> impl Iterator<Item = AgentId> {
         let followers = self.0.get("followers").and_then(Value::as_object).into_iter().flatten();
         followers.filter(|(_, state)| !state.is_null()).filter_map(|(agent, _)| agent.parse().ok())
+    }
+
+    /// Who begins to follow the ticket with it, and who ends.
+    pub fn follows(&self) -> impl Iterator<Item = (AgentId, Follow)> {
+        let followers = self.0.get("followers").and_then(Value::as_object).into_iter().flatten();
+        let follow = |state: &Value| if state.is_null() { Follow::Ends } else { Follow::Begins };
+        followers.filter_map(move |(agent, state)| Some((agent.parse().ok()?, follow(state))))
+    }
+
+    /// The requester whose ticket it makes it.
+    #[must_use]
+    pub fn requester(&self) -> Option<RequesterId> {
+        self.0.get("requester_id").and_then(Value::as_u64).map(RequesterId)
     }
 
     /// The `extra` object after it.

@@ -1,10 +1,12 @@
 //! Events: what a command becomes, as it is stored and as it is sent.
 
 use bytes::Bytes;
+use serde_json::{Map, Value};
 
 use super::command::Command;
 use super::lifecycle::{Lifecycles, Status};
-use super::{Actor, Patch, Priority, Transition};
+use super::removal::{DELETED, ERASED, RESTORED};
+use super::{Actor, Concerns, Followers, Patch, Priority, Transition};
 use crate::id::{AgentId, Fence, Offset, QueueId, TicketId, Version};
 use crate::json::{push_literal, push_number};
 use crate::time::Timestamp;
@@ -36,9 +38,15 @@ pub enum Kind {
     Linked,
     /// It was closed for another ticket, which goes on in its place.
     Merged,
+    /// It was taken out of sight.
+    Deleted,
+    /// It was brought back.
+    Restored,
+    /// What people wrote in it is gone.
+    Erased,
 }
 
-const KINDS: [(Kind, &str); 12] = [
+const KINDS: [(Kind, &str); 15] = [
     (Kind::Created, "created"),
     (Kind::Message, "message"),
     (Kind::Reply, "reply"),
@@ -51,6 +59,9 @@ const KINDS: [(Kind, &str); 12] = [
     (Kind::Attached, "attached"),
     (Kind::Linked, "linked"),
     (Kind::Merged, "merged"),
+    (Kind::Deleted, "deleted"),
+    (Kind::Restored, "restored"),
+    (Kind::Erased, "erased"),
 ];
 
 impl Kind {
@@ -137,7 +148,9 @@ pub struct NewEvent {
     /// Its priority, where that changes.
     pub priority: Option<Priority>,
     /// What changes of the ticket beyond that: an RFC 7396 merge patch of its `extra` object, as JSON.
-    pub patch: Option<Vec<u8>>,
+    pub patch: Option<Box<[u8]>>,
+    /// Whom it concerns beyond those who follow the ticket already; most events nobody.
+    pub concerns: Option<Box<Concerns>>,
     /// The `data` object of the event, as JSON.
     pub data: Vec<u8>,
 }
@@ -162,6 +175,29 @@ impl NewEvent {
             return self;
         }
         let json = patch.to_json();
+        self.append(&json);
+        let follows: Vec<_> = patch.follows().collect();
+        if !follows.is_empty() {
+            self.concerns.get_or_insert_default().follows = follows;
+        }
+        self.patch = Some(json.into());
+        self
+    }
+
+    /// The event with the agents whom its text names.
+    #[must_use]
+    pub fn with_mentions(mut self, agents: Vec<AgentId>) -> Self {
+        if agents.is_empty() {
+            return self;
+        }
+        let set: Map<String, Value> = agents.iter().map(|agent| (agent.to_string(), true.into())).collect();
+        self.append(&Patch::of("mentions", Value::Object(set)).to_json());
+        self.concerns.get_or_insert_default().mentions = agents;
+        self
+    }
+
+    /// Puts the members of a JSON object behind those of the data.
+    fn append(&mut self, json: &[u8]) {
         // Both are objects: the members of one go behind those of the other.
         let members = json.get(1..).unwrap_or_default();
         self.data.pop();
@@ -169,8 +205,6 @@ impl NewEvent {
             self.data.push(b',');
         }
         self.data.extend_from_slice(members);
-        self.patch = Some(json);
-        self
     }
 
     /// The first event of a new ticket. `command` must be a create.
@@ -210,6 +244,7 @@ impl NewEvent {
             queue: Some(*queue),
             priority: Some(*priority),
             patch: None,
+            concerns: None,
             data: data.finish(),
         })
     }
@@ -227,6 +262,7 @@ impl NewEvent {
         let mut data = Data::with_capacity(96);
         let mut queue_to = None;
         let mut priority_to = None;
+        let mut patch = None;
         let kind = match command {
             Command::Create { .. } => return None,
             Command::Message { .. } => Kind::Message,
@@ -248,6 +284,21 @@ impl NewEvent {
             Command::Move { .. } | Command::Settle(_) => Kind::Moved,
             Command::Link { .. } | Command::Split { .. } => Kind::Linked,
             Command::Merge { .. } => Kind::Merged,
+            Command::Delete => {
+                data.literal("deleted", "true");
+                patch = Some(DELETED.as_bytes().into());
+                Kind::Deleted
+            }
+            Command::Restore => {
+                data.literal("deleted", "null");
+                patch = Some(RESTORED.as_bytes().into());
+                Kind::Restored
+            }
+            Command::Erase => {
+                data.literal("erased", "true");
+                patch = Some(ERASED.as_bytes().into());
+                Kind::Erased
+            }
             Command::Claim => Kind::Claimed,
             Command::Release => Kind::Released,
             Command::Assign { .. } => Kind::Assigned,
@@ -279,7 +330,8 @@ impl NewEvent {
             holder: transition.holder,
             queue: queue_to,
             priority: priority_to,
-            patch: None,
+            patch,
+            concerns: None,
             data: data.finish(),
         })
     }
@@ -341,6 +393,8 @@ pub struct StoredEvent {
     pub at: Timestamp,
     /// Whose views it belongs to.
     pub route: Route,
+    /// Whom it concerns besides.
+    pub followers: Followers,
     /// The `data` object, as JSON.
     pub data: String,
 }
@@ -356,6 +410,8 @@ pub struct Entry {
     pub version: Version,
     /// Whose views it belongs to.
     pub route: Route,
+    /// Whom it concerns besides.
+    pub followers: Followers,
     /// A whole unmasked text frame (RFC 6455 section 5.2).
     pub frame: Bytes,
     /// Length of the frame's header: 2, 4 or 10 bytes.
@@ -365,7 +421,7 @@ pub struct Entry {
 impl Entry {
     /// Encodes a committed event once.
     #[must_use]
-    pub fn encode(offset: Offset, event: &NewEvent, route: Route) -> Self {
+    pub fn encode(offset: Offset, event: &NewEvent, route: Route, followers: Followers) -> Self {
         let head = Head {
             offset,
             ticket: event.ticket,
@@ -374,7 +430,7 @@ impl Entry {
             actor: event.actor,
             at: event.at,
         };
-        head.encode(route, &event.data)
+        head.encode(route, followers, &event.data)
     }
 
     /// Encodes an event read back from the log: the same bytes as when it was committed.
@@ -388,7 +444,7 @@ impl Entry {
             actor: event.actor,
             at: event.at,
         };
-        head.encode(event.route, event.data.as_bytes())
+        head.encode(event.route, event.followers.clone(), event.data.as_bytes())
     }
 
     /// What happened, as its JSON text says; `None` for a kind that this version does not know.
@@ -420,7 +476,7 @@ struct Head {
 }
 
 impl Head {
-    fn encode(&self, route: Route, data: &[u8]) -> Entry {
+    fn encode(&self, route: Route, followers: Followers, data: &[u8]) -> Entry {
         // The header is written last, right before the JSON, when its length is known.
         const HEADER_BYTES_MAX: usize = 10;
         let mut out = Vec::with_capacity(HEADER_BYTES_MAX + 160 + data.len());
@@ -448,6 +504,7 @@ impl Head {
             ticket: self.ticket,
             version: self.version,
             route,
+            followers,
             frame: Bytes::from(out).slice(start..),
             header_bytes,
         }

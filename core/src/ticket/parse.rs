@@ -125,6 +125,14 @@ impl<'a> Fields<'a> {
                 Command::Merge { into }
             }
             "split" => self.split()?,
+            "delete" => {
+                self.takes_only("delete", "expect", &["expect"])?;
+                Command::Delete
+            }
+            "restore" => {
+                self.takes_only("restore", "expect", &["expect"])?;
+                Command::Restore
+            }
             other => return Err(CommandError::UnknownType(other.chars().take(40).collect())),
         };
         Ok(Request { command, expect: self.expect.map(Expect::Since), fence: self.fence })

@@ -166,7 +166,7 @@ impl World {
             let is_indexed = self.plan.is_indexed;
             let seat = self.seat(conn);
             let agent = Some(seat.agent);
-            let watches = |view: &View| view.matches(agent, entry.ticket, &entry.route);
+            let watches = |view: &View| view.matches(agent, entry.ticket, &entry.route, &entry.followers);
             if is_indexed && !seat.watched.iter().any(watches) {
                 continue;
             }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use waggle_core::id::{AgentId, Cursor, Epoch, Fence, Offset, QueueId, TenantId, TicketId, Version};
-use waggle_core::ticket::{Actor, Entry, NewEvent, Route, Status, StoredEvent};
+use waggle_core::ticket::{Actor, Entry, Followers, NewEvent, Route, Status, StoredEvent};
 
 /// A ticket's row: the fold of its events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,7 @@ pub(crate) struct CommitEvent {
     pub(crate) offset: Offset,
     pub(crate) event: NewEvent,
     pub(crate) route: Route,
+    pub(crate) followers: Followers,
     pub(crate) key: Option<Key>,
 }
 
@@ -153,6 +154,7 @@ impl Store {
             actor: event.actor,
             at: event.at,
             route: commit.route,
+            followers: commit.followers.clone(),
             data,
         };
         let table = self.tenants.get_mut(&commit.tenant).expect("a known tenant");

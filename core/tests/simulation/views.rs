@@ -101,7 +101,7 @@ impl Watched {
             let stored = &logged.stored;
             let is_due = |(view, certain): (&View, &Certain)| {
                 certain.is_some_and(|certain| stored.offset > certain)
-                    && view.matches(Some(agent), stored.ticket, &stored.route)
+                    && view.matches(Some(agent), stored.ticket, &stored.route, &stored.followers)
             };
             self.views.iter().any(is_due)
         })
@@ -110,7 +110,9 @@ impl Watched {
     /// Whether an event may be shown.
     pub(crate) fn may_show(&self, logged: &Logged, agent: AgentId) -> bool {
         let stored = &logged.stored;
-        self.views.keys().any(|view| view.matches(Some(agent), stored.ticket, &stored.route))
+        self.views
+            .keys()
+            .any(|view| view.matches(Some(agent), stored.ticket, &stored.route, &stored.followers))
     }
 }
 

@@ -215,6 +215,7 @@ fn commit_event(placed: &Placed<Caller>) -> CommitEvent {
         tenant: admitted.tenant,
         offset: entry.offset,
         event: admitted.event.clone(),
+        followers: entry.followers.clone(),
         route: entry.route,
         key: admitted.caller.key.clone(),
     }

@@ -55,6 +55,8 @@ enum Thing {
     /// Who has which role.
     #[command(subcommand)]
     Grant(GrantAction),
+    /// Write the database anew, so that nothing is left in its files of what was deleted. No gateway may be running.
+    Compact,
     /// What agents and programs show to be let in.
     #[command(subcommand)]
     Token(TokenAction),
@@ -100,6 +102,8 @@ pub(super) fn run(args: AdminArgs) -> anyhow::Result<()> {
         let dir = DataDir::existing(&args.data.data_dir)?;
         let _lock = match &args.thing {
             Thing::Epoch(action) if action.needs_lock() => Some(dir.lock()?),
+            // A gateway's commands would wait for it, and fail.
+            Thing::Compact => Some(dir.lock()?),
             _ => None,
         };
         let admin = Admin { store: open_store_beside(&dir).await?, output: args.output.output };
@@ -124,6 +128,7 @@ impl Admin {
             Thing::Role(action) => people::role(self, action).await,
             Thing::Team(action) => people::team(self, action).await,
             Thing::Grant(action) => people::grant(self, action).await,
+            Thing::Compact => self.compact().await,
             Thing::Field(action) => field::run(self, action).await,
             Thing::Requester(action) => requester::run(self, action).await,
             Thing::View(action) => view::run(self, action).await,
@@ -149,6 +154,14 @@ impl Admin {
     ) -> anyhow::Result<()> {
         self.store.audit(AuditEntry::new(tenant, AuditActor::Operator, action, object)).await?;
         Ok(())
+    }
+
+    async fn compact(&self) -> anyhow::Result<()> {
+        self.store.scrub(u64::MAX).await?;
+        match self.output {
+            Output::Json => print_json(&json!({"compacted": true})),
+            Output::Human => print("the database is written anew\n"),
+        }
     }
 
     async fn tenant(&self, action: TenantAction) -> anyhow::Result<()> {

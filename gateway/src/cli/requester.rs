@@ -8,7 +8,7 @@ use waggle_core::requester::{Identity, IdentityKind};
 
 use super::admin::{Admin, find_tenant};
 use super::output::{Output, print, print_json, visible};
-use crate::store::{AuditActor, Requester, StoreError};
+use crate::store::{AuditActor, ErasureState, Requester, StoreError};
 
 /// Whoever asks.
 #[derive(Subcommand)]
@@ -39,6 +39,15 @@ pub(super) enum RequesterAction {
         /// The number of the one that stays.
         #[arg(long)]
         into: RequesterId,
+    },
+    /// Erase one: whatever it wrote and is named by goes. The gateway that serves the data directory does it, as soon
+    /// as one does.
+    Erase {
+        /// The tenant's name or number.
+        #[arg(long)]
+        tenant: String,
+        /// Its number.
+        requester: RequesterId,
     },
 }
 
@@ -89,6 +98,15 @@ pub(super) async fn run(admin: &Admin, action: RequesterAction) -> anyhow::Resul
             let merged = admin.store.merge_requesters(AuditActor::Operator, tenant, requester, into).await?;
             show(admin.output, &merged)
         }
+        RequesterAction::Erase { tenant, requester } => {
+            let tenant = find_tenant(&rows, &tenant)?;
+            let state = admin.store.begin_erasure(AuditActor::Operator, tenant, requester).await?;
+            match (admin.output, state) {
+                (Output::Json, _) => print_json(&json!({"requester": requester, "state": state})),
+                (_, ErasureState::Erasing) => print(&format!("requester {requester} is being erased\n")),
+                (_, ErasureState::Erased) => print(&format!("requester {requester} is erased\n")),
+            }
+        }
     }
 }
 
@@ -103,6 +121,11 @@ fn show(output: Output, requester: &Requester) -> anyhow::Result<()> {
     if !requester.merged.is_empty() {
         let merged: Vec<String> = requester.merged.iter().map(ToString::to_string).collect();
         text.push_str(&format!("  was also {}\n", merged.join(", ")));
+    }
+    match requester.erasure {
+        Some(ErasureState::Erasing) => text.push_str("  is being erased\n"),
+        Some(ErasureState::Erased) => text.push_str("  is erased\n"),
+        None => {}
     }
     print(&text)
 }

@@ -2,7 +2,7 @@
 
 use waggle_core::id::{AgentId, QueueId, TenantId};
 use waggle_core::right::{QueueSet, Right, Rights};
-use waggle_core::ticket::{Actor, Authority};
+use waggle_core::ticket::{Actor, Authority, mentions};
 
 use super::{Credential, Directory, Principal};
 use crate::store::{Audience, MemberRow, PeopleRows, SavedViewRow, Scope};
@@ -107,6 +107,20 @@ impl Directory {
                 is_owner || members.is_some_and(|members| members.iter().any(is_member))
             }
         }
+    }
+
+    /// The agents whom a text names, of those who are let in and may see a queue's tickets.
+    #[must_use]
+    pub fn mentioned(&self, tenant: TenantId, queue: QueueId, text: &str) -> Vec<AgentId> {
+        let snapshot = self.inner.snapshot.load();
+        let Some(known) = snapshot.tenant(tenant) else { return Vec::new() };
+        let active = known.agents.iter().filter(|agent| agent.deactivated_at.is_none());
+        let mut named = mentions(text, active.map(|agent| (agent.id, agent.name.as_str())));
+        named.retain(|agent| {
+            let standing = snapshot.standing(tenant, *agent);
+            standing.is_some_and(|standing| standing.in_queue(queue).has(Right::See))
+        });
+        named
     }
 
     /// The tenant's teams, roles, and who has which.

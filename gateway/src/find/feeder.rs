@@ -128,13 +128,11 @@ impl Feeder {
         let kinds: Vec<(TicketId, Option<Kind>)> =
             entries.iter().map(|entry| (entry.ticket, entry.kind())).collect();
         let tickets: BTreeSet<TicketId> = kinds.iter().map(|(ticket, _)| *ticket).collect();
-        let changed = |test: fn(Option<Kind>) -> bool| {
-            let those: BTreeSet<_> =
-                kinds.iter().filter(|(_, kind)| test(*kind)).map(|(it, _)| *it).collect();
-            those.into_iter().collect::<Vec<_>>()
-        };
-        let described = changed(may_describe);
-        let attached = changed(|kind| kind == Some(Kind::Attached));
+        // Whoever is named in a text follows the ticket.
+        let followed = entries.iter().filter(|entry| !entry.followers.is_empty()).map(|entry| entry.ticket);
+        let described = kinds.iter().filter(|(_, kind)| may_describe(*kind)).map(|(ticket, _)| *ticket);
+        let described: BTreeSet<TicketId> = described.chain(followed).collect();
+        let described: Vec<TicketId> = described.into_iter().collect();
         let tickets: Vec<_> = tickets.into_iter().collect();
         let columns = self.store.columns(tenant, &tickets).await?;
         let rows = self.store.ticket_rows(tenant, &described).await?;
@@ -145,7 +143,13 @@ impl Feeder {
         for row in rows {
             describe(&mut index, row.id, &row.requester, &row.extra);
         }
-        attached.into_iter().for_each(|ticket| index.attach(ticket));
+        for (ticket, kind) in kinds {
+            match kind {
+                Some(Kind::Attached) => index.attach(ticket),
+                Some(Kind::Erased) => index.detach(ticket),
+                _ => {}
+            }
+        }
         drop(index);
         if tally.follow(&known.index.read(), &tickets, before) {
             self.tenants.counted.tell(tenant);

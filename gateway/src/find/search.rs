@@ -121,6 +121,14 @@ impl Searcher {
         known.iter().map(|(tenant, offset)| (*tenant, *offset.borrow())).collect()
     }
 
+    /// Takes away what is left in the file of texts of these tenants' erased tickets.
+    ///
+    /// # Errors
+    /// As storage tells them.
+    pub async fn scrub(&self, tenants: &BTreeSet<TenantId>) -> Result<(), StoreError> {
+        self.texts.search_scrub(tenants).await
+    }
+
     /// Ends the thread, and closes the texts.
     pub async fn stop(&self) {
         self.worker.stop().await;
@@ -182,7 +190,13 @@ impl Indexer {
         loop {
             let entries = self.log.read_after(tenant, place.next, SEARCH_EVENTS_PER_TURN_MAX).await?;
             let Some(last) = entries.last() else { return Ok(()) };
-            let texts = texts_of(&*self.store, tenant, &entries).await?;
+            let erased = erased(&entries);
+            if !erased.is_empty() {
+                self.texts.search_remove(tenant, &erased).await?;
+            }
+            let mut texts = texts_of(&*self.store, tenant, &entries).await?;
+            // They may have been read before they were erased.
+            texts.retain(|text| text.version == Version(0) || !is_erased(&erased, text));
             let up_to = Cursor { epoch: place.epoch, offset: last.offset };
             if !texts.is_empty() || last.offset.0 - place.written.0 > SILENT_EVENTS_MAX {
                 self.texts.search_add(tenant, &texts, up_to).await?;
@@ -210,6 +224,16 @@ impl Indexer {
         };
         Ok(Some(Place { epoch: head.epoch, next: offset, written: offset }))
     }
+}
+
+/// Tickets whose texts were erased, and by which event.
+fn erased(entries: &[Arc<Entry>]) -> Vec<(TicketId, Version)> {
+    let erased = entries.iter().filter(|entry| entry.kind() == Some(Kind::Erased));
+    erased.map(|entry| (entry.ticket, entry.version)).collect()
+}
+
+fn is_erased(erased: &[(TicketId, Version)], text: &SearchText) -> bool {
+    erased.iter().any(|(ticket, version)| *ticket == text.ticket && text.version < *version)
 }
 
 #[derive(Deserialize)]

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use waggle_core::id::{AgentId, Fence, QueueId, TicketId, Version};
-use waggle_core::right::QueueSet;
+use waggle_core::right::Right;
 use waggle_core::ticket::{Category, Lifecycles, Priority};
 use waggle_core::time::Timestamp;
 
@@ -132,14 +132,8 @@ async fn events_of(
     let after = query.cursor("after-")?.unwrap_or_default();
     let limit = query.limit()?;
     let store = &api.store;
-    let sees_all = api.directory.visible_queues(&principal) == QueueSet::All;
-    if !sees_all {
-        visible(api, &principal, ticket).await?;
-    }
+    visible(api, &principal, ticket).await?;
     let events = store.ticket_events(principal.tenant, ticket, after, limit, kinds).await.map_err(storage)?;
-    if events.is_empty() && sees_all {
-        visible(api, &principal, ticket).await?;
-    }
     let next = events.last().filter(|_| is_full(events.len(), limit)).map(|event| event.version);
     let events = render.all(events).await?;
     Ok(answer::json(StatusCode::OK, event_page(member, &events, next)))
@@ -166,7 +160,7 @@ fn event_page(member: &str, events: &[Bytes], next: Option<Version>) -> Bytes {
     Bytes::from(out)
 }
 
-/// The ticket, where there is one for whoever asks.
+/// The ticket, where there is one for whoever asks. A deleted one is there for whoever may delete.
 pub(super) async fn visible(
     api: &Api,
     principal: &Principal,
@@ -174,7 +168,11 @@ pub(super) async fn visible(
 ) -> Result<TicketRow, Problem> {
     let sees = api.directory.visible_queues(principal);
     let row = api.store.ticket(principal.tenant, ticket).await.map_err(storage)?;
-    row.filter(|row| sees.contains(row.queue)).ok_or_else(|| missing(ticket))
+    let shows = |row: &TicketRow| {
+        sees.contains(row.queue)
+            && (!row.is_deleted() || api.directory.rights(principal, row.queue).has(Right::Delete))
+    };
+    row.filter(shows).ok_or_else(|| missing(ticket))
 }
 
 /// A full page may have another one after it; that one may turn out empty.

@@ -8,7 +8,9 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use waggle_core::id::{QueueId, TenantId, TicketId};
 use waggle_core::ledger::{Admitted, Slot, Written};
 use waggle_core::right::Right;
-use waggle_core::ticket::{Authority, Category, Cell, Command, Entry, Lifecycles, NewEvent, Refusal};
+use waggle_core::ticket::{
+    Authority, Category, Cell, Command, Entry, Followers, Lifecycles, NewEvent, Refusal,
+};
 use waggle_core::time::Timestamp;
 
 use super::careful::Attempt;
@@ -54,6 +56,9 @@ impl Inner {
         let answer = match submission.request.command {
             Command::Link { .. } | Command::Merge { .. } | Command::Split { .. } => {
                 Box::pin(self.admit_pair(&log, submission, permit, key)).await?
+            }
+            Command::Delete | Command::Restore => {
+                Box::pin(self.admit_removal(&log, submission, permit, key)).await?
             }
             _ => self.admit(&log, submission, permit, key).await?,
         };
@@ -108,6 +113,9 @@ impl Inner {
                     self.check_closed(&generation, &lifecycles, &submission, closed).await?;
                 }
                 let details = self.new_details(&submission)?;
+                if details.requester().is_some() {
+                    Box::pin(self.check_requester(log.tenant, &details)).await?;
+                }
                 let (slot, event) = create(&generation, &lifecycles, log, &submission, at)?;
                 (slot, event.with_details(&details))
             }
@@ -128,6 +136,18 @@ impl Inner {
         let item: Item = Admitted { tenant: log.tenant, slot, event, caller, with: None };
         self.items.try_send(item).map_err(|_| SubmitError::Stopping)?;
         Ok(answered)
+    }
+
+    /// A command on two tickets has found both there: neither goes before both are told.
+    async fn admit_removal(
+        &self,
+        log: &TenantLog,
+        submission: Submission<'_>,
+        permit: OwnedSemaphorePermit,
+        key: Option<HeldKey>,
+    ) -> Result<oneshot::Receiver<Answer>, SubmitError> {
+        let _turn = log.pairs.lock().await;
+        self.admit(log, submission, permit, key).await
     }
 
     /// What a command names must exist in its tenant, for whoever sends it.
@@ -188,7 +208,7 @@ impl Inner {
         ticket: TicketId,
     ) -> Result<(), SubmitError> {
         let slot = self.slot(generation, submission.tenant, ticket).await?;
-        if !self.sees(submission, slot.queue()) {
+        if !self.sees(submission, slot.queue()) || slot.cell.load().is_deleted() {
             return Err(SubmitError::NoSuchTicket(ticket));
         }
         match lifecycles.category(slot.cell.load().status()) {
@@ -300,6 +320,7 @@ pub(super) fn refused(lifecycles: &Lifecycles, refusal: Refusal) -> SubmitError 
 
 fn slot_of(standing: &Standing) -> Slot {
     let cell = Cell::new(standing.version, standing.status, standing.fence, standing.assignee);
+    let cell = if standing.is_deleted() { cell.deleted() } else { cell };
     let written = Written {
         version: standing.version,
         offset: standing.newest,
@@ -307,7 +328,7 @@ fn slot_of(standing: &Standing) -> Slot {
         agent: standing.assignee,
         held_since: Timestamp(0),
     };
-    Slot::new(cell, written)
+    Slot::new(cell, written).followed_by(Followers::read(&standing.extra))
 }
 
 /// Texts that the ticket's row takes from a command, escapes undone.

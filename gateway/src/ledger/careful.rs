@@ -6,13 +6,14 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use waggle_core::id::{AgentId, TenantId, TicketId, Version};
 use waggle_core::ledger::Slot;
 use waggle_core::limits::{MERGE_EVENTS_MAX, OPTIMISTIC_TRIES_MAX, OPTIMISTIC_WAIT_MS_MAX};
+use waggle_core::right::Right;
 use waggle_core::ticket::{
-    Actor, Category, Command, DetailsError, Expect, FieldSet, Intent, Kind, Lifecycles, NewEvent, Patch,
-    Refusal, Status, Word, destination, find_conflict,
+    Actor, Authority, Category, Command, DetailsError, Expect, FieldSet, Followers, Intent, Kind, Lifecycles,
+    NewEvent, Patch, Refusal, Status, Word, destination, find_conflict,
 };
 use waggle_core::time::Timestamp;
 
@@ -75,11 +76,13 @@ impl Attempt<'_> {
 
     fn reserve(&self, intent: Intent, expect: Expect) -> Result<NewEvent, SubmitError> {
         let Submission { authority, request, .. } = self.submission;
-        let reserved = self
-            .slot
-            .cell
-            .reserve(self.lifecycles, *authority, expect, request.fence, intent)
-            .map_err(|refusal| refused(self.lifecycles, refusal))?;
+        let reserved =
+            self.slot.cell.reserve(self.lifecycles, *authority, expect, request.fence, intent).map_err(
+                |refusal| match refusal {
+                    Refusal::Deleted => self.deleted(*authority),
+                    refusal => refused(self.lifecycles, refusal),
+                },
+            )?;
         let event = NewEvent::admitted(
             self.lifecycles,
             self.ticket,
@@ -103,6 +106,20 @@ impl Attempt<'_> {
             _ if !to.is_some_and(is_final) => NeedsFields::None,
             _ if is_final(self.lifecycles.current(from)) => NeedsFields::Those,
             _ => NeedsFields::All,
+        }
+    }
+
+    /// What is deleted does not exist for whoever may not delete.
+    fn deleted(&self, authority: Authority) -> SubmitError {
+        deleted(self.ticket, authority)
+    }
+
+    /// The version that the ticket must have. Nobody takes away what was said since he looked, so a delete goes by
+    /// `expect` as by `If-Match`.
+    fn expect(&self) -> Option<Expect> {
+        match (self.submission.request.command, self.submission.request.expect) {
+            (Command::Delete, Some(Expect::Since(version))) => Some(Expect::Version(version)),
+            (_, expect) => expect,
         }
     }
 
@@ -134,9 +151,11 @@ impl Inner {
     pub(super) async fn reserve(&self, attempt: Attempt<'_>) -> Result<NewEvent, SubmitError> {
         let word = attempt.slot.cell.load();
         let intent = attempt.intent(word)?;
-        let (expect, seen) = (attempt.submission.request.expect, attempt.seen());
+        let (expect, seen) = (attempt.expect(), attempt.seen());
         let needs_fields = self.directory.fields(attempt.tenant()).has_required_at_solve();
-        let needs_row = attempt.has_details()
+        let mentioned = self.mentioned(&attempt);
+        let needs_row = !mentioned.is_empty()
+            || attempt.has_details()
             || matches!(intent, Intent::Merge)
             || (seen.is_some() && expect.is_some_and(|expect| expect != Expect::Any))
             || (needs_fields && attempt.needs_fields(word.status(), intent) == NeedsFields::All);
@@ -155,12 +174,20 @@ impl Inner {
                 decided => return decided,
             }
         }
-        Box::pin(self.reserve_on_row(attempt)).await
+        Box::pin(self.reserve_on_row(attempt, mentioned)).await
     }
 
     /// The same for a command that more must hold for than the cell knows.
-    async fn reserve_on_row(&self, attempt: Attempt<'_>) -> Result<NewEvent, SubmitError> {
+    async fn reserve_on_row(
+        &self,
+        attempt: Attempt<'_>,
+        mentioned: Vec<AgentId>,
+    ) -> Result<NewEvent, SubmitError> {
         let Submission { authority, request, .. } = attempt.submission;
+        let reaches_deleted = matches!(request.command, Command::Restore | Command::Erase);
+        if attempt.slot.cell.load().is_deleted() && !reaches_deleted {
+            return Err(attempt.deleted(*authority));
+        }
         if let Some(right) = authority.rights.lacks(request.command.needs()) {
             return Err(Refusal::NeedsRight(right).into());
         }
@@ -171,6 +198,7 @@ impl Inner {
             _ => Patch::default(),
         };
         self.check_followers(attempt.tenant(), &patch)?;
+        self.check_requester(attempt.tenant(), &patch).await?;
         for _ in 0..OPTIMISTIC_TRIES_MAX {
             // Asked for before the look, so that what is written after it is not missed.
             let finished = self.finished.notified();
@@ -178,9 +206,11 @@ impl Inner {
             let row = row.ok_or(SubmitError::NoSuchTicket(attempt.ticket))?;
             self.check_expected(&attempt, &row, &patch).await?;
             let intent = attempt.intent(attempt.slot.cell.load())?;
-            check_row(&row, &patch, &fields, attempt.needs_fields(row.status, intent))?;
+            let followed = following(&row, &mentioned);
+            let patch = if mentioned.is_empty() { &patch } else { &followed };
+            check_row(&row, patch, &fields, attempt.needs_fields(row.status, intent))?;
             match attempt.reserve(intent, Expect::Version(row.version)) {
-                Ok(event) => return Ok(event.with_details(&patch)),
+                Ok(event) => return Ok(event.with_details(patch).with_mentions(mentioned)),
                 Err(SubmitError::Refused(Refusal::StaleVersion { .. })) => {
                     // Where it takes longer, the next look tells.
                     let _ =
@@ -191,6 +221,18 @@ impl Inner {
             }
         }
         Err(SubmitError::Overload)
+    }
+
+    /// Agents whom a command's text names, and who may see the ticket.
+    fn mentioned(&self, attempt: &Attempt<'_>) -> Vec<AgentId> {
+        match attempt.submission.request.command {
+            Command::Message { text } | Command::Reply { text, .. } | Command::Note { text }
+                if text.literal().contains('@') =>
+            {
+                self.directory.mentioned(attempt.tenant(), attempt.slot.queue(), &text.decode())
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Whether nothing has become of the ticket that the command's author should have known.
@@ -262,6 +304,15 @@ impl Inner {
         }
     }
 
+    /// Whose ticket it is to be must be known.
+    pub(super) async fn check_requester(&self, tenant: TenantId, patch: &Patch) -> Result<(), SubmitError> {
+        let Some(id) = patch.requester() else { return Ok(()) };
+        let found = self.store.requester(tenant, id).await.map_err(storage)?;
+        // Nothing is added to somebody who is being erased.
+        let found = found.filter(|requester| requester.erasure.is_none());
+        found.map(|_| ()).ok_or(SubmitError::NoSuchRequester(id))
+    }
+
     /// A refusal with what its author needs to go on.
     async fn explain(&self, attempt: Attempt<'_>, refusal: Refusal) -> SubmitError {
         match refusal {
@@ -304,6 +355,27 @@ impl Inner {
         let events = self.store.ticket_events(tenant, ticket, after, MERGE_EVENTS_MAX, EventKinds::All).await;
         let claims = |kind| matches!(kind, Kind::Claimed | Kind::Assigned);
         events.ok()?.iter().rev().find(|event| claims(event.kind)).map(|event| event.at)
+    }
+}
+
+/// The change by which those who are named follow the ticket. Where it has no room for so many, they are told this time
+/// only: nothing that was said is refused for that.
+fn following(row: &TicketRow, mentioned: &[AgentId]) -> Patch {
+    let known = Followers::read(&row.extra);
+    let new = mentioned.iter().filter(|agent| !known.has(**agent));
+    let new: Map<String, Value> = new.map(|agent| (agent.to_string(), true.into())).collect();
+    if new.is_empty() {
+        return Patch::default();
+    }
+    let patch = Patch::of("followers", Value::Object(new));
+    if patch.apply(&row.extra).is_ok() { patch } else { Patch::default() }
+}
+
+/// Why a command on a deleted ticket is refused.
+pub(super) fn deleted(ticket: TicketId, authority: Authority) -> SubmitError {
+    match authority.rights.has(Right::Delete) {
+        true => Refusal::Deleted.into(),
+        false => SubmitError::NoSuchTicket(ticket),
     }
 }
 

@@ -56,6 +56,12 @@ impl TenantLog {
         }
     }
 
+    /// Puts events in the place of those with their offsets, where they are in memory.
+    pub(super) fn replace(&self, entries: impl Iterator<Item = Arc<Entry>>) {
+        let mut ring = self.ring.write();
+        entries.for_each(|entry| ring.replace(entry));
+    }
+
     /// A ticket number that was not given out before. One whose ticket is not committed after all
     /// stays unused.
     pub(super) fn next_ticket(&self) -> TicketId {

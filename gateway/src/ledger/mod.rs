@@ -17,10 +17,12 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
-use waggle_core::id::{AgentId, Cursor, Offset, QueueId, TenantId, TicketId, Version};
+use waggle_core::id::{AgentId, Cursor, Offset, QueueId, RequesterId, TenantId, TicketId, Version};
 use waggle_core::limits::COMMANDS_IN_FLIGHT_MAX;
 use waggle_core::right::Right;
-use waggle_core::ticket::{Authority, DetailsError, Entry, FieldConflict, Refusal, Request, UnknownStatus};
+use waggle_core::ticket::{
+    Authority, DetailsError, Entry, FieldConflict, Refusal, Request, StoredEvent, UnknownStatus,
+};
 
 use crate::directory::Directory;
 use crate::store::{Store, StoreError};
@@ -156,6 +158,9 @@ pub enum SubmitError {
     /// No such agent in this tenant.
     #[error("there is no agent {0}")]
     NoSuchAgent(AgentId),
+    /// No such requester in this tenant.
+    #[error("there is no requester {0}; make one by POST /v1/requesters, or leave requester_id out")]
+    NoSuchRequester(RequesterId),
     /// What one may see and may not do.
     #[error("this needs the right {right} in queue {queue}")]
     Lacking {
@@ -277,6 +282,14 @@ impl Ledger {
         log.recent_after(after, limit)
     }
 
+    /// Puts events into memory as they are in storage now, where those with their offsets are in memory.
+    pub(crate) fn replace(&self, tenant: TenantId, events: &[StoredEvent]) {
+        let log = self.inner.tenants.read().get(&tenant).cloned();
+        if let Some(log) = log {
+            log.replace(events.iter().map(|event| Arc::new(Entry::from_stored(event))));
+        }
+    }
+
     /// Events after `after`, in order, at most `limit`, from memory or else from storage.
     ///
     /// # Errors
@@ -298,15 +311,16 @@ impl Ledger {
         Ok(stored.iter().map(|event| Arc::new(Entry::from_stored(event))).collect())
     }
 
-    /// The queue that a ticket is in, where there is one.
+    /// The queue that a ticket is in, where there is one that is not deleted.
     ///
     /// # Errors
     /// As storage tells them.
     pub async fn queue_of(&self, tenant: TenantId, ticket: TicketId) -> Result<Option<QueueId>, StoreError> {
         if let Some(slot) = self.inner.generation.load().get(tenant, ticket) {
-            return Ok(Some(slot.queue()));
+            return Ok((!slot.cell.load().is_deleted()).then(|| slot.queue()));
         }
-        Ok(self.inner.store.standing(tenant, ticket).await?.map(|standing| standing.queue))
+        let standing = self.inner.store.standing(tenant, ticket).await?;
+        Ok(standing.filter(|standing| !standing.is_deleted()).map(|standing| standing.queue))
     }
 
     /// Learns of tenants that were made since the start.

@@ -1,8 +1,9 @@
 //! Commands on two tickets: link, merge, split. Both events are in one transaction.
 //!
 //! One such command of a tenant at a time looks at its tickets, takes both versions, and is written; so what it has seen
-//! of links still holds, two merges cannot meet, and no two pairs of events wait for each other. The first event is
-//! decided like any other command's. The second is of a kind that is never refused, so that nothing has to be taken back.
+//! of links still holds, two merges cannot meet, and no two pairs of events wait for each other; nor is a ticket deleted
+//! meanwhile. The first event is decided like any other command's. The second is of a kind that is never refused then, so
+//! that nothing has to be taken back.
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use waggle_core::ticket::{
 use waggle_core::time::Timestamp;
 
 use super::admission::{HeldKey, Texts, caller, create, now, storage};
-use super::careful::Attempt;
+use super::careful::{Attempt, deleted};
 use super::cells::Generation;
 use super::log::TenantLog;
 use super::writer::{Answer, Item};
@@ -81,6 +82,9 @@ impl Inner {
             slot: &slot,
             at: now(),
         };
+        if slot.cell.load().is_deleted() {
+            return Err(deleted(ticket, authority));
+        }
         if let Some(right) = submission.authority.rights.lacks(submission.request.command.needs()) {
             return Err(Refusal::NeedsRight(right).into());
         }
@@ -229,6 +233,9 @@ impl Inner {
         let tenant = pair.log.tenant;
         let slot = self.slot(pair.generation, tenant, other).await?;
         let authority = self.authority_in(pair.asked, other, &slot)?;
+        if slot.cell.load().is_deleted() {
+            return Err(deleted(other, authority));
+        }
         if let Some(right) = authority.rights.lacks(pair.asked.request.command.needs()) {
             return Err(Refusal::NeedsRight(right).into());
         }

@@ -263,6 +263,7 @@ fn commit_event(placed: &mut Placed<Caller>) -> CommitEvent {
         offset: entry.offset,
         event: admitted.event.clone(),
         route: entry.route,
+        followers: entry.followers.clone(),
         previous: *previous,
         subject: caller.subject.take(),
         requester: caller.requester.take(),

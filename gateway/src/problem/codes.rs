@@ -429,4 +429,17 @@ pub const CODES: &[Code] = &[
         "Too much history",
         "Too much has changed since the instant in `at`: give a later one; the detail names the limit.",
     ),
+    code(
+        "ticket_deleted",
+        409,
+        "Ticket deleted",
+        "The ticket takes no command but `restore`: send that first.",
+    ),
+    code("not_deleted", 409, "Not deleted", "The ticket is there: there is nothing to restore."),
+    code(
+        "requester_erased",
+        409,
+        "Requester erased",
+        "Nothing is left of the requester, or soon nothing is: make another one.",
+    ),
 ];

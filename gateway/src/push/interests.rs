@@ -16,6 +16,7 @@ enum Interest {
     Presence,
     /// No event is for it.
     Count(SavedViewId),
+    Inbox(AgentId),
 }
 
 /// The sessions of one tenant on one shard, by what they watch.
@@ -23,11 +24,14 @@ enum Interest {
 pub(super) struct Interests {
     everything: SlotSet,
     by_interest: FxHashMap<Interest, SlotSet>,
+    /// How many watch the view `inbox`: where nobody does, nobody is looked for.
+    inboxes: usize,
 }
 
 impl Interests {
     /// The session in `slot`, of `agent`, watches `view`; it did not before.
     pub(super) fn add(&mut self, view: View, agent: AgentId, slot: u32) {
+        self.inboxes += usize::from(view == View::Inbox);
         match interest(view, agent) {
             None => self.everything.insert(slot),
             Some(interest) => self.by_interest.entry(interest).or_default().insert(slot),
@@ -36,6 +40,7 @@ impl Interests {
 
     /// It watches it no longer.
     pub(super) fn remove(&mut self, view: View, agent: AgentId, slot: u32) {
+        self.inboxes -= usize::from(view == View::Inbox);
         let Some(interest) = interest(view, agent) else { return self.everything.remove(slot) };
         if let Some(slots) = self.by_interest.get_mut(&interest) {
             slots.remove(slot);
@@ -56,7 +61,13 @@ impl Interests {
             route.agent.map(Interest::Agent),
             route.agent_from.map(Interest::Agent),
         ];
-        let listed = interests.into_iter().flatten().filter_map(|interest| self.by_interest.get(&interest));
+        let concerned = route.agent.into_iter().chain(route.agent_from).chain(entry.followers.iter());
+        let inboxes = concerned.take(if self.inboxes == 0 { 0 } else { usize::MAX }).map(Interest::Inbox);
+        let listed = interests
+            .into_iter()
+            .flatten()
+            .chain(inboxes)
+            .filter_map(|interest| self.by_interest.get(&interest));
         self.everything.iter().chain(listed.flat_map(SlotSet::iter))
     }
 
@@ -79,13 +90,14 @@ fn interest(view: View, agent: AgentId) -> Option<Interest> {
         View::Ticket(ticket) => Some(Interest::Ticket(ticket)),
         View::Presence => Some(Interest::Presence),
         View::Count(view) => Some(Interest::Count(view)),
+        View::Inbox => Some(Interest::Inbox(agent)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use waggle_core::id::{Offset, Version};
-    use waggle_core::ticket::{Actor, Kind, Route, StoredEvent};
+    use waggle_core::ticket::{Actor, Followers, Kind, Route, StoredEvent};
     use waggle_core::time::Timestamp;
 
     use super::*;
@@ -95,6 +107,7 @@ mod tests {
         let views = [
             View::Tenant,
             View::Mine,
+            View::Inbox,
             View::Queue(QueueId(1)),
             View::Queue(QueueId(2)),
             View::Ticket(TicketId(1)),
@@ -120,15 +133,19 @@ mod tests {
             },
         ];
         for route in routes {
-            for ticket in [TicketId(1), TicketId(2)] {
-                let entry = entry(ticket, route);
+            for (ticket, followers) in [
+                (TicketId(1), Followers::default()),
+                (TicketId(2), Followers::default()),
+                (TicketId(2), [AgentId(2), AgentId(9)].into_iter().collect()),
+            ] {
+                let entry = entry(ticket, route, &followers);
                 let mut found: Vec<u32> = interests.of(&entry).collect();
                 found.sort_unstable();
                 found.dedup();
                 let pairs = views.into_iter().flat_map(|view| agents.map(|agent| (view, agent)));
                 let wanted: Vec<u32> = (0..)
                     .zip(pairs)
-                    .filter(|(_, (view, agent))| view.matches(Some(*agent), ticket, &route))
+                    .filter(|(_, (view, agent))| view.matches(Some(*agent), ticket, &route, &followers))
                     .map(|(slot, _)| slot)
                     .collect();
                 assert_eq!(found, wanted, "{route:?}");
@@ -144,7 +161,7 @@ mod tests {
         assert!(interests.everything.is_empty() && interests.by_interest.is_empty());
     }
 
-    fn entry(ticket: TicketId, route: Route) -> Entry {
+    fn entry(ticket: TicketId, route: Route, followers: &Followers) -> Entry {
         Entry::from_stored(&StoredEvent {
             offset: Offset(1),
             ticket,
@@ -153,6 +170,7 @@ mod tests {
             actor: Actor::System,
             at: Timestamp(1),
             route,
+            followers: followers.clone(),
             data: "{}".to_owned(),
         })
     }

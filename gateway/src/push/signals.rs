@@ -262,7 +262,7 @@ impl Shard {
                     }
                 }
                 View::Presence => self.tell_presence(sessions, key),
-                View::Mine | View::Queue(_) | View::Tenant | View::Count(_) => {}
+                View::Mine | View::Inbox | View::Queue(_) | View::Tenant | View::Count(_) => {}
             }
         }
     }

@@ -25,6 +25,21 @@ pub enum AuditActor {
     System,
 }
 
+impl AuditActor {
+    /// The actor that is written so; Waggle itself where it is nobody's name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        match name {
+            "operator" => Self::Operator,
+            "nobody" => Self::Nobody,
+            other => {
+                let agent = other.strip_prefix("agent:").and_then(|agent| agent.parse().ok());
+                agent.map_or(Self::System, Self::Agent)
+            }
+        }
+    }
+}
+
 impl fmt::Display for AuditActor {
     /// `agent:3`, `operator`, `nobody`, `system`: as it is stored and shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,6 +4,7 @@ mod attachment;
 mod audit;
 mod credentials;
 mod drafts;
+mod erasure;
 mod fields;
 mod find;
 mod lifecycles;
@@ -22,6 +23,7 @@ pub use credentials::{
     SessionRow,
 };
 pub use drafts::{DraftRow, DraftStore};
+pub use erasure::{ErasureRow, ErasureState, ErasureStore};
 pub use fields::{FieldStore, TenantField};
 pub use find::{Description, FindStore, PastTicket};
 pub use lifecycles::{
@@ -41,7 +43,7 @@ use serde::Serialize;
 use waggle_core::id::{
     AgentId, Cursor, Epoch, Fence, LifecycleId, Offset, QueueId, TenantId, TicketId, Version,
 };
-use waggle_core::ticket::{Actor, NewEvent, Priority, Route, Status, StatusSet, StoredEvent};
+use waggle_core::ticket::{Actor, Followers, NewEvent, Priority, Route, Status, StatusSet, StoredEvent};
 use waggle_core::time::Timestamp;
 
 /// A ticket as storage has it: the fold of its events.
@@ -77,6 +79,14 @@ pub struct TicketRow {
     pub extra: String,
 }
 
+impl TicketRow {
+    /// Whether it is deleted: only those who may delete know of it.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        waggle_core::ticket::is_deleted(&self.extra)
+    }
+}
+
 /// What a command on a ticket is decided by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
@@ -94,6 +104,14 @@ pub struct Standing {
     pub fence: Fence,
     /// As [`TicketRow::extra`]; `{}` where nothing in that counts here.
     pub extra: String,
+}
+
+impl Standing {
+    /// As [`TicketRow::is_deleted`].
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        waggle_core::ticket::is_deleted(&self.extra)
+    }
 }
 
 /// Which tickets a list shows; `None` is any.
@@ -118,6 +136,8 @@ pub struct CommitEvent {
     pub event: NewEvent,
     /// Whose views it belongs to.
     pub route: Route,
+    /// Whom it concerns besides.
+    pub followers: Followers,
     /// Offset of the ticket's event before it.
     pub previous: Option<Offset>,
     /// Subject, where the event changes it, escapes undone.
@@ -328,6 +348,7 @@ pub trait Store:
     + AuditStore
     + CredentialStore
     + DraftStore
+    + ErasureStore
     + FieldStore
     + FindStore
     + LifecycleStore

@@ -8,7 +8,7 @@ use waggle_core::requester::Identity;
 use waggle_core::right::{Right, Rights};
 use waggle_core::time::Timestamp;
 
-use super::{AgentRow, AuditActor, QueueRow, StoreError};
+use super::{AgentRow, AuditActor, ErasureState, QueueRow, StoreError};
 
 /// The role that every tenant has for those who administer it.
 pub const ADMIN_ROLE: RoleId = RoleId(1);
@@ -123,6 +123,9 @@ pub struct Requester {
     pub identities: Vec<Identity>,
     /// Numbers that it has had besides: of requesters that were merged into it. Tickets bear any of them.
     pub merged: Vec<RequesterId>,
+    /// Whether it is erased, or is just being.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub erasure: Option<ErasureState>,
 }
 
 /// Why a change of people and rights was not made.
@@ -205,6 +208,9 @@ pub enum PeopleRefusal {
         /// Whose.
         owner: RequesterId,
     },
+    /// Nothing is left of one, or soon nothing is.
+    #[error("requester {0} is erased, or is just being erased")]
+    Erased(RequesterId),
     /// The two are one already.
     #[error("requesters {from} and {into} are the same one already: {is}")]
     SameRequester {

@@ -1,5 +1,7 @@
 //! Full text beside the tickets: a projection of the log that can be made anew at any time.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use waggle_core::find::WordPhrase;
 use waggle_core::id::{Cursor, TenantId, TicketId, Version};
@@ -53,6 +55,14 @@ pub trait SearchStore: Send + Sync + 'static {
         texts: &[SearchText],
         up_to: Cursor,
     ) -> Result<(), StoreError>;
+    /// Removes the texts of these tickets' events below these versions, and what the tickets are about.
+    async fn search_remove(
+        &self,
+        tenant: TenantId,
+        tickets: &[(TicketId, Version)],
+    ) -> Result<(), StoreError>;
+    /// Takes away what the database still has of what was removed of these tenants' texts.
+    async fn search_scrub(&self, tenants: &BTreeSet<TenantId>) -> Result<(), StoreError>;
     /// Texts with all these words beside each other: highest ticket first, at most `limit`.
     async fn search(
         &self,

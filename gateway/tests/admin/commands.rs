@@ -82,6 +82,14 @@ async fn requesters_are_found_and_merged() {
     let human = desk.run(&with(&["requester", "show"], &["2"]));
     let human = String::from_utf8(human.stdout).unwrap();
     assert!(human.contains("email kim@example.com") && human.contains("was also 1"), "{human}");
+    // The next gateway does it.
+    let erase = with(&["requester", "erase"], &["1"]);
+    for _ in 0..2 {
+        assert_eq!(desk.json(&erase), json!({"requester": 1, "state": "erasing"}));
+        assert_eq!(desk.audited(), ("requester.erasing".to_owned(), "requester:2".to_owned()));
+    }
+    assert_eq!(desk.json(&with(&["requester", "show"], &["2"]))["erasure"], "erasing");
+    assert_eq!(desk.fails(&with(&["requester", "erase"], &["9"])).0, NAME);
 }
 
 #[tokio::test]

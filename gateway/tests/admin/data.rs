@@ -89,6 +89,17 @@ async fn epochs_change_only_while_no_gateway_runs() {
 }
 
 #[tokio::test]
+async fn a_database_is_written_anew_only_while_no_gateway_runs() {
+    let desk = Desk::new().await;
+    {
+        let _gateway = desk.dir().lock().unwrap();
+        assert_eq!(desk.fails(&["compact"]).0, IN_USE);
+    }
+    assert_eq!(desk.json(&["compact"]), json!({"compacted": true}));
+    assert_eq!(desk.json(&["tenant", "list"])[0]["name"], "acme");
+}
+
+#[tokio::test]
 async fn files_are_verified_and_those_of_nobody_deleted() {
     let desk = Desk::new().await;
     let attachments = desk.attachments();

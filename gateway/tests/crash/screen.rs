@@ -77,7 +77,7 @@ pub(crate) fn expected(view: View, log: &BTreeMap<u64, String>) -> BTreeMap<u64,
         }
         let belongs = match view {
             View::Queue(queue) => queues.get(&ticket) == Some(&u64::from(queue.0)),
-            View::Mine => was_held || held.contains(&ticket),
+            View::Mine | View::Inbox => was_held || held.contains(&ticket),
             View::Tenant | View::Ticket(_) => true,
             View::Presence | View::Count(_) => false,
         };

@@ -204,6 +204,31 @@ fn a_count_follows_its_view_and_the_rights_of_who_watches() {
 }
 
 #[test]
+fn what_is_deleted_leaves_counts_and_comes_back() {
+    let gateway = Gateway::start(&[]);
+    let (ana, admin) = (gateway.token.clone(), gateway.admin.clone());
+    for _ in 0..3 {
+        let create = json!({"type": "create", "queue": 1, "subject": "s", "requester": "r", "text": "t"});
+        done(&gateway, &ana, "POST", "/v1/tickets", &create);
+    }
+    let new = make_view(&gateway, &admin, "status:new", "tenant");
+    let gone = make_view(&gateway, &admin, "is:deleted", "tenant");
+    let mut watch = Watch::begin(&gateway, &ana, new);
+    let mut hidden = Watch::begin(&gateway, &ana, gone);
+    let mut deleted = Watch::begin(&gateway, &admin, gone);
+    assert_eq!((watch.count, hidden.count, deleted.count), (3, 0, 0));
+    let delete = json!({"tickets": [1, 3], "command": {"type": "delete"}});
+    done(&gateway, &admin, "POST", "/v1/bulk", &delete);
+    watch.reaches(1);
+    deleted.reaches(2);
+    done(&gateway, &admin, "POST", "/v1/tickets/3/commands", &json!({"type": "restore"}));
+    watch.reaches(2);
+    deleted.reaches(1);
+    hidden.reaches(count_of(&gateway, &ana, gone));
+    assert_eq!(hidden.count, 0, "whoever may not delete is told of none");
+}
+
+#[test]
 fn each_different_count_is_kept_once() {
     let gateway = Gateway::start(&[]);
     let (ana, ben) = (gateway.token.clone(), gateway.tokens[1].clone());

@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use waggle_core::id::{AgentId, Cursor, Epoch, Offset, QueueId, TenantId, TicketId, Version};
 use waggle_core::push::close_frame;
 use waggle_core::right::QueueSet;
-use waggle_core::ticket::{Actor, Command, Entry, Kind, Refusal, Route, StoredEvent};
+use waggle_core::ticket::{Actor, Command, Entry, Followers, Kind, Refusal, Route, StoredEvent};
 use waggle_core::time::Timestamp;
 use waggle_gateway::directory::{AuthError, Credential, Principal};
 use waggle_gateway::ledger::{Outcome, PublishedBatch, Publisher, Submission, SubmitError};
@@ -74,6 +74,17 @@ impl MemoryLog {
         self.publish(vec![entry]);
     }
 
+    /// Commits an event of a ticket that these agents follow.
+    pub(crate) fn commit_followed(&self, queue: u32, agents: &[u32]) {
+        let mut entries = self.entries.lock();
+        let entry = entry(entries.len() as u64 + 1, queue, 0);
+        let followers = agents.iter().copied().map(AgentId).collect();
+        let entry = Arc::new(Entry { followers, ..Entry::clone(&entry) });
+        entries.push(Arc::clone(&entry));
+        drop(entries);
+        self.publish(vec![entry]);
+    }
+
     /// Appends and publishes them, as one batch.
     pub(crate) fn commit(&self, queue: u32, count: u64, text_bytes: usize) {
         let entries = self.append(queue, count, text_bytes);
@@ -110,6 +121,7 @@ pub(crate) fn moving(offset: u64, ticket: u64, from: u32, to: u32) -> Arc<Entry>
         actor: Actor::System,
         at: Timestamp(1),
         route: Route { queue: QueueId(to), queue_from: Some(QueueId(from)), ..Route::default() },
+        followers: Followers::default(),
         data: format!("{{\"queue\":{to}}}"),
     }))
 }
@@ -123,6 +135,7 @@ fn entry(offset: u64, queue: u32, text_bytes: usize) -> Arc<Entry> {
         actor: Actor::System,
         at: Timestamp(1),
         route: Route { queue: QueueId(queue), ..Route::default() },
+        followers: Followers::default(),
         data: format!("{{\"text\":\"{}\"}}", "x".repeat(text_bytes)),
     }))
 }

@@ -42,6 +42,29 @@ fn only_what_one_may_see_is_shown_whatever_is_watched() {
 }
 
 #[test]
+fn what_concerns_an_agent_is_in_its_inbox() {
+    let gateway = Gateway::start(2, |_| {});
+    gateway.tokens.see(1, queues(&[1]));
+    let mut client = session(&gateway, 1, r#""inbox""#);
+    for (queue, agents) in [(1, &[2][..]), (1, &[1, 2]), (2, &[1]), (1, &[]), (1, &[1])] {
+        gateway.log.commit_followed(queue, agents);
+    }
+    assert_eq!(client.events(2), [2, 5]);
+    let mut resumed = gateway.connect();
+    resumed.say(
+        r#"{"type":"hello","token":"agent-1","views":["inbox"],"resume":{"epoch":"0000000000000abc","offset":0}}"#,
+    );
+    resumed.expect("welcome");
+    assert_eq!(resumed.events(2), [2, 5]);
+    client.say(r#"{"type":"unsubscribe","id":"u","views":["inbox"]}"#);
+    client.expect("result");
+    client.say(r#"{"type":"subscribe","id":"s","views":["queue:1"]}"#);
+    client.expect("result");
+    gateway.log.commit_followed(1, &[1]);
+    assert_eq!(client.events(1), [6]);
+}
+
+#[test]
 fn a_ticket_that_moves_away_is_seen_for_the_last_time() {
     let gateway = Gateway::start(1, |_| {});
     gateway.tokens.see(1, queues(&[1]));

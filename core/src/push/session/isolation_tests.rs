@@ -2,29 +2,30 @@
 
 use super::tests::{AGENT, position};
 use super::*;
-use crate::id::{QueueId, SavedViewId, TicketId, Version};
+use crate::id::{AgentId, QueueId, SavedViewId, TicketId, Version};
 use crate::right::QueueSet;
-use crate::ticket::{Actor, Kind, Route, StoredEvent};
+use crate::ticket::{Actor, Followers, Kind, Route, StoredEvent};
 use crate::time::Timestamp;
 
 /// A new kind of view must come into the matrix below.
-fn kinds() -> [View; 6] {
+fn kinds() -> [View; 7] {
     let next = |view| match view {
         View::Mine => View::Queue(QueueId(1)),
         View::Queue(_) => View::Ticket(TicketId(7)),
         View::Ticket(_) => View::Tenant,
         View::Tenant => View::Presence,
-        View::Presence => View::Count(SavedViewId(7)),
+        View::Presence => View::Inbox,
+        View::Inbox => View::Count(SavedViewId(7)),
         View::Count(_) => View::Mine,
     };
-    let mut view = View::Presence;
-    [(); 6].map(|()| {
+    let mut view = View::Count(SavedViewId(7));
+    [(); 7].map(|()| {
         view = next(view);
         view
     })
 }
 
-fn entry(route: Route) -> Entry {
+fn entry(route: Route, followers: &Followers) -> Entry {
     Entry::from_stored(&StoredEvent {
         offset: Offset(11),
         ticket: TicketId(7),
@@ -33,6 +34,7 @@ fn entry(route: Route) -> Entry {
         actor: Actor::System,
         at: Timestamp(1),
         route,
+        followers: followers.clone(),
         data: "{}".to_owned(),
     })
 }
@@ -44,7 +46,9 @@ fn a_view_shows_what_one_may_see_and_no_more() {
     for view in kinds() {
         for sees in seen {
             for (queue, from) in [(1, None), (2, None), (3, None), (1, Some(2)), (2, Some(1)), (3, Some(1))] {
-                for holder in [Some(AGENT), None] {
+                for (holder, follower) in
+                    [(Some(AGENT), None), (None, None), (None, Some(AGENT)), (None, Some(AgentId(9)))]
+                {
                     let mut session =
                         Session::new(crate::id::SessionId(1), Arc::new(SessionSettings::new("n")), Tick(0));
                     let hello = format!(r#"{{"type":"hello","token":"t","views":["{view}"]}}"#);
@@ -64,11 +68,13 @@ fn a_view_shows_what_one_may_see_and_no_more() {
                     let is_seen = sees.contains(&queue) || from.is_some_and(|from| sees.contains(&from));
                     let belongs = match view {
                         View::Mine => holder.is_some(),
+                        View::Inbox => holder.is_some() || follower == Some(AGENT),
                         View::Queue(_) => sees.contains(&1) && (queue == 1 || from == Some(1)),
                         View::Ticket(_) | View::Tenant => true,
                         View::Presence | View::Count(_) => false,
                     };
-                    let offered = matches!(session.offer(&entry(route)), Offer::Send);
+                    let followers = follower.into_iter().collect();
+                    let offered = matches!(session.offer(&entry(route, &followers)), Offer::Send);
                     assert_eq!(offered, is_seen && belongs, "{view} of {sees:?}: {route:?}");
                     cells += 1;
                     shown += usize::from(offered);
@@ -76,5 +82,5 @@ fn a_view_shows_what_one_may_see_and_no_more() {
             }
         }
     }
-    assert_eq!((cells, shown), (288, 81), "cells, and those that show the event");
+    assert_eq!((cells, shown), (672, 175), "cells, and those that show the event");
 }

@@ -268,7 +268,10 @@ impl Open {
 
     fn matches(&self, entry: &Entry) -> bool {
         self.sees.shows(&entry.route)
-            && self.views.iter().any(|view| view.matches(Some(self.agent), entry.ticket, &entry.route))
+            && self
+                .views
+                .iter()
+                .any(|view| view.matches(Some(self.agent), entry.ticket, &entry.route, &entry.followers))
     }
 
     pub(super) fn offer(&mut self, entry: &Entry) -> Offer {

@@ -5,7 +5,7 @@ use crate::limits::{
     REPLAY_EVENTS_MAX, SESSION_COMMANDS_MAX,
 };
 use crate::right::QueueSet;
-use crate::ticket::{Actor, Kind, Route, StoredEvent};
+use crate::ticket::{Actor, Followers, Kind, Route, StoredEvent};
 use crate::time::Timestamp;
 
 pub(super) const EPOCH: Epoch = Epoch(7);
@@ -20,6 +20,7 @@ pub(super) fn entry(offset: u64, queue: u32, data_bytes: usize) -> Arc<Entry> {
         actor: Actor::System,
         at: Timestamp(1),
         route: Route { queue: QueueId(queue), ..Route::default() },
+        followers: Followers::default(),
         data: format!("{{\"text\":\"{}\"}}", "x".repeat(data_bytes)),
     }))
 }
@@ -207,7 +208,7 @@ fn what_the_protocol_does_not_allow_closes_with_what_would_be_right() {
     for (text, wanted) in [
         (r#"{"type":"ack","offset":1}"#, "close 4201 the first message is hello; this one is ack"),
         (r#"{"type":"helo"}"#, "expected one of hello"),
-        (r#"{"type":"hello","token":"t","views":["queue:x"]}"#, "expected mine, queue:<id>"),
+        (r#"{"type":"hello","token":"t","views":["queue:x"]}"#, "expected mine, inbox, queue:<id>"),
         ("nonsense", "close 4201"),
     ] {
         let closed = say(&mut new_session(), text, 0);

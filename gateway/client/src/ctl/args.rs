@@ -155,7 +155,7 @@ restored, or does not reach back that far.";
 #[derive(Debug, Arguments)]
 #[command(after_help = WATCH_HELP)]
 pub(crate) struct WatchArgs {
-    /// tenant, mine, queue:<id>, ticket:<id>, count:<id> or presence; may be given several times
+    /// tenant, mine, inbox, queue:<id>, ticket:<id>, count:<id> or presence; may be given several times
     #[arg(long = "view", value_name = "VIEW", default_value = "tenant")]
     pub(crate) views: Vec<View>,
     /// Keep the cursor here across runs

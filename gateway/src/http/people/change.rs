@@ -128,6 +128,7 @@ pub(super) fn refused(error: PeopleError, in_path: &'static str) -> Problem {
         PeopleRefusal::IdentityTaken { owner, .. } => {
             Problem::new("identity_taken", detail).with("requester", owner.0)
         }
+        PeopleRefusal::Erased(_) => Problem::new("requester_erased", detail),
         PeopleRefusal::SameRequester { is, .. } => {
             Problem::new("same_requester", detail).with("requester", is.0)
         }

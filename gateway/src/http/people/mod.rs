@@ -165,6 +165,7 @@ pub(super) async fn change(
         Operation::WithdrawGrant => roles::withdraw(change, parameters).await,
         Operation::CreateRequester => requesters::create(change).await,
         Operation::MergeRequesters => requesters::merge(change, parameters).await,
+        Operation::EraseRequester => requesters::erase(change, parameters).await,
         _ => Err(Problem::new("not_found", "this changes nothing")),
     }
 }

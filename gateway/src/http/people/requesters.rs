@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use http::request::Parts;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use waggle_core::id::RequesterId;
 use waggle_core::requester::{Identity, IdentityKind};
 use waggle_core::right::Right;
@@ -15,6 +15,7 @@ use crate::http::query::{Query, bad};
 use crate::http::tickets::storage;
 use crate::http::{Api, auth, rights};
 use crate::problem::Problem;
+use crate::store::ErasureState;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,6 +87,26 @@ pub(super) async fn merge(change: Change<'_>, parameters: &Parameters<'_>) -> Re
     }
     let merged = store.merge_requesters(change.by(), tenant, from, into).await;
     change.made(StatusCode::OK, &merged.map_err(|error| refused(error, ""))?).await
+}
+
+#[derive(Serialize)]
+struct Erasure {
+    requester: RequesterId,
+    state: ErasureState,
+}
+
+/// `POST /v1/requesters/{requester}/erase`: whatever the one in the path wrote and is named by goes, in any queue. It
+/// takes a while; asked again, it tells whether it is done.
+pub(super) async fn erase(change: Change<'_>, parameters: &Parameters<'_>) -> Result<Response, Problem> {
+    change.needs_administrator()?;
+    let requester: RequesterId = parameters.parsed(0, "not_found")?;
+    let begun = change.api.store.begin_erasure(change.by(), change.principal.tenant, requester).await;
+    let state = begun.map_err(|error| refused(error, "requester"))?;
+    let status = match state {
+        ErasureState::Erasing => StatusCode::ACCEPTED,
+        ErasureState::Erased => StatusCode::OK,
+    };
+    change.made(status, &Erasure { requester, state }).await
 }
 
 fn identity(kind: IdentityKind, value: &str) -> Result<Identity, Problem> {

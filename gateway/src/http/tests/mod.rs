@@ -5,6 +5,7 @@ mod audit;
 mod commands;
 mod details;
 mod drafts;
+mod erasure;
 mod find;
 mod identity;
 mod identity_provider;
@@ -12,11 +13,12 @@ mod isolation;
 mod jwt;
 mod lifecycles;
 mod login;
+mod mentions;
 mod oidc;
 mod pairs;
 mod past;
 mod reads;
-
+mod removal;
 mod secrets;
 mod tokens;
 mod trouble;
@@ -48,6 +50,7 @@ use crate::store::{ADMIN_ROLE, AuditActor, Grantee, Scope, SearchFile, SqliteSto
 /// Two tenants; the first has two queues, two agents and an administrator's token.
 struct World {
     api: Arc<Api>,
+    ledger: Ledger,
     dir: tempfile::TempDir,
     _stop: watch::Sender<bool>,
     ana: String,
@@ -168,7 +171,7 @@ impl World {
         readiness.enter(Phase::Ready);
         let adopt: PushAdopter = Arc::new(|_| {});
         let api = Arc::new(Api {
-            commands: commands.unwrap_or_else(|| Arc::new(ledger)),
+            commands: commands.unwrap_or_else(|| Arc::new(ledger.clone())),
             store,
             find,
             search,
@@ -189,7 +192,7 @@ impl World {
             view_changed: Box::new(|_, _| ()),
         });
         let (ana, ben, admin, expired, stranger) = texts;
-        Self { api, dir, _stop: stop, ana, ben, admin, expired, stranger }
+        Self { api, ledger, dir, _stop: stop, ana, ben, admin, expired, stranger }
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Answer {

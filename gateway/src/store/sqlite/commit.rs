@@ -3,15 +3,15 @@
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, SqliteConnection};
-use waggle_core::ticket::{Actor, Priority, Status};
+use waggle_core::ticket::{Actor, Kind, Priority, Status};
 
-use super::signed;
-use crate::store::{CommitEvent, StoreError};
+use super::{audit, signed};
+use crate::store::{AuditActor, AuditEntry, CommitEvent, StoreError};
 
 /// Events that one statement takes; a longer batch is several statements in one transaction.
 const STATEMENT_EVENTS_MAX: usize = 128;
 /// What an event has in storage.
-const COLUMNS: [&str; 21] = [
+const COLUMNS: [&str; 22] = [
     "tenant",
     "offset",
     "ticket",
@@ -33,6 +33,7 @@ const COLUMNS: [&str; 21] = [
     "fence",
     "priority",
     "patch",
+    "followers",
 ];
 
 /// Writes `batch`; see [`crate::store::Store::commit`].
@@ -45,7 +46,8 @@ pub(super) async fn commit(
     connection: &mut SqliteConnection,
     batch: &[CommitEvent],
 ) -> Result<(), StoreError> {
-    if batch.len() <= STATEMENT_EVENTS_MAX {
+    let audited: Vec<AuditEntry> = batch.iter().filter_map(audited).collect();
+    if batch.len() <= STATEMENT_EVENTS_MAX && audited.is_empty() {
         return insert(connection, batch).await;
     }
     run(connection, "BEGIN IMMEDIATE").await?;
@@ -54,10 +56,30 @@ pub(super) async fn commit(
             return Err(rolled_back(connection, error).await);
         }
     }
+    for entry in &audited {
+        if let Err(error) = audit::append(connection, entry).await {
+            return Err(rolled_back(connection, error).await);
+        }
+    }
     match run(connection, "COMMIT").await {
         Ok(()) => Ok(()),
         Err(error) => Err(rolled_back(connection, error).await),
     }
+}
+
+/// What the audit log tells of an event; of most it tells nothing.
+fn audited(commit: &CommitEvent) -> Option<AuditEntry> {
+    let action = match commit.event.kind {
+        Kind::Deleted => "ticket.deleted",
+        Kind::Restored => "ticket.restored",
+        _ => return None,
+    };
+    let actor = match commit.event.actor {
+        Actor::Agent(agent) => AuditActor::Agent(agent),
+        Actor::Requester | Actor::System => AuditActor::System,
+    };
+    let entry = AuditEntry::new(commit.tenant, actor, action, format!("ticket:{}", commit.event.ticket));
+    Some(entry.with("version", commit.event.version.0))
 }
 
 async fn run(connection: &mut SqliteConnection, sql: &'static str) -> Result<(), StoreError> {
@@ -95,7 +117,7 @@ async fn insert(connection: &mut SqliteConnection, events: &[CommitEvent]) -> Re
 type Insert<'q> = Query<'q, Sqlite, SqliteArguments>;
 
 fn bind<'q>(query: Insert<'q>, commit: &CommitEvent) -> Insert<'q> {
-    let CommitEvent { tenant, offset, event, route, previous, key, .. } = commit;
+    let CommitEvent { tenant, offset, event, route, followers, previous, key, .. } = commit;
     // Put together as UTF-8, from texts that were.
     let data = String::from_utf8_lossy(&event.data).into_owned();
     query
@@ -120,6 +142,7 @@ fn bind<'q>(query: Insert<'q>, commit: &CommitEvent) -> Insert<'q> {
         .bind(event.changed_fence().map(|fence| fence.0))
         .bind(event.priority.map(Priority::name))
         .bind(event.patch.as_deref().map(|patch| String::from_utf8_lossy(patch).into_owned()))
+        .bind((!followers.is_empty()).then(|| followers.to_string()))
 }
 
 fn name(actor: Actor) -> String {

@@ -6,6 +6,7 @@ mod commit;
 mod credentials;
 mod directory;
 mod drafts;
+mod erasure;
 mod fields;
 mod find;
 mod lifecycles;
@@ -15,6 +16,7 @@ mod read;
 mod remade;
 mod row;
 mod saved_views;
+mod scrub;
 mod search;
 mod state;
 
@@ -66,6 +68,7 @@ pub struct SqliteStore {
     browsers: SqlitePool,
     /// Of the one who writes tickets.
     checkpointer: Option<JoinHandle<()>>,
+    path: PathBuf,
     /// Where the tickets are that the log folds to, and what has become of them: read when they are first
     /// asked for.
     state_path: PathBuf,
@@ -129,6 +132,7 @@ impl SqliteStore {
             readers: pool(READERS, reading.clone()).await?,
             browsers: pool(BROWSERS, reading).await?,
             checkpointer: None,
+            path: path.to_owned(),
             state_path: path.with_extension("tickets.db"),
             tickets: OnceCell::new(),
         })
@@ -156,6 +160,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .busy_timeout(Duration::from_millis(BUSY_MS_MAX))
         .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
         .pragma("temp_store", "memory")
+        .pragma(scrub::SECURE_DELETE.0, scrub::SECURE_DELETE.1)
         // Checkpoints run beside the writer, below: one in the middle of a commit would stall it.
         .pragma("wal_autocheckpoint", "0")
         .disable_statement_logging()

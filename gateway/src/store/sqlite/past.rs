@@ -10,7 +10,7 @@ use super::signed;
 use super::state::{Change, fold};
 use crate::store::{PastTicket, StoreError};
 
-/// What an event has changed, and whether it is a file's.
+/// What an event has changed, and whether it is that of a file that is still there.
 struct Step {
     change: Change,
     is_file: bool,
@@ -44,7 +44,8 @@ async fn histories(pool: &SqlitePool, tenant: TenantId, newest: &[Offset]) -> Re
         " UNION ALL SELECT event.* FROM history CROSS JOIN event",
         " ON event.tenant = ?1 AND event.offset = history.previous) SELECT ",
         change_columns!(),
-        ", kind = 'attached' FROM history ORDER BY ticket, version"
+        // What is erased has taken its files along.
+        ", kind = 'attached' AND data ->> 'erased' IS NULL FROM history ORDER BY ticket, version"
     );
     let offsets: Vec<i64> = newest.iter().map(|offset| signed(offset.0)).collect();
     let offsets = serde_json::Value::from(offsets).to_string();

@@ -70,6 +70,42 @@ pub(super) async fn ticket_events(
     collect(query.fetch_all(pool).await, row::event)
 }
 
+/// An event with what else its row has of its request.
+pub(super) struct LoggedEvent {
+    pub(super) event: StoredEvent,
+    pub(super) patch: Option<String>,
+    /// Whether it came with an Idempotency-Key.
+    pub(super) has_key: bool,
+}
+
+/// A ticket's events with versions above `after`, oldest first, at most `limit`.
+pub(super) async fn logged_events(
+    pool: &SqlitePool,
+    tenant: TenantId,
+    newest: Offset,
+    after: Version,
+    limit: u32,
+) -> Result<Vec<LoggedEvent>, StoreError> {
+    const SQL: &str = concat!(
+        "WITH RECURSIVE history AS (",
+        " SELECT offset AS at_offset, version AS at_version, previous AS before FROM event",
+        " WHERE tenant = ?1 AND offset = ?2 AND version > ?3",
+        " UNION ALL SELECT event.offset, event.version, event.previous FROM history, event",
+        " WHERE event.tenant = ?1 AND event.offset = history.before AND history.at_version > ?3 + 1) SELECT ",
+        event_columns!(),
+        ", patch, key IS NOT NULL FROM event WHERE tenant = ?1 AND offset IN (",
+        " SELECT at_offset FROM history ORDER BY at_version LIMIT ?4) ORDER BY version"
+    );
+    let query = sqlx::query(SQL).bind(tenant.0).bind(signed(newest.0)).bind(after.0).bind(limit);
+    collect(query.fetch_all(pool).await, |columns| {
+        Ok(LoggedEvent {
+            event: row::event(columns)?,
+            patch: columns.optional_text()?,
+            has_key: columns.number("key")? != 0,
+        })
+    })
+}
+
 pub(super) async fn events_after(
     pool: &SqlitePool,
     tenant: TenantId,

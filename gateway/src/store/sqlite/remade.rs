@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, SqliteConnection};
 use tokio::sync::oneshot;
 
 use super::BUSY_MS_MAX;
+use super::scrub::SECURE_DELETE;
 use crate::priority::{Priority, background_priority};
 use crate::store::StoreError;
 
@@ -22,6 +23,7 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Normal)
         .busy_timeout(Duration::from_millis(BUSY_MS_MAX))
         .pragma("temp_store", "memory")
+        .pragma(SECURE_DELETE.0, SECURE_DELETE.1)
         .disable_statement_logging()
 }
 

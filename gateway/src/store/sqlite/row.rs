@@ -3,7 +3,7 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use waggle_core::id::{AgentId, Fence, Offset, QueueId, TenantId, TicketId, Version};
-use waggle_core::ticket::{Actor, Kind, Priority, Route, Status, StoredEvent};
+use waggle_core::ticket::{Actor, Followers, Kind, Priority, Route, Status, StoredEvent};
 use waggle_core::time::Timestamp;
 
 use super::state::Change;
@@ -109,7 +109,7 @@ fn unknown(what: &'static str, value: &str) -> StoreError {
 /// The columns of [`event`], in its order.
 macro_rules! event_columns {
     () => {
-        "offset, ticket, version, kind, actor, at, queue, queue_from, agent, agent_from, data"
+        "offset, ticket, version, kind, actor, at, queue, queue_from, agent, agent_from, followers, data"
     };
 }
 pub(super) use event_columns;
@@ -129,6 +129,9 @@ pub(super) fn event(columns: &mut Columns<'_>) -> Result<StoredEvent, StoreError
             agent: columns.optional_small("agent")?.map(AgentId),
             agent_from: columns.optional_small("agent")?.map(AgentId),
         },
+        followers: columns
+            .optional_named("followers", |text| text.parse::<Followers>().ok())?
+            .unwrap_or_default(),
         data: columns.text()?,
     })
 }

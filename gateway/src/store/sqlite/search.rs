@@ -3,6 +3,7 @@
 //! Words come cut and folded already; FTS5 keeps which text has which word where, and not the texts. A row's number is
 //! its ticket's and its event's, so that texts of the highest tickets come first without sorting.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -13,7 +14,7 @@ use waggle_core::find::{PatternEnd, WordPhrase};
 use waggle_core::id::{Cursor, Epoch, Offset, TenantId, TicketId, Version};
 
 use super::row::Columns;
-use super::{pool, remade, signed};
+use super::{pool, remade, scrub, signed};
 use crate::priority::Priority;
 use crate::store::{SearchPart, SearchScope, SearchStore, SearchText, StoreError};
 
@@ -22,6 +23,8 @@ const VERSION: i64 = 1;
 const READERS: u32 = 4;
 const CACHE_KIB: u32 = 16 * 1024;
 const ROWS_PER_STATEMENT: usize = 64;
+/// Pages of the index that are merged at a time when it is made one.
+const MERGED_PAGES: i64 = 1_024;
 
 const TABLES: &str = "
     CREATE TABLE searchable (
@@ -71,6 +74,25 @@ impl SearchFile {
     async fn reading(path: &Path, writer: SqliteConnection) -> Result<Self, StoreError> {
         let readers = pool(READERS, options(path).create_if_missing(false).read_only(true)).await?;
         Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), readers })
+    }
+
+    /// Makes all segments of a tenant's index one, some pages at a time: what was removed is marked, and goes when its
+    /// segment is merged with others (<https://www.sqlite.org/fts5.html#the_merge_command>).
+    async fn merge_all(&self, tenant: TenantId) -> Result<(), StoreError> {
+        let merge =
+            |pages: i64| format!("INSERT INTO text_{tenant} (text_{tenant}, rank) VALUES ('merge', {pages})");
+        let mut pages = -MERGED_PAGES;
+        loop {
+            let mut writer = self.writer.lock().await;
+            let before = self.checked(changes(&mut writer).await)?;
+            let merged = sqlx::query(AssertSqlSafe(merge(pages))).execute(&mut *writer).await;
+            self.checked(merged)?;
+            let done = self.checked(changes(&mut writer).await)? - before;
+            if pages > 0 && done < 2 {
+                return Ok(());
+            }
+            pages = MERGED_PAGES;
+        }
     }
 
     /// Takes a damaged file away, so that the next start makes it anew.
@@ -123,6 +145,11 @@ async fn insert(
         }
     }
     query.execute(connection).await.map(|_| ())
+}
+
+/// Rows that the connection has changed since it was opened.
+async fn changes(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("SELECT total_changes()").fetch_one(connection).await
 }
 
 /// FTS5's own language, in which words in quotes are words and nothing else.
@@ -193,6 +220,38 @@ impl SearchStore for SearchFile {
             transaction.commit().await
         };
         self.checked(outcome.await)
+    }
+
+    async fn search_remove(
+        &self,
+        tenant: TenantId,
+        tickets: &[(TicketId, Version)],
+    ) -> Result<(), StoreError> {
+        let sql = format!("DELETE FROM text_{tenant} WHERE rowid BETWEEN ? AND ?");
+        let mut writer = self.writer.lock().await;
+        let outcome = async {
+            let mut transaction = writer.begin().await?;
+            for (ticket, version) in tickets {
+                sqlx::query(AssertSqlSafe(sql.clone()))
+                    .bind(row_number(*ticket, Version(0)))
+                    .bind(row_number(*ticket, *version))
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            transaction.commit().await
+        };
+        self.checked(outcome.await)
+    }
+
+    async fn search_scrub(&self, tenants: &BTreeSet<TenantId>) -> Result<(), StoreError> {
+        for tenant in tenants {
+            // Before its first text a tenant has no index.
+            if self.search_progress(*tenant).await?.is_some() {
+                self.merge_all(*tenant).await?;
+            }
+        }
+        // Indexing waits for it, and nobody else.
+        scrub::scrub(&mut *self.writer.lock().await, u64::MAX).await.map(drop)
     }
 
     async fn search(

@@ -162,6 +162,10 @@ impl Stage {
                 let path = format!("/v1/requesters/{}/merge", self.requester(object).await);
                 case(Needs::Everywhere(Right::Merge), 200, path).with(json!({"into": into}))
             }
+            Operation::EraseRequester => {
+                let path = format!("/v1/requesters/{}/erase", self.requester(object).await);
+                case(administer, 202, path)
+            }
             Operation::ListViews
             | Operation::CreateView
             | Operation::GetView

@@ -9,14 +9,14 @@ use crate::store::sqlite::{audit, directory};
 use crate::store::{AgentState, AuditActor, AuditEntry, PeopleError, PeopleRefusal, StoreError};
 
 /// A change under way; dropped before [`Change::commit`], it has not been.
-pub(super) struct Change<'a> {
-    pub(super) writing: Transaction<'a, Sqlite>,
+pub(in crate::store::sqlite) struct Change<'a> {
+    pub(in crate::store::sqlite) writing: Transaction<'a, Sqlite>,
     pub(super) tenant: TenantId,
     by: AuditActor,
 }
 
 impl<'a> Change<'a> {
-    pub(super) async fn begin(
+    pub(in crate::store::sqlite) async fn begin(
         writer: &'a mut SqliteConnection,
         by: AuditActor,
         tenant: TenantId,
@@ -26,7 +26,7 @@ impl<'a> Change<'a> {
     }
 
     /// Writes the audit entry and makes all of it durable.
-    pub(super) async fn commit(
+    pub(in crate::store::sqlite) async fn commit(
         mut self,
         action: &'static str,
         object: String,

@@ -17,7 +17,7 @@ use crate::store::{
     AgentRow, AgentState, AuditActor, AuditEntry, GrantRow, Grantee, Named, PeopleError, PeopleStore,
     QueueRow, Requester, RoleRow, StoreError, TeamRow,
 };
-use change::Change;
+pub(super) use change::Change;
 pub(super) use named::fill_skeletons;
 pub(super) use read::people;
 

@@ -10,7 +10,7 @@ use waggle_core::time::Timestamp;
 use super::change::Change;
 use crate::store::sqlite::read::collect;
 use crate::store::sqlite::{directory, signed};
-use crate::store::{PeopleError, PeopleRefusal, Requester, StoreError};
+use crate::store::{ErasureState, PeopleError, PeopleRefusal, Requester, StoreError};
 
 impl Change<'_> {
     pub(super) async fn create_requester(
@@ -53,6 +53,9 @@ impl Change<'_> {
         if old.id == kept.id {
             return Err(PeopleRefusal::SameRequester { from, into, is: kept.id }.into());
         }
+        if let Some(gone) = [&old, &kept].into_iter().find(|requester| requester.erasure.is_some()) {
+            return Err(PeopleRefusal::Erased(gone.id).into());
+        }
         if old.identities.len() + kept.identities.len() > IDENTITIES_MAX {
             return Err(PeopleRefusal::TooMany { kind: "identities", limit: IDENTITIES_MAX }.into());
         }
@@ -73,7 +76,10 @@ impl Change<'_> {
         Ok((old.id, self.there(kept.id).await?))
     }
 
-    async fn there(&mut self, id: RequesterId) -> Result<Requester, PeopleError> {
+    pub(in crate::store::sqlite) async fn there(
+        &mut self,
+        id: RequesterId,
+    ) -> Result<Requester, PeopleError> {
         let requester = find(&mut self.writing, self.tenant, id).await?;
         Ok(requester.ok_or(PeopleRefusal::Missing { kind: "requester", id: id.0 })?)
     }
@@ -99,7 +105,9 @@ pub(super) async fn find(
     id: RequesterId,
 ) -> Result<Option<Requester>, StoreError> {
     const SQL: &str = "
-        SELECT id, name, created_at FROM requester WHERE tenant = ?1 AND id = (
+        SELECT id, name, created_at, erased_at IS NOT NULL,
+               EXISTS (SELECT 1 FROM erasure WHERE tenant = ?1 AND requester = id)
+        FROM requester WHERE tenant = ?1 AND id = (
             SELECT coalesce(merged_into, id) FROM requester WHERE tenant = ?1 AND id = ?2)";
     const IDENTITIES: &str = "
         SELECT kind, value FROM requester_identity WHERE tenant = ?1 AND requester = ?2 ORDER BY kind, value";
@@ -110,6 +118,11 @@ pub(super) async fn find(
             id: RequesterId(columns.number("requester")?),
             name: columns.text()?,
             created_at: Timestamp(columns.number("time")?),
+            erasure: match (columns.number("erased")?, columns.number("erasing")?) {
+                (_, 1) => Some(ErasureState::Erasing),
+                (1, _) => Some(ErasureState::Erased),
+                _ => None,
+            },
             identities: Vec::new(),
             merged: Vec::new(),
         })

@@ -49,7 +49,8 @@ impl Change {
             created: (event.kind == Kind::Created)
                 .then(|| (requester.clone().unwrap_or_default(), *follow_up_of)),
             subject: subject.clone(),
-            patches: event.patch.iter().cloned().collect(),
+            patches: event.patch.iter().map(|patch| patch.to_vec()).collect(),
+            erases: event.kind == Kind::Erased,
         };
         Self {
             offset: *offset,
@@ -87,6 +88,7 @@ impl Change {
                 .then(|| (texts.requester.unwrap_or_default(), texts.follow_up_of.map(TicketId))),
             subject: texts.subject,
             patches: patch.map(String::into_bytes).into_iter().collect(),
+            erases: kind == Kind::Erased,
         };
         self.concerns = concerns(&text);
         self.text = (!text.is_empty()).then_some(text);

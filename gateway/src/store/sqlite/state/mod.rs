@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use sqlx::sqlite::SqlitePool;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use waggle_core::id::{Epoch, Offset, TenantId, TicketId, Version};
 use waggle_core::limits::TICKETS_MAX;
 
@@ -53,6 +53,8 @@ struct Shared {
     /// It has been tried: there is room again, or there is a failure.
     written: Notify,
     cache: TextCache,
+    /// Whoever waits for the file to have nothing left of what was deleted.
+    scrub: Mutex<Vec<oneshot::Sender<Result<(), StoreError>>>>,
     /// Why the newest attempt failed.
     failure: Mutex<Option<String>>,
     is_closed: AtomicBool,
@@ -64,6 +66,7 @@ impl Shared {
             hurry: Notify::new(),
             written: Notify::new(),
             cache: TextCache::new(),
+            scrub: Mutex::default(),
             failure: Mutex::default(),
             is_closed: AtomicBool::new(false),
         }
@@ -287,6 +290,15 @@ impl State {
 
     fn is_closed(&self) -> bool {
         self.shared.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Writes everything, and overwrites what the file has left of what was before.
+    pub(super) async fn scrub(&self) -> Result<(), StoreError> {
+        let (tell, told) = oneshot::channel();
+        self.shared.scrub.lock().push(tell);
+        self.shared.hurry.notify_one();
+        // The projector has ended: the store is being closed.
+        told.await.map_err(|_| StoreError::Database(sqlx::Error::PoolClosed))?
     }
 
     /// Makes the projector write everything, and end.

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use sqlx::SqliteConnection;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use waggle_core::id::{Offset, TenantId, TicketId};
 use waggle_core::limits::{PENDING_TEXT_BYTES_MAX, PENDING_TEXT_BYTES_WANTED};
 
-use super::super::{BUSY_MS_MAX, signed};
+use super::super::{BUSY_MS_MAX, scrub, signed};
 use super::file::read_text;
 use super::text::{PendingTexts, TextChange};
 use super::{Shared, State, Tickets};
@@ -52,7 +53,12 @@ impl Projector {
             let _ = timeout(pause, self.shared.hurry.notified()).await;
             let is_last = state.is_closed();
             let started = Instant::now();
-            match self.write(&state).await {
+            let scrubs = std::mem::take(&mut *self.shared.scrub.lock());
+            let written = self.write(&state).await;
+            if written.is_ok() && !scrubs.is_empty() {
+                self.scrub(scrubs).await;
+            }
+            match written {
                 Ok(()) => is_failing = false,
                 Err(error) => {
                     // Once, not every time: the disk that is full may hold the log files, too.
@@ -68,6 +74,14 @@ impl Projector {
                 return;
             }
             pause = EVERY.max(started.elapsed() * (PAUSES - 1));
+        }
+    }
+
+    /// Answers those who wait for it; whoever goes unanswered asks again.
+    async fn scrub(&mut self, asked: Vec<oneshot::Sender<Result<(), StoreError>>>) {
+        for tell in asked {
+            // Nobody may be waiting any more.
+            let _ = tell.send(scrub::scrub(&mut self.connection, u64::MAX).await.map(drop));
         }
     }
 

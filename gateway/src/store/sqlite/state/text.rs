@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 use waggle_core::id::{Offset, TicketId};
-use waggle_core::ticket::merge_patch;
+use waggle_core::ticket::{merge_patch, redact_patch};
 
 /// A ticket's texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,11 +30,21 @@ pub(in crate::store::sqlite) struct TextChange {
     /// RFC 7396 merge patches of `extra`, in order. Two cannot be made one: a member that was removed and
     /// then given an object again has nothing of the old one.
     pub(super) patches: Vec<Vec<u8>>,
+    /// Whether all that people wrote before goes.
+    pub(super) erases: bool,
+}
+
+impl TicketText {
+    fn erase(&mut self) {
+        self.subject.clear();
+        self.requester.clear();
+        self.extra = redact_patch(&self.extra).unwrap_or_else(|| std::mem::take(&mut self.extra));
+    }
 }
 
 impl TextChange {
     pub(super) fn is_empty(&self) -> bool {
-        self.created.is_none() && self.subject.is_none() && self.patches.is_empty()
+        self.created.is_none() && self.subject.is_none() && self.patches.is_empty() && !self.erases
     }
 
     /// Roughly what it takes of memory.
@@ -47,9 +57,26 @@ impl TextChange {
     /// This change, and then `later`.
     pub(super) fn extend(&mut self, later: TextChange) {
         self.newest = later.newest;
+        if later.erases {
+            self.erase();
+        }
         self.created = self.created.take().or(later.created);
         self.subject = later.subject.or_else(|| self.subject.take());
         self.patches.extend(later.patches);
+    }
+
+    /// What is pending of before goes, too.
+    fn erase(&mut self) {
+        self.erases = true;
+        if let Some((requester, _)) = &mut self.created {
+            requester.clear();
+        }
+        self.subject = self.subject.take().map(|_| String::new());
+        for patch in &mut self.patches {
+            if let Some(left) = redact_patch(&String::from_utf8_lossy(patch)) {
+                *patch = left.into_bytes();
+            }
+        }
     }
 
     /// The texts after the change; one that they have already changes nothing.
@@ -67,6 +94,9 @@ impl TextChange {
             (None, None) => return None,
         };
         text.newest = self.newest;
+        if self.erases {
+            text.erase();
+        }
         text.subject = self.subject.unwrap_or(text.subject);
         if !self.patches.is_empty() {
             text.extra = patched(&text.extra, &self.patches);
@@ -154,7 +184,8 @@ mod tests {
 
     fn created() -> TextChange {
         let created = Some(("ana".to_owned(), None));
-        TextChange { newest: Offset(1), created, subject: Some("card".to_owned()), patches: Vec::new() }
+        let subject = Some("card".to_owned());
+        TextChange { newest: Offset(1), created, subject, ..TextChange::default() }
     }
 
     #[test]
@@ -164,6 +195,35 @@ mod tests {
         assert_eq!((text.subject.as_str(), text.extra.as_str()), ("card", r#"{"tags":{"vip":true}}"#));
         let again = patch(2, r#"{"tags":{"vip":null}}"#).apply(Some(text.clone()));
         assert_eq!(again, Some(text));
+    }
+
+    #[test]
+    fn what_is_erased_is_nowhere_whether_it_was_written_or_not() {
+        let erase = || TextChange { newest: Offset(3), erases: true, ..TextChange::default() };
+        let tag = || patch(2, r#"{"tags":{"kim":true},"due_at":5}"#);
+        let wanted = TicketText {
+            newest: Offset(4),
+            subject: String::new(),
+            requester: String::new(),
+            follow_up_of: None,
+            extra: r#"{"due_at":5,"tags":{"new":true}}"#.to_owned(),
+        };
+        // Written before, and by which of the changes.
+        for written in 0..4 {
+            let mut changes = [created(), tag(), erase(), patch(4, r#"{"tags":{"new":true}}"#)].into_iter();
+            let mut stored = None;
+            for change in changes.by_ref().take(written) {
+                stored = change.apply(stored);
+            }
+            let mut pending = PendingTexts::default();
+            changes.for_each(|change| pending.add(TicketId(1), change));
+            let rest = pending.of(TicketId(1));
+            assert!(
+                !format!("{rest:?}").contains("kim") && !format!("{rest:?}").contains("card"),
+                "{rest:?}"
+            );
+            assert_eq!(rest.apply(stored), Some(wanted.clone()), "{written}");
+        }
     }
 
     #[test]
