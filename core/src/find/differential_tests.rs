@@ -238,6 +238,19 @@ struct Both {
 }
 
 impl Both {
+    /// Filled with all these at once.
+    fn filled(rows: BTreeMap<u64, Row>) -> Self {
+        let mut index = Filling::new();
+        for (id, row) in &rows {
+            let ticket = TicketId(*id);
+            index.put(ticket, &row.columns);
+            index.describe(ticket, Facets::read(&row.requester, &row.extra.to_string()).unwrap());
+        }
+        let mut index = index.finish();
+        rows.iter().filter(|(_, row)| row.has_file).for_each(|(id, _)| index.attach(TicketId(*id)));
+        Self { index, rows }
+    }
+
     fn put(&mut self, id: u64, mut row: Row) {
         let ticket = TicketId(id);
         // A file stays.
@@ -306,11 +319,12 @@ proptest! {
 
     #[test]
     fn the_index_finds_what_a_filter_finds(
+        filled in prop::collection::btree_map(1_u64..80, row(), 0..60),
         puts in prop::collection::vec((1_u64..80, row()), 1..160),
         queries in prop::collection::vec(query(), 1..12),
         hidden in 1_u32..4,
     ) {
-        let mut both = Both::default();
+        let mut both = Both::filled(filled);
         puts.into_iter().for_each(|(id, row)| both.put(id, row));
         let some = QueueSet::of((1..4).filter(|queue| *queue != hidden).map(QueueId));
         for query in queries {

@@ -8,7 +8,7 @@ use super::value::{normal, texts};
 use crate::time::Timestamp;
 
 /// One value of one property. Values of a property are beside each other, in order.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Facet {
     Has(u8),
     Merged,
@@ -22,7 +22,7 @@ pub(super) enum Facet {
 }
 
 /// A number, ordered as numbers are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Size(u64);
 
 impl Size {

@@ -121,8 +121,20 @@ impl Index {
 
     /// Takes what a ticket that is there has beyond its columns.
     pub fn describe(&mut self, ticket: TicketId, facets: Facets) {
+        if place(ticket).is_some_and(|(id, _)| self.all.contains(id)) {
+            let numbers = facets.values.into_iter().map(|facet| self.intern(facet)).collect();
+            self.describe_by(ticket, numbers, facets.due_at);
+        }
+    }
+
+    /// The same, with the numbers of its facets.
+    pub(super) fn describe_by(
+        &mut self,
+        ticket: TicketId,
+        fresh: SmallVec<[u32; 4]>,
+        due_at: Option<Timestamp>,
+    ) {
         let Some((id, place)) = place(ticket).filter(|(id, _)| self.all.contains(*id)) else { return };
-        let fresh: SmallVec<[u32; 4]> = facets.values.into_iter().map(|facet| self.intern(facet)).collect();
         let Some(known) = self.tickets.get_mut(place) else { return };
         let old = std::mem::replace(&mut known.facets, fresh.clone());
         for number in fresh.iter().filter(|number| !old.contains(number)) {
@@ -133,7 +145,7 @@ impl Index {
         for number in old.iter().filter(|number| !fresh.contains(number)) {
             self.leave(*number, id);
         }
-        match facets.due_at.filter(|due| due.0 > 0) {
+        match due_at.filter(|due| due.0 > 0) {
             Some(due) => {
                 self.due.set(id, due.0);
                 self.with_due.insert(id);
@@ -203,18 +215,24 @@ impl Index {
             return *number;
         }
         let facet = Arc::new(facet);
-        let number = match self.free.pop() {
-            Some(number) => number,
-            None => {
-                self.postings.push((Arc::clone(&facet), Posting::default()));
-                u32::try_from(self.postings.len() - 1).unwrap_or(u32::MAX)
-            }
-        };
+        let number = self.free.pop().unwrap_or_else(|| self.add_posting(&facet));
         if let Some(place) = self.posting_mut(number) {
             *place = (Arc::clone(&facet), Posting::default());
         }
         self.facets.insert(facet, number);
         number
+    }
+
+    /// A new posting, which no facet leads to yet.
+    pub(super) fn add_posting(&mut self, facet: &Arc<Facet>) -> u32 {
+        self.postings.push((Arc::clone(facet), Posting::default()));
+        u32::try_from(self.postings.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// With facets that lead to all its postings.
+    pub(super) fn with_facets(mut self, facets: impl IntoIterator<Item = (Arc<Facet>, u32)>) -> Self {
+        self.facets = facets.into_iter().collect();
+        self
     }
 
     /// Takes a ticket out of a posting; one that is empty then is given up.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use waggle_core::find::{Facets, Index, TicketColumns};
+use waggle_core::find::{Facets, Filling, Index, TicketColumns};
 use waggle_core::id::{Offset, TenantId, TicketId};
 use waggle_core::limits::{INDEX_EVENTS_PER_TURN_MAX, INDEX_TICKETS_PER_READ};
 use waggle_core::ticket::{Entry, Kind};
@@ -81,16 +81,17 @@ impl Feeder {
     /// All tickets as they are now; they may be newer than the head that was read before. The next ones are read
     /// while those before are taken.
     async fn read_all(&self, tenant: TenantId) -> Result<Index, StoreError> {
-        let (mut index, mut after) = (Index::new(), TicketId(0));
+        let (mut filling, mut after) = (Filling::new(), TicketId(0));
         let read = |after| self.reader.spawn(read_span(Arc::clone(&self.store), tenant, after));
         let mut next = read(after);
         // The task ends early only where it panics, which has been said.
         while let Some(span) = next.await.map_err(|_| StoreError::Database(sqlx::Error::WorkerCrashed))?? {
             after = TicketId(after.0.saturating_add(u64::from(INDEX_TICKETS_PER_READ)));
             next = read(after);
-            span.columns.iter().for_each(|(ticket, columns)| index.put(*ticket, columns));
-            span.facets.into_iter().for_each(|(ticket, facets)| index.describe(ticket, facets));
+            span.columns.iter().for_each(|(ticket, columns)| filling.put(*ticket, columns));
+            span.facets.into_iter().for_each(|(ticket, facets)| filling.describe(ticket, facets));
         }
+        let mut index = filling.finish();
         self.store.tickets_with_files(tenant).await?.into_iter().for_each(|ticket| index.attach(ticket));
         Ok(index)
     }

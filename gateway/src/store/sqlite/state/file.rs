@@ -118,21 +118,29 @@ impl StateFile {
         rows.iter().map(|row| text(&mut Columns::of(row))).collect()
     }
 
-    /// Texts of the tickets with numbers in `(after, after + span]`, of those that have some.
-    pub(super) async fn texts_between(
+    /// Texts but subjects of the tickets with numbers in `(after, after + span]`, of those that have some.
+    pub(super) async fn described_between(
         &self,
         tenant: TenantId,
         after: TicketId,
         span: u32,
     ) -> Result<FxHashMap<TicketId, TicketText>, StoreError> {
-        const SQL: &str = concat!(
-            "SELECT ",
-            text_columns!(),
-            " FROM text WHERE tenant = ?1 AND ticket > ?2 AND ticket <= ?2 + ?3"
-        );
-        let query = sqlx::query(SQL).bind(tenant.0).bind(signed(after.0)).bind(span);
-        let rows = query.fetch_all(&self.readers).await.map_err(StoreError::from_sqlx)?;
-        rows.iter().map(|row| text(&mut Columns::of(row))).collect()
+        // One row with all: a row each would take most of the time on its way through the driver.
+        const SQL: &str = "SELECT group_concat(ticket || ' ' || newest || ' ' || octet_length(requester) || ' ' \
+                               || octet_length(extra) || ' ' || requester || extra, '') \
+                           FROM text WHERE tenant = ?1 AND ticket > ?2 AND ticket <= ?2 + ?3";
+        let query = sqlx::query_scalar(SQL).bind(tenant.0).bind(signed(after.0)).bind(span);
+        let all: Option<String> = query.fetch_one(&self.readers).await.map_err(StoreError::from_sqlx)?;
+        let mut rest = all.as_deref().unwrap_or_default();
+        let mut texts = FxHashMap::default();
+        while !rest.is_empty() {
+            let (ticket, text) = described(&mut rest).ok_or_else(|| {
+                let value = rest.chars().take(40).collect();
+                StoreError::Unknown { what: "texts of tickets", value }
+            })?;
+            texts.insert(ticket, text);
+        }
+        Ok(texts)
     }
 
     pub(super) async fn close(&self) {
@@ -198,6 +206,22 @@ pub(super) async fn read_text(
     let query = sqlx::query(SQL).bind(tenant.0).bind(signed(ticket.0));
     let found = query.fetch_optional(connection).await.map_err(StoreError::from_sqlx)?;
     found.map(|found| text(&mut Columns::of(&found)).map(|(_, text)| text)).transpose()
+}
+
+/// Reads one ticket's part of [`StateFile::described_between`], and leaves what is behind it.
+fn described(rest: &mut &str) -> Option<(TicketId, TicketText)> {
+    let mut number = || {
+        let (number, behind) = rest.split_once(' ')?;
+        *rest = behind;
+        number.parse::<u64>().ok()
+    };
+    let (ticket, newest) = (TicketId(number()?), Offset(number()?));
+    let (requester, extra) = (usize::try_from(number()?).ok()?, usize::try_from(number()?).ok()?);
+    let (requester, behind) = rest.split_at_checked(requester)?;
+    let (extra, behind) = behind.split_at_checked(extra)?;
+    *rest = behind;
+    let (requester, extra) = (requester.to_owned(), extra.to_owned());
+    Some((ticket, TicketText { newest, subject: String::new(), requester, follow_up_of: None, extra }))
 }
 
 /// Reads [`text_columns`].

@@ -43,7 +43,7 @@ impl State {
             let texts = known.texts.lock();
             numbers(after, span).map(|ticket| (ticket, texts.of(ticket))).collect()
         };
-        let mut stored = self.file.texts_between(tenant, after, span).await?;
+        let mut stored = self.file.described_between(tenant, after, span).await?;
         let described = changes.into_iter().filter_map(|(ticket, change)| {
             let text = change.apply(stored.remove(&ticket))?;
             Some(Description { ticket, requester: text.requester, extra: text.extra })
