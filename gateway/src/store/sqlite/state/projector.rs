@@ -12,7 +12,7 @@ use waggle_core::limits::{PENDING_TEXT_BYTES_MAX, PENDING_TEXT_BYTES_WANTED};
 
 use super::super::{BUSY_MS_MAX, scrub, signed};
 use super::file::read_text;
-use super::text::{PendingTexts, TextChange};
+use super::text::{PendingTexts, TextChange, TicketText};
 use super::{Shared, State, Tickets};
 use crate::store::StoreError;
 
@@ -97,6 +97,12 @@ impl Projector {
         let written =
             taken.iter().flat_map(|taken| taken.texts.iter().map(|(ticket, _)| (taken.tenant, *ticket)));
         self.shared.cache.end_write(written);
+        // Their changes are pending no more in a moment, and storage would be asked for all of them at once.
+        let began = self.shared.cache.begin();
+        for (tenant, ticket, text) in outcome.iter().flatten() {
+            self.shared.cache.add(*tenant, *ticket, text, began);
+        }
+        let outcome = outcome.map(drop);
         for Taken { tickets, blocks, .. } in &taken {
             match &outcome {
                 Ok(()) => tickets.texts.lock().finish(),
@@ -135,12 +141,18 @@ fn take(tenant: TenantId, tickets: Arc<Tickets>) -> Option<Taken> {
     Some(Taken { tenant, tickets, applied, blocks, texts })
 }
 
-async fn write(connection: &mut SqliteConnection, taken: &[Taken]) -> Result<(), StoreError> {
+/// Writes, and returns the texts as they are then.
+async fn write(
+    connection: &mut SqliteConnection,
+    taken: &[Taken],
+) -> Result<Vec<(TenantId, TicketId, Arc<TicketText>)>, StoreError> {
+    let mut written = Vec::new();
     let mut transaction = sqlx::Connection::begin(connection).await.map_err(StoreError::from_sqlx)?;
     for taken in taken {
         write_blocks(&mut transaction, taken).await?;
         for (ticket, change) in &taken.texts {
-            write_text(&mut transaction, taken.tenant, *ticket, change).await?;
+            let text = write_text(&mut transaction, taken.tenant, *ticket, change).await?;
+            written.extend(text.map(|text| (taken.tenant, *ticket, Arc::new(text))));
         }
         sqlx::query("INSERT OR REPLACE INTO projected (tenant, epoch, offset) VALUES (?, ?, ?)")
             .bind(taken.tenant.0)
@@ -150,7 +162,8 @@ async fn write(connection: &mut SqliteConnection, taken: &[Taken]) -> Result<(),
             .await
             .map_err(StoreError::from_sqlx)?;
     }
-    transaction.commit().await.map_err(StoreError::from_sqlx)
+    transaction.commit().await.map_err(StoreError::from_sqlx)?;
+    Ok(written)
 }
 
 async fn write_blocks(connection: &mut SqliteConnection, taken: &Taken) -> Result<(), StoreError> {
@@ -173,24 +186,24 @@ async fn write_text(
     tenant: TenantId,
     ticket: TicketId,
     change: &TextChange,
-) -> Result<(), StoreError> {
+) -> Result<Option<TicketText>, StoreError> {
     let stored = match change.created {
         Some(_) => None,
         None => read_text(connection, tenant, ticket).await?,
     };
-    let Some(text) = change.clone().apply(stored) else { return Ok(()) };
+    let Some(text) = change.clone().apply(stored) else { return Ok(None) };
     sqlx::query("INSERT OR REPLACE INTO text VALUES (?, ?, ?, ?, ?, ?, ?)")
         .bind(tenant.0)
         .bind(signed(ticket.0))
         .bind(signed(text.newest.0))
-        .bind(text.subject)
-        .bind(text.requester)
+        .bind(text.subject.as_str())
+        .bind(text.requester.as_str())
         .bind(text.follow_up_of.map(|closed| signed(closed.0)))
-        .bind(text.extra)
+        .bind(text.extra.as_str())
         .execute(&mut *connection)
         .await
-        .map(|_| ())
-        .map_err(StoreError::from_sqlx)
+        .map_err(StoreError::from_sqlx)?;
+    Ok(Some(text))
 }
 
 /// Waits while too many texts of these tickets are not written.
