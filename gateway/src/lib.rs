@@ -22,3 +22,4 @@ pub mod push;
 pub mod store;
 pub mod tls;
 pub mod trust;
+mod wall_clock;

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use waggle_core::id::{AgentId, TenantId};
 use waggle_core::time::Timestamp;
@@ -15,6 +14,7 @@ use crate::directory::{Credential, Principal, SecretKind, Token};
 use crate::store::{
     AuditActor, AuditEntry, Keep, Method, NewSession, PasswordKind, PasswordRow, SessionRow, StoreError,
 };
+pub(super) use crate::wall_clock::now;
 
 /// What somebody wants to be let in with.
 #[derive(Debug)]
@@ -321,10 +321,4 @@ impl Auth {
 
 fn random(error: getrandom::Error) -> LoginError {
     LoginError::Store(StoreError::Random(error.to_string()))
-}
-
-/// Wall-clock time; 0 on a machine whose clock is before 1970.
-pub(super) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use waggle_core::find::{Names, Plan};
 use waggle_core::id::{AgentId, QueueId, TenantId};
@@ -12,6 +11,7 @@ use waggle_core::time::Timestamp;
 
 use crate::directory::{Directory, Principal};
 use crate::store::QueueRow;
+use crate::wall_clock;
 
 /// The names of a tenant, as somebody sees them, at an instant.
 pub(crate) struct TenantNames<'a> {
@@ -55,9 +55,7 @@ impl<'a> TenantNames<'a> {
         deletes: Deletes,
     ) -> Self {
         let lifecycles = directory.lifecycles(tenant);
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
-        Self { directory, tenant, me, sees, deletes, lifecycles, now }
+        Self { directory, tenant, me, sees, deletes, lifecycles, now: wall_clock::now() }
     }
 
     /// As if it were this instant, where there is one.

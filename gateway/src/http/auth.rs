@@ -1,15 +1,13 @@
 //! Who asks.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use waggle_core::right::Right;
-use waggle_core::time::Timestamp;
 
 use super::cookie;
 use crate::directory::{AuthError, Directory, Principal};
 use crate::problem::Problem;
+pub(super) use crate::wall_clock::now;
 
 /// The principal behind `Authorization: Bearer …`, or else behind the session's cookie.
 pub(super) fn principal(directory: &Directory, headers: &HeaderMap) -> Result<Principal, Problem> {
@@ -73,12 +71,6 @@ fn token(headers: &HeaderMap) -> Result<&str, Problem> {
 pub(super) fn is_guess(directory: &Directory, value: &HeaderValue) -> bool {
     let token = value.to_str().ok().and_then(bearer);
     token.is_some_and(|token| directory.authenticate(token, now()).is_err_and(AuthError::is_guess))
-}
-
-/// Wall-clock time; 0 on a machine whose clock is before 1970.
-pub(super) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn bearer(value: &str) -> Option<&str> {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use waggle_core::id::{QueueId, TenantId, TicketId};
@@ -20,6 +19,7 @@ use super::log::TenantLog;
 use super::writer::{Answer, Caller, Item};
 use super::{Inner, Outcome, Submission, SubmitError};
 use crate::store::{KeyRecord, Standing, StoreError};
+pub(super) use crate::wall_clock::now;
 
 /// A key that this request may use, with what is stored of it.
 pub(super) struct HeldKey {
@@ -357,9 +357,4 @@ impl Texts {
 
 pub(super) fn storage(error: StoreError) -> SubmitError {
     SubmitError::Storage(Arc::new(error))
-}
-
-pub(super) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

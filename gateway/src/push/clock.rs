@@ -1,6 +1,6 @@
 //! The two clocks of a shard.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use waggle_core::time::{Tick, Timestamp};
@@ -22,8 +22,7 @@ impl Clock {
     }
 
     pub(super) fn wall_now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(since.as_millis() as u64)
+        crate::wall_clock::now()
     }
 
     /// What the wall clock showed at a tick that is over, as it goes now.

@@ -15,7 +15,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use rustls::pki_types::PrivateKeyDer;
 use rusty_s3::Credentials;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -26,6 +25,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use crate::attachment::{Hash, S3Settings, Timeouts};
+use crate::tls::self_signed;
 
 const BUCKET: &str = "files";
 const PREFIX: &str = "waggle";
@@ -69,16 +69,8 @@ impl Server {
 
     /// One that speaks TLS, with a certificate that only whoever trusts the one given here takes.
     pub(super) async fn start_tls() -> (Self, String) {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
-            .unwrap();
-        (Self::start_with(Some(TlsAcceptor::from(Arc::new(config)))).await, made.cert.pem())
+        let (acceptor, certificate) = self_signed();
+        (Self::start_with(Some(acceptor)).await, certificate)
     }
 
     async fn start_with(tls: Option<TlsAcceptor>) -> Self {

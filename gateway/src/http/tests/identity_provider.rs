@@ -15,7 +15,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use parking_lot::Mutex;
-use rustls::pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
@@ -23,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::auth::{LoginSettings, ProviderSettings, Strangers};
 use crate::directory::push_base64url;
+use crate::tls::self_signed;
 
 pub(super) const CLIENT: &str = "waggle";
 pub(super) const SECRET: &str = "the client's secret";
@@ -95,16 +95,8 @@ impl IdentityProvider {
 
     /// Over TLS; gives the certificate too, in PEM form.
     pub(super) async fn start_tls() -> (Self, String) {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
-            .unwrap();
-        (Self::start_with(Some(TlsAcceptor::from(Arc::new(config)))).await, made.cert.pem())
+        let (acceptor, certificate) = self_signed();
+        (Self::start_with(Some(acceptor)).await, certificate)
     }
 
     async fn start_with(tls: Option<TlsAcceptor>) -> Self {

@@ -1,7 +1,5 @@
 //! Tenants, queues, agents and tokens.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Connection, SqliteConnection};
 use waggle_core::id::{AgentId, Epoch, LifecycleId, QueueId, TenantId};
@@ -299,6 +297,5 @@ fn narrow(what: &'static str, id: i64) -> Result<u32, StoreError> {
 }
 
 pub(super) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(crate::wall_clock::now().0).unwrap_or(i64::MAX)
 }
