@@ -504,3 +504,12 @@ pub const ERASED_EVENTS_PER_TURN_MAX: u32 = 256;
 pub const MENTIONS_MAX: usize = 50;
 /// Signs `@` of one text that are looked at.
 pub const MENTION_SIGNS_MAX: usize = 200;
+
+/// Bytes of a text that are looked at to know what it is about.
+pub const FEATURE_TEXT_BYTES_MAX: usize = 4 * 1024;
+/// Features of one text.
+pub const FEATURES_MAX: usize = 4_096;
+/// Intents of one tenant that are learned.
+pub const INTENTS_MAX: usize = 2_000;
+/// Features that one learner of intents knows.
+pub const INTENT_FEATURES_MAX: usize = 400_000;
