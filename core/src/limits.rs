@@ -64,6 +64,10 @@ pub const FIELD_DEFAULT_BYTES_MAX: usize = 256;
 pub const TICKET_TAGS_MAX: usize = 100;
 /// One of them.
 pub const TAG_BYTES_MAX: usize = 64;
+/// An intent's name, and a macro's: a tag may be one.
+pub const INTENT_NAME_BYTES_MAX: usize = 64;
+/// What one event teaches of the tenant's assistant, as JSON.
+pub const TEACHING_BYTES_MAX: usize = 4 * 1024;
 /// Followers of one ticket.
 pub const TICKET_FOLLOWERS_MAX: usize = 200;
 /// Links of one ticket.
