@@ -41,50 +41,51 @@ const MARKERS: [(Language, &[&str]); 7] = [
     (
         Language::English,
         &[
-            "the", "is", "my", "you", "your", "i", "have", "has", "and", "to", "it", "not", "what", "how", "can",
-            "please", "of", "do", "does", "was", "with", "for", "why", "where", "when", "we", "are", "this",
+            "the", "is", "my", "you", "your", "i", "have", "has", "and", "to", "it", "not", "what", "how",
+            "can", "please", "of", "do", "does", "was", "with", "for", "why", "where", "when", "we", "are",
+            "this",
         ],
     ),
     (
         Language::German,
         &[
-            "der", "die", "das", "ich", "ist", "nicht", "und", "mein", "meine", "sie", "wie", "wir", "ein", "eine",
-            "bitte", "habe", "mit", "für", "auf", "kann", "warum", "wo",
+            "der", "die", "das", "ich", "ist", "nicht", "und", "mein", "meine", "sie", "wie", "wir", "ein",
+            "eine", "bitte", "habe", "mit", "für", "auf", "kann", "warum", "wo",
         ],
     ),
     (
         Language::French,
         &[
-            "le", "les", "je", "est", "ma", "mon", "vous", "votre", "et", "pas", "une", "des", "pour", "ai", "ne",
-            "comment", "pourquoi", "avec", "bonjour", "nous",
+            "le", "les", "je", "est", "ma", "mon", "vous", "votre", "et", "pas", "une", "des", "pour", "ai",
+            "ne", "comment", "pourquoi", "avec", "bonjour", "nous",
         ],
     ),
     (
         Language::Spanish,
         &[
-            "el", "los", "mi", "es", "y", "una", "por", "para", "usted", "su", "cómo", "qué", "está", "tengo", "hola",
-            "las", "gracias", "puedo", "nosotros",
+            "el", "los", "mi", "es", "y", "una", "por", "para", "usted", "su", "cómo", "qué", "está",
+            "tengo", "hola", "las", "gracias", "puedo", "nosotros",
         ],
     ),
     (
         Language::Portuguese,
         &[
-            "o", "os", "meu", "minha", "não", "e", "uma", "você", "seu", "como", "está", "obrigado", "eu", "em", "olá",
-            "com", "posso",
+            "o", "os", "meu", "minha", "não", "e", "uma", "você", "seu", "como", "está", "obrigado", "eu",
+            "em", "olá", "com", "posso",
         ],
     ),
     (
         Language::Italian,
         &[
-            "il", "gli", "mio", "mia", "non", "è", "e", "di", "che", "una", "per", "come", "ho", "grazie", "ciao",
-            "perché", "posso", "sono",
+            "il", "gli", "mio", "mia", "non", "è", "e", "di", "che", "una", "per", "come", "ho", "grazie",
+            "ciao", "perché", "posso", "sono",
         ],
     ),
     (
         Language::Dutch,
         &[
-            "de", "het", "ik", "mijn", "niet", "en", "een", "u", "uw", "is", "hoe", "wat", "van", "voor", "met", "wij",
-            "waarom", "kan", "naar",
+            "de", "het", "ik", "mijn", "niet", "en", "een", "u", "uw", "is", "hoe", "wat", "van", "voor",
+            "met", "wij", "waarom", "kan", "naar",
         ],
     ),
 ];

@@ -25,7 +25,11 @@ impl Lesson {
             What::Sent(_) => true,
             What::Teach(teach) => !matches!(
                 teach,
-                Teach::Create { .. } | Teach::Rename { .. } | Teach::Merge { .. } | Teach::Remove { .. } | Teach::Promote { .. }
+                Teach::Create { .. }
+                    | Teach::Rename { .. }
+                    | Teach::Merge { .. }
+                    | Teach::Remove { .. }
+                    | Teach::Promote { .. }
             ),
             _ => false,
         }

@@ -15,9 +15,7 @@ use super::ask::{Ask, Filling, Gate};
 use super::automatic::HANDED_OVER_TAG;
 use super::happening::{Happening, Told};
 use super::language::Language;
-use super::lesson::{
-    Asked, Context, Judged, Label, Labelled, Lesson, Outcome, Replied, Sent, Teach, What,
-};
+use super::lesson::{Asked, Context, Judged, Label, Labelled, Lesson, Outcome, Replied, Sent, Teach, What};
 use super::suggestion::Source;
 use crate::id::{AgentId, QueueId, TicketId, Version};
 use crate::limits::{
@@ -114,15 +112,22 @@ impl Dialogue {
         Some(Ask { asked, filling, gate })
     }
 
-    fn created(&mut self, happening: &Happening<'_>, told: &Told<'_>, agent: Option<AgentId>) -> Option<What> {
+    fn created(
+        &mut self,
+        happening: &Happening<'_>,
+        told: &Told<'_>,
+        agent: Option<AgentId>,
+    ) -> Option<What> {
         let requester = told.requester.as_deref().unwrap_or_default();
         self.person = Person::of(requester, told.requester_id);
         if requester.is_empty() && told.requester_id.is_none() {
             // Of an unknown requester it is known that it is this ticket's.
             self.person.key = hash_text(0x74, &self.ticket.to_string());
         }
-        let (subject, text) = (told.subject.as_deref().unwrap_or_default(), told.text.as_deref().unwrap_or_default());
-        self.is_from_machine = trouble::is_automatic_sender(requester) || trouble::is_automatic_text(subject, text);
+        let (subject, text) =
+            (told.subject.as_deref().unwrap_or_default(), told.text.as_deref().unwrap_or_default());
+        self.is_from_machine =
+            trouble::is_automatic_sender(requester) || trouble::is_automatic_text(subject, text);
         self.change_tags(told);
         // A subject that mail programs make of the text's beginning says nothing more.
         let is_said = subject.is_empty() || text.contains(subject.trim());
@@ -131,7 +136,9 @@ impl Dialogue {
         let tags: Vec<String> = self.tags.iter().cloned().collect();
         let asked = self.asked(happening.version)?;
         let label = Label::Tags(tags.clone());
-        agent.filter(|_| !tags.is_empty()).map(|agent| What::Labelled(Box::new(Labelled { asked, agent, label })))
+        agent
+            .filter(|_| !tags.is_empty())
+            .map(|agent| What::Labelled(Box::new(Labelled { asked, agent, label })))
     }
 
     fn message(&mut self, happening: &Happening<'_>, told: &Told<'_>) -> Option<What> {
@@ -144,7 +151,8 @@ impl Dialogue {
         }
         let is_thanks = trouble::is_thanks(text);
         // Earlier than any automatic reply, an angry customer may still be helped; but not by a machine.
-        let is_same = before.as_ref().is_some_and(|asked| trouble::is_same_question(&asked.text, &mask(text).text));
+        let is_same =
+            before.as_ref().is_some_and(|asked| trouble::is_same_question(&asked.text, &mask(text).text));
         self.trouble = self.trouble.or(is_same.then_some(Trouble::SameAgain));
         let ((_, reply), asked) = self.last_automatic.zip(before)?;
         (is_thanks || self.trouble.is_some())
@@ -154,7 +162,8 @@ impl Dialogue {
     fn replied_automatically(&mut self, happening: &Happening<'_>, told: &Told<'_>) -> Option<What> {
         self.automatic = self.automatic.saturating_add(1);
         if let Some(newest) = self.messages.back() {
-            self.last_automatic = Some((newest.version, told.suggestion.map_or(0, |suggested| suggested.reply)));
+            self.last_automatic =
+                Some((newest.version, told.suggestion.map_or(0, |suggested| suggested.reply)));
         }
         self.answer();
         Some(What::Sent(Sent { queue: self.queue, at: happening.at }))

@@ -34,7 +34,8 @@ impl Person {
         let email = Some(address.trim().to_lowercase()).filter(|address| address.contains('@'));
         let mut parts: Vec<String> = Vec::new();
         let local = email.as_deref().and_then(|email| email.split('@').next()).unwrap_or_default();
-        let words = before.split(|c: char| !c.is_alphanumeric()).chain(local.split(|c: char| !c.is_alphanumeric()));
+        let words =
+            before.split(|c: char| !c.is_alphanumeric()).chain(local.split(|c: char| !c.is_alphanumeric()));
         for part in words.map(str::to_lowercase).filter(|part| is_telling(part)) {
             if parts.len() < PERSON_PARTS_MAX && !parts.contains(&part) {
                 parts.push(part);

@@ -32,44 +32,164 @@ const SIGNS: [(Trouble, &[&str]); 4] = [
     (
         Trouble::WantsHuman,
         &[
-            "human", "real person", "speak to someone", "talk to someone", "speak with someone", "talk to a person",
-            "speak to a person", "speak to an agent", "talk to an agent", "live agent", "representative",
-            "your manager", "a supervisor", "call me", "stop the bot", "not a bot", "转人工", "人工客服", "人工服务",
-            "真人", "找人工", "要人工", "给我打电话", "你们经理", "你们主管",
+            "human",
+            "real person",
+            "speak to someone",
+            "talk to someone",
+            "speak with someone",
+            "talk to a person",
+            "speak to a person",
+            "speak to an agent",
+            "talk to an agent",
+            "live agent",
+            "representative",
+            "your manager",
+            "a supervisor",
+            "call me",
+            "stop the bot",
+            "not a bot",
+            "转人工",
+            "人工客服",
+            "人工服务",
+            "真人",
+            "找人工",
+            "要人工",
+            "给我打电话",
+            "你们经理",
+            "你们主管",
         ],
     ),
     (
         Trouble::Complaint,
         &[
-            "complaint", "complain", "lawyer", "solicitor", "attorney", "sue you", "legal action", "ombudsman",
-            "trading standards", "chargeback", "report you", "fraudsters", "consumer protection", "投诉", "律师",
-            "起诉", "12315", "消费者协会", "曝光", "维权", "举报",
+            "complaint",
+            "complain",
+            "lawyer",
+            "solicitor",
+            "attorney",
+            "sue you",
+            "legal action",
+            "ombudsman",
+            "trading standards",
+            "chargeback",
+            "report you",
+            "fraudsters",
+            "consumer protection",
+            "投诉",
+            "律师",
+            "起诉",
+            "12315",
+            "消费者协会",
+            "曝光",
+            "维权",
+            "举报",
         ],
     ),
     (
         Trouble::Anger,
         &[
-            "ridiculous", "unacceptable", "disgusting", "terrible", "worst", "pathetic", "useless", "scam", "stupid",
-            "idiots", "idiot", "furious", "angry", "fed up", "fuck", "fucking", "bullshit", "shit", "wtf", "damn",
-            "outrageous", "shame on you", "how dare", "sick of", "骗子", "垃圾", "气死", "太差", "什么破", "无语",
-            "恶心", "滚", "傻", "他妈", "妈的", "受够", "忍无可忍", "差评",
+            "ridiculous",
+            "unacceptable",
+            "disgusting",
+            "terrible",
+            "worst",
+            "pathetic",
+            "useless",
+            "scam",
+            "stupid",
+            "idiots",
+            "idiot",
+            "furious",
+            "angry",
+            "fed up",
+            "fuck",
+            "fucking",
+            "bullshit",
+            "shit",
+            "wtf",
+            "damn",
+            "outrageous",
+            "shame on you",
+            "how dare",
+            "sick of",
+            "骗子",
+            "垃圾",
+            "气死",
+            "太差",
+            "什么破",
+            "无语",
+            "恶心",
+            "滚",
+            "傻",
+            "他妈",
+            "妈的",
+            "受够",
+            "忍无可忍",
+            "差评",
         ],
     ),
     (
         Trouble::NoHelp,
         &[
-            "didn't help", "did not help", "doesn't help", "does not help", "not helpful", "no help", "didn't work",
-            "did not work", "doesn't work", "does not work", "still not", "still doesn't", "still can't", "not what i",
-            "wrong answer", "already told", "already said", "already tried", "not my question", "you don't understand",
-            "没用", "没有用", "不管用", "还是不行", "还是没", "答非所问", "不是这个", "不是我要", "没解决", "没有解决",
-            "听不懂", "说过了",
+            "didn't help",
+            "did not help",
+            "doesn't help",
+            "does not help",
+            "not helpful",
+            "no help",
+            "didn't work",
+            "did not work",
+            "doesn't work",
+            "does not work",
+            "still not",
+            "still doesn't",
+            "still can't",
+            "not what i",
+            "wrong answer",
+            "already told",
+            "already said",
+            "already tried",
+            "not my question",
+            "you don't understand",
+            "没用",
+            "没有用",
+            "不管用",
+            "还是不行",
+            "还是没",
+            "答非所问",
+            "不是这个",
+            "不是我要",
+            "没解决",
+            "没有解决",
+            "听不懂",
+            "说过了",
         ],
     ),
 ];
 
 const THANKS: [&str; 22] = [
-    "thanks", "thank you", "thx", "cheers", "that helped", "that works", "works now", "it worked", "solved", "perfect",
-    "great", "got it", "awesome", "appreciate", "谢谢", "多谢", "感谢", "好的", "解决了", "明白了", "知道了", "可以了",
+    "thanks",
+    "thank you",
+    "thx",
+    "cheers",
+    "that helped",
+    "that works",
+    "works now",
+    "it worked",
+    "solved",
+    "perfect",
+    "great",
+    "got it",
+    "awesome",
+    "appreciate",
+    "谢谢",
+    "多谢",
+    "感谢",
+    "好的",
+    "解决了",
+    "明白了",
+    "知道了",
+    "可以了",
 ];
 
 /// The first sign of trouble in a customer's message.
@@ -105,7 +225,8 @@ pub(in crate::learn) fn is_automatic_sender(requester: &str) -> bool {
     let address = requester.rsplit('<').next().unwrap_or_default();
     let Some((local, _)) = address.rsplit_once('@') else { return false };
     let local: String = local.to_lowercase().chars().filter(|c| c.is_alphanumeric() || *c == '+').collect();
-    let starts = ["noreply", "donotreply", "dontreply", "mailerdaemon", "postmaster", "bounce", "autoreply", "nobody"];
+    let starts =
+        ["noreply", "donotreply", "dontreply", "mailerdaemon", "postmaster", "bounce", "autoreply", "nobody"];
     starts.iter().any(|start| local.starts_with(start)) || local.ends_with("noreply")
 }
 
@@ -113,10 +234,29 @@ pub(in crate::learn) fn is_automatic_sender(requester: &str) -> bool {
 /// it, which tickets do not keep).
 pub(in crate::learn) fn is_automatic_text(subject: &str, text: &str) -> bool {
     const SIGNS: [&str; 24] = [
-        "out of office", "out of the office", "automatic reply", "auto reply", "autoreply", "auto response",
-        "automated response", "this is an automated", "do not reply to this", "undeliverable", "undelivered mail",
-        "delivery status notification", "mail delivery failed", "delivery has failed", "returned mail",
-        "mailer daemon", "on annual leave", "am on vacation", "自动回复", "自动答复", "退信", "投递失败", "不在办公室",
+        "out of office",
+        "out of the office",
+        "automatic reply",
+        "auto reply",
+        "autoreply",
+        "auto response",
+        "automated response",
+        "this is an automated",
+        "do not reply to this",
+        "undeliverable",
+        "undelivered mail",
+        "delivery status notification",
+        "mail delivery failed",
+        "delivery has failed",
+        "returned mail",
+        "mailer daemon",
+        "on annual leave",
+        "am on vacation",
+        "自动回复",
+        "自动答复",
+        "退信",
+        "投递失败",
+        "不在办公室",
         "休假中",
     ];
     let start = text.get(..text.floor_char_boundary(1_024)).unwrap_or_default();
@@ -156,7 +296,8 @@ fn says(plain: &str, sign: &str) -> bool {
 fn shouts(text: &str) -> bool {
     let letters = text.chars().filter(|c| c.is_lowercase() || c.is_uppercase()).count();
     let capitals = text.chars().filter(|c| c.is_uppercase()).count();
-    let signs = text.contains("!!!") || text.contains("！！！") || text.contains("???") || text.contains("？？？");
+    let signs =
+        text.contains("!!!") || text.contains("！！！") || text.contains("???") || text.contains("？？？");
     signs || (letters >= 16 && capitals * 10 >= letters * 8)
 }
 
@@ -196,9 +337,12 @@ mod tests {
 
     #[test]
     fn machines_are_known_as_such() {
-        for sender in
-            ["no-reply@shop.example", "Shop <NoReply@shop.example>", "MAILER-DAEMON@mx.example", "bounces+17@x.example"]
-        {
+        for sender in [
+            "no-reply@shop.example",
+            "Shop <NoReply@shop.example>",
+            "MAILER-DAEMON@mx.example",
+            "bounces+17@x.example",
+        ] {
             assert!(is_automatic_sender(sender), "{sender}");
         }
         assert!(!is_automatic_sender("norepinephrine <kim@x.example>") && !is_automatic_sender("Kim"));

@@ -109,8 +109,26 @@ const CHINESE: &str = "\
 
 /// Words of the list above that are names, too: with a capital they may be somebody's.
 const NAMES: [&str; 20] = [
-    "april", "august", "bill", "christian", "faith", "frank", "grace", "grant", "hope", "joy", "june", "mark", "may",
-    "page", "rose", "visa", "wade", "ward", "will", "young",
+    "april",
+    "august",
+    "bill",
+    "christian",
+    "faith",
+    "frank",
+    "grace",
+    "grant",
+    "hope",
+    "joy",
+    "june",
+    "mark",
+    "may",
+    "page",
+    "rose",
+    "visa",
+    "wade",
+    "ward",
+    "will",
+    "young",
 ];
 
 static WORDS: LazyLock<FxHashSet<&str>> = LazyLock::new(|| ENGLISH.split_whitespace().collect());
@@ -135,9 +153,10 @@ pub(super) fn is_common_word(word: &str) -> bool {
         || stem("es").is_some_and(has)
         || stem("ies").is_some_and(|stem| has(&format!("{stem}y")))
         || stem("ied").is_some_and(|stem| has(&format!("{stem}y")))
-        || ["ed", "ing", "er"].iter().filter_map(|ending| stem(ending)).any(|stem| {
-            has(stem) || has(&format!("{stem}e")) || (stem.is_ascii() && doubled(stem))
-        })
+        || ["ed", "ing", "er"]
+            .iter()
+            .filter_map(|ending| stem(ending))
+            .any(|stem| has(stem) || has(&format!("{stem}e")) || (stem.is_ascii() && doubled(stem)))
         || stem("ly").is_some_and(|stem| has(stem) || has(&format!("{stem}le")))
         || stem("ation").is_some_and(|stem| has(stem) || has(&format!("{stem}e")))
 }
@@ -175,7 +194,17 @@ mod tests {
 
     #[test]
     fn what_everybody_writes_is_common_and_names_are_not() {
-        for word in ["Unfortunately", "cards", "replied", "stopped", "charges", "verification", "possibly", "WE", "making"] {
+        for word in [
+            "Unfortunately",
+            "cards",
+            "replied",
+            "stopped",
+            "charges",
+            "verification",
+            "possibly",
+            "WE",
+            "making",
+        ] {
             assert!(is_common_word(word), "{word}");
         }
         for word in ["Kowalski", "zebra", "Kim", "x", "", "é", "ing", "Mülleres"] {
@@ -185,7 +214,8 @@ mod tests {
 
     #[test]
     fn chinese_is_cut_at_common_words() {
-        let parts = |run| cut(run).into_iter().map(|(part, is_known)| format!("{part}{}", u8::from(is_known)));
+        let parts =
+            |run| cut(run).into_iter().map(|(part, is_known)| format!("{part}{}", u8::from(is_known)));
         assert_eq!(parts("王小明您好").collect::<Vec<_>>().join(" "), "王0 小1 明0 您好1");
         assert_eq!(parts("您的退款").collect::<Vec<_>>().join(" "), "您的1 退款1");
         assert_eq!(cut(""), []);

@@ -93,30 +93,89 @@ impl Said {
 }
 
 const GREETINGS: [&str; 22] = [
-    "hi", "hello", "dear", "hey", "morning", "afternoon", "evening", "hallo", "liebe", "lieber", "bonjour", "cher",
-    "chère", "hola", "estimado", "estimada", "querido", "ciao", "caro", "cara", "beste", "olá",
+    "hi",
+    "hello",
+    "dear",
+    "hey",
+    "morning",
+    "afternoon",
+    "evening",
+    "hallo",
+    "liebe",
+    "lieber",
+    "bonjour",
+    "cher",
+    "chère",
+    "hola",
+    "estimado",
+    "estimada",
+    "querido",
+    "ciao",
+    "caro",
+    "cara",
+    "beste",
+    "olá",
 ];
 /// Whom one greets without a name.
 const GREETED: [&str; 14] = [
-    "there", "all", "everyone", "team", "customer", "customers", "sir", "madam", "again", "friend", "friends", "valued",
-    "and", "dear",
+    "there",
+    "all",
+    "everyone",
+    "team",
+    "customer",
+    "customers",
+    "sir",
+    "madam",
+    "again",
+    "friend",
+    "friends",
+    "valued",
+    "and",
+    "dear",
 ];
 const TITLES: [&str; 16] = [
-    "mr", "mrs", "ms", "miss", "dr", "prof", "mister", "herr", "frau", "monsieur", "madame", "señor", "señora", "signor",
-    "signora", "mx",
+    "mr", "mrs", "ms", "miss", "dr", "prof", "mister", "herr", "frau", "monsieur", "madame", "señor",
+    "señora", "signor", "signora", "mx",
 ];
 /// What is counted in small numbers that are nobody's.
 const UNITS: [&str; 26] = [
-    "day", "days", "hour", "hours", "hr", "hrs", "minute", "minutes", "min", "mins", "second", "seconds", "week",
-    "weeks", "month", "months", "business", "working", "workdays", "calendar", "tage", "tagen", "werktage",
-    "werktagen", "stunden", "minuten",
+    "day",
+    "days",
+    "hour",
+    "hours",
+    "hr",
+    "hrs",
+    "minute",
+    "minutes",
+    "min",
+    "mins",
+    "second",
+    "seconds",
+    "week",
+    "weeks",
+    "month",
+    "months",
+    "business",
+    "working",
+    "workdays",
+    "calendar",
+    "tage",
+    "tagen",
+    "werktage",
+    "werktagen",
+    "stunden",
+    "minuten",
 ];
 const DENSE_UNITS: [&str; 8] = ["天", "小时", "个工作日", "工作日", "分钟", "个小时", "周", "个月"];
 const NAME_WORDS_MAX: usize = 4;
 
 impl Wording {
     /// Masks a reply; nothing where it is empty, or longer than what is suggested.
-    pub(super) fn of<'a>(reply: &str, person: &Person, customer: impl Iterator<Item = &'a str>) -> Option<Self> {
+    pub(super) fn of<'a>(
+        reply: &str,
+        person: &Person,
+        customer: impl Iterator<Item = &'a str>,
+    ) -> Option<Self> {
         let reply = reply.trim();
         if reply.is_empty() || reply.len() > LEARNED_REPLY_BYTES_MAX {
             return None;
@@ -124,7 +183,8 @@ impl Wording {
         let clean: String = reply.chars().filter(|c| !c.is_control() || *c == '\n').collect();
         let said = Said::of(customer);
         let tokens = tokens(&clean);
-        let mut masker = Masker { tokens: &tokens, person, said: &said, pieces: Vec::new(), words: Vec::new() };
+        let mut masker =
+            Masker { tokens: &tokens, person, said: &said, pieces: Vec::new(), words: Vec::new() };
         masker.run();
         let Masker { pieces, words, .. } = masker;
         Some(Self { pieces, said: words, language: Language::of(&clean) })
@@ -146,7 +206,11 @@ impl<'a> Masker<'a> {
             let (next, starts) = match token {
                 Token::Gap(gap) => {
                     self.plain(gap);
-                    (at + 1, gap.contains(['.', '!', '?', ':', '\n', '•', '*', '。', '！', '？', '：']) || starts_sentence)
+                    (
+                        at + 1,
+                        gap.contains(['.', '!', '?', ':', '\n', '•', '*', '。', '！', '？', '：'])
+                            || starts_sentence,
+                    )
                 }
                 Token::Personal(kind, text) => {
                     self.personal(*kind, text);
@@ -211,15 +275,19 @@ impl<'a> Masker<'a> {
     /// The customer's own name.
     fn own_name(&mut self, at: usize, starts_sentence: bool) -> Option<usize> {
         let parts = &self.person.parts;
-        let is_part = |word: &str| parts.contains(&word.to_lowercase()) && !word.chars().any(char::is_numeric);
+        let is_part =
+            |word: &str| parts.contains(&word.to_lowercase()) && !word.chars().any(char::is_numeric);
         let end = self.name_end(at, |word, is_first| {
             let is_plain_word = is_common_word(word)
-                && (!word.starts_with(char::is_uppercase) || (is_first && starts_sentence && !may_be_name(word)));
+                && (!word.starts_with(char::is_uppercase)
+                    || (is_first && starts_sentence && !may_be_name(word)));
             is_part(word) && !is_plain_word
         })?;
         let names: Vec<&str> = self.tokens.get(at..end)?.iter().filter_map(Token::word).collect();
         let is = |name: Option<&str>| {
-            name.is_some_and(|name| names.first().is_some_and(|word| name.to_lowercase() == word.to_lowercase()))
+            name.is_some_and(|name| {
+                names.first().is_some_and(|word| name.to_lowercase() == word.to_lowercase())
+            })
         };
         let kind = match names.len() {
             1 if is(self.person.last_name()) && !is(self.person.first_name()) => SlotKind::LastName,
@@ -290,9 +358,14 @@ impl<'a> Masker<'a> {
     /// Whether what follows a small number says that it counts days or hours.
     fn counts(&self, mut at: usize) -> bool {
         for _ in 0..2 {
-            at += usize::from(matches!(self.tokens.get(at), Some(Token::Gap(" " | "-" | "–" | " - " | "~" | "到"))));
+            at += usize::from(matches!(
+                self.tokens.get(at),
+                Some(Token::Gap(" " | "-" | "–" | " - " | "~" | "到"))
+            ));
             match self.tokens.get(at) {
-                Some(Token::Word(word)) if word.len() <= 2 && word.chars().all(|c| c.is_ascii_digit()) => at += 1,
+                Some(Token::Word(word)) if word.len() <= 2 && word.chars().all(|c| c.is_ascii_digit()) => {
+                    at += 1
+                }
                 Some(Token::Word(word)) => return UNITS.contains(&word.to_lowercase().as_str()),
                 Some(Token::Dense(run)) => return DENSE_UNITS.iter().any(|unit| run.starts_with(unit)),
                 _ => return false,

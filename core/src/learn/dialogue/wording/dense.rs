@@ -63,7 +63,13 @@ fn mark_shared(chars: &[(usize, char)], is_known: &[bool], said: &Said, marks: &
 }
 
 /// Names in front of titles and greetings, and behind `尊敬的`.
-fn mark_titled(run: &str, chars: &[(usize, char)], is_word: &[bool], starts_sentence: bool, marks: &mut [Mark]) {
+fn mark_titled(
+    run: &str,
+    chars: &[(usize, char)],
+    is_word: &[bool],
+    starts_sentence: bool,
+    marks: &mut [Mark],
+) {
     let place = |byte: usize| chars.partition_point(|(at, _)| *at < byte);
     let may_be_of_name = |at: usize| {
         let is_free = is_word.get(at).is_some_and(|is_word| !is_word);
