@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use smallvec::SmallVec;
 
 use super::calibration::{Calibration, Verdict};
-use super::table::{CLASSES_MAX, TEXT_STEPS, Table, Weighed};
+use super::table::{CLASSES_MAX, TEXT_STEPS, Table, WEIGHT_STEPS, Weighed};
 use super::{Features, IntentId, Ranking, Recipe};
 use crate::limits::{INTENT_REPLAYS_MAX, INTENTS_MAX};
 
@@ -193,10 +193,13 @@ impl Intents {
         for (place, value) in &weighed.values {
             let Some(row) = self.table.row(*place) else { continue };
             all += value;
+            let step = value / WEIGHT_STEPS;
             for cell in &row.cells {
-                let Some(score) = scores.get_mut(usize::from(cell.class)) else { continue };
-                score.linear += value * cell.weight();
-                score.mixed += value * self.evidence(cell.texts);
+                let evidence = self.evidence.get(usize::from(cell.texts.min(LOGARITHMS - 1)));
+                if let Some((score, evidence)) = scores.get_mut(usize::from(cell.class)).zip(evidence) {
+                    score.linear += step * f32::from(cell.weight);
+                    score.mixed += value * evidence;
+                }
             }
         }
         let size = all * self.recipe.evidence() * SIZE_POWER;
@@ -205,10 +208,6 @@ impl Intents {
             score.mixed += score.linear - size * libm::logf(CLASS_FEATURES + features / UNSEEN);
         }
         scores
-    }
-
-    fn evidence(&self, count: u16) -> f32 {
-        self.evidence.get(usize::from(count)).or(self.evidence.last()).copied().unwrap_or_default()
     }
 
     /// The best class, and how much speaks for it: how far it is before the next one, its own score, the share of the text

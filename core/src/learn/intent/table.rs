@@ -8,12 +8,16 @@ use super::Features;
 use crate::limits::{INTENT_CELLS_MAX, INTENT_FEATURES_MAX};
 
 /// Steps of a weight of one.
-const WEIGHT_STEPS: f32 = 4_096.0;
+pub(super) const WEIGHT_STEPS: f32 = 4_096.0;
 /// Steps of a variance of one, which it begins with.
 const VARIANCE_STEPS: f32 = 65_535.0;
 /// Steps of one text: one that is trusted less counts less.
 pub(super) const TEXT_STEPS: f32 = 4.0;
 
+/// Runs of characters that more than one of so many texts has tell little, and take the most time: they are left out.
+const COMMON_PART: u32 = 3;
+/// Where there are this many such texts.
+const COMMON_MIN: u32 = 16;
 /// Counts whose logarithms are looked up.
 const LOGARITHMS: u16 = 1_024;
 
@@ -32,10 +36,6 @@ pub(super) struct Cell {
 impl Cell {
     fn new(class: u16) -> Self {
         Self { class, weight: 0, variance: u16::MAX, texts: 0 }
-    }
-
-    pub(super) fn weight(self) -> f32 {
-        f32::from(self.weight) * (1.0 / WEIGHT_STEPS)
     }
 
     fn variance(self) -> f32 {
@@ -141,6 +141,7 @@ impl Table {
         let mut values = Vec::with_capacity(features.len());
         let mut unknown = 0.0;
         let all = libm::logf(self.texts as f32 + 1.0);
+        let common = COMMON_MIN.max(self.texts / COMMON_PART);
         for (block, is_words) in [(&features.words, true), (&features.grams, false)] {
             let start = values.len();
             let (mut square, mut square_unknown) = (0.0, 0.0);
@@ -148,6 +149,9 @@ impl Table {
                 let place = self.places.get(hash).copied();
                 let texts = place.and_then(|place| self.rows.get(index(place))).map_or(0, |row| row.texts);
                 let value = count * rarity(all - self.logarithm(texts));
+                if !is_words && texts > common {
+                    continue;
+                }
                 if texts <= seen {
                     square_unknown += value * value;
                 }
