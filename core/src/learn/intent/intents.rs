@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use smallvec::SmallVec;
 
 use super::calibration::{Calibration, Verdict};
-use super::table::{CLASSES_MAX, TEXT_STEPS, Table, WEIGHT_STEPS, Weighed};
+use super::table::{CLASSES_MAX, Move, TEXT_STEPS, Table, WEIGHT_STEPS, Weighed};
 use super::{Features, IntentId, Ranking, Recipe};
 use crate::limits::{INTENT_REPLAYS_MAX, INTENTS_MAX};
 
@@ -246,17 +246,21 @@ impl Intents {
         let all: f32 = wrong.iter().map(|(_, loss)| loss).sum();
         let classes: SmallVec<[u16; CLASSES_MAX]> =
             [class].into_iter().chain(wrong.iter().map(|(other, _)| *other)).collect();
-        let touched = self.table.prepare(&weighed.values, &classes);
+        let touched = self.table.find(&weighed.values, &classes);
         let [own, others @ ..] = touched.spreads;
-        let mut moves = [(0.0, 0.0); CLASSES_MAX];
-        let [own_move, other_moves @ ..] = &mut moves;
-        for (((_, loss), spread), other_move) in wrong.iter().zip(others).zip(other_moves) {
+        let mut truth = Move { class, ..Move::default() };
+        let mut moves: SmallVec<[Move; CLASSES_MAX]> = SmallVec::new();
+        moves.push(truth);
+        for ((other, loss), spread) in wrong.iter().zip(others) {
             let beta = weight * loss / all / (own + spread + REGULARISATION);
-            *other_move = (-loss * beta, beta);
-            *own_move = (own_move.0 + loss * beta, own_move.1 + beta);
+            moves.push(Move { class: *other, step: -loss * beta, shrink: beta });
+            truth.step += loss * beta;
+            truth.shrink += beta;
         }
-        let moves = moves.get(..classes.len()).unwrap_or_default();
-        self.table.update(&weighed.values, &touched, moves);
+        if let Some(first) = moves.first_mut() {
+            *first = truth;
+        }
+        self.table.update(&weighed.values, &touched, &moves);
         worst
     }
 
