@@ -69,8 +69,9 @@ impl Row {
         self.cells.binary_search_by_key(&class, |cell| cell.class)
     }
 
-    pub(super) fn has(&self, class: u16) -> bool {
-        self.place(class).ok().and_then(|place| self.cells.get(place)).is_some_and(|cell| cell.texts > 0)
+    /// The cell of a class.
+    pub(super) fn of(&self, class: u16) -> Option<&Cell> {
+        self.place(class).ok().and_then(|place| self.cells.get(place))
     }
 
     /// The cell of a class, which is made where there is none; and whether it was.
