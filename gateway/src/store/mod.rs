@@ -387,6 +387,15 @@ pub trait Store:
         limit: u32,
         kinds: EventKinds,
     ) -> Result<Vec<StoredEvent>, StoreError>;
+    /// The events of the ticket whose event is at `newest`, up to that one, with versions above `after`, oldest first, at
+    /// most `limit`.
+    async fn events_up_to(
+        &self,
+        tenant: TenantId,
+        newest: Offset,
+        after: Version,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError>;
     /// A tenant's events with offsets above `after`, in order, at most `limit`.
     async fn events_after(
         &self,
