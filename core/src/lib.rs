@@ -6,6 +6,7 @@
 pub mod find;
 pub mod id;
 pub mod json;
+pub mod learn;
 pub mod ledger;
 
 pub mod limits;
@@ -13,6 +14,7 @@ pub mod name;
 pub mod push;
 pub mod requester;
 pub mod right;
+pub mod text;
 pub mod throttle;
 pub mod ticket;
 pub mod time;

@@ -17,6 +17,7 @@ mod order;
 mod page;
 mod parse;
 mod past;
+mod phrase;
 mod plan;
 mod posting;
 mod print;
@@ -27,7 +28,6 @@ mod snippet;
 mod time_column;
 mod tokens;
 mod value;
-mod words;
 
 #[cfg(test)]
 mod differential_tests;
@@ -42,9 +42,9 @@ pub use moment::Moment;
 pub use order::{BadOrder, Direction, Order, SortKey};
 pub use page::{BadPosition, Position};
 pub use past::{Past, PastPage};
+pub use phrase::{WordPhrase, phrase};
 pub use plan::{Names, Plan, UnknownName};
 pub use query::{Compare, Has, Instant, Is, Pattern, PatternEnd, Person, Query, Term};
 pub use rank::{Hit, TermRows, rank};
 pub use single::{Anchor, Single};
 pub use snippet::Snippet;
-pub use words::{Word, WordPhrase, phrase, words};

@@ -1,7 +1,7 @@
 //! What people ask for, as a tree.
 
 use super::Moment;
-use super::words::{WordPhrase, phrase};
+use super::phrase::{WordPhrase, phrase};
 use crate::ticket::{Category, Priority};
 
 /// A question about tickets.

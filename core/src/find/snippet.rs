@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
+use super::phrase::WordPhrase;
 use super::query::PatternEnd;
-use super::words::{Word, WordPhrase, words};
 use crate::limits::{SNIPPET_CHARS, SNIPPET_MARKS_MAX};
+use crate::text::{Word, words};
 
 /// A part of a text, and the places in it that were looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +83,7 @@ fn is_at(phrase: &WordPhrase, window: &[Word]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::words::phrase;
+    use super::super::phrase::phrase;
     use super::*;
 
     fn shown(text: &str, looked_for: &[&str]) -> String {

@@ -286,7 +286,7 @@ async fn texts_of(
 
 fn joined(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for word in find::words(text) {
+    for word in waggle_core::text::words(text) {
         if !out.is_empty() {
             out.push(' ');
         }

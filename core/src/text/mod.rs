@@ -1,0 +1,11 @@
+//! Texts as people write them: words, what reads the same, and what must not be kept of them.
+
+mod mask;
+mod normalise;
+mod words;
+
+pub use mask::{Masked, Personal, Span, mask};
+pub use normalise::normalise;
+pub use words::{Word, words};
+
+pub(crate) use words::{each_word, is_without_spaces};
