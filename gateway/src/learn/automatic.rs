@@ -12,9 +12,7 @@ use waggle_core::json::{JsonText, push_literal};
 use waggle_core::learn::{Automatic, HANDED_OVER_TAG, Mode};
 use waggle_core::limits::{AUTOMATIC_TRIES_MAX, AUTOMATIC_WAIT_MS_MAX};
 use waggle_core::right::Rights;
-use waggle_core::ticket::{
-    Actor, Authority, Command, Details, Expect, Origin, Refusal, Request, Suggested,
-};
+use waggle_core::ticket::{Actor, Authority, Command, Details, Expect, Origin, Refusal, Request, Suggested};
 
 use super::dialogues;
 use super::state::Tenants;

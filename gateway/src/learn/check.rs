@@ -100,9 +100,7 @@ pub async fn check(
     let snapshot = match (file, known, there) {
         (Err(fault), ..) => CheckedSnapshot::Unusable { why: fault.to_string() },
         (Ok(_), Some((offset, _)), _) if is_superseded => CheckedSnapshot::Superseded { offset },
-        (Ok(_), Some((offset, digest)), Some(folded)) if digest == folded => {
-            CheckedSnapshot::Same { offset }
-        }
+        (Ok(_), Some((offset, digest)), Some(folded)) if digest == folded => CheckedSnapshot::Same { offset },
         (Ok(_), Some((offset, digest)), Some(folded)) => {
             CheckedSnapshot::Different { offset, digest, folded }
         }

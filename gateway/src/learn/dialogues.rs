@@ -17,8 +17,7 @@ pub(super) async fn go_on(
     (mut dialogue, mut at): (Dialogue, Version),
 ) -> Result<(Dialogue, Version), StoreError> {
     loop {
-        let events =
-            store.ticket_events(tenant, ticket, at, LEARN_EVENTS_PER_READ, EventKinds::All).await?;
+        let events = store.ticket_events(tenant, ticket, at, LEARN_EVENTS_PER_READ, EventKinds::All).await?;
         let Some(last) = events.last() else { return Ok((dialogue, at)) };
         at = last.version;
         for event in &events {
@@ -38,11 +37,7 @@ pub(super) async fn load(
 }
 
 /// A ticket's dialogue as it was before an event of it.
-async fn before(
-    store: &dyn Store,
-    tenant: TenantId,
-    event: &Happening<'_>,
-) -> Result<Dialogue, StoreError> {
+async fn before(store: &dyn Store, tenant: TenantId, event: &Happening<'_>) -> Result<Dialogue, StoreError> {
     let (mut dialogue, mut at) = (Dialogue::default(), Version(0));
     while at.next() < event.version {
         let events = store.events_up_to(tenant, event.offset, at, LEARN_EVENTS_PER_READ).await?;

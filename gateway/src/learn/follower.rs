@@ -80,11 +80,7 @@ struct Stale {
 
 impl Fold {
     /// One that begins at the log's start, when its head is `head`.
-    pub(super) async fn begin(
-        store: &dyn Store,
-        tenant: TenantId,
-        head: Offset,
-    ) -> Result<Self, StoreError> {
+    pub(super) async fn begin(store: &dyn Store, tenant: TenantId, head: Offset) -> Result<Self, StoreError> {
         let skips = skips(store, tenant, head).await?;
         Ok(Self { dialogues: Dialogues::default(), skips, covered: head })
     }
@@ -184,7 +180,8 @@ impl Follower {
     async fn open(&self, tenant: TenantId) -> Result<Option<Course>, StoreError> {
         let Some(head) = self.head(tenant).await? else { return Ok(None) };
         let shared = self.tenants.of(tenant);
-        let (folder, reading) = (self.folder.clone(), move |folder: PathBuf| snapshot::read(&folder, tenant, head));
+        let (folder, reading) =
+            (self.folder.clone(), move |folder: PathBuf| snapshot::read(&folder, tenant, head));
         let read = tokio::task::spawn_blocking(move || reading(folder)).await;
         let read = read.map_err(|_| StoreError::Database(sqlx::Error::WorkerCrashed))?;
         let mut fold = Fold::begin(&*self.store, tenant, head.offset).await?;
@@ -207,7 +204,15 @@ impl Follower {
         }
         shared.open(head.epoch, state);
         let now = Instant::now();
-        Ok(Some(Course { model: shared, fold, anew: None, wants: None, stale: None, lessons: 0, saved_at: now }))
+        Ok(Some(Course {
+            model: shared,
+            fold,
+            anew: None,
+            wants: None,
+            stale: None,
+            lessons: 0,
+            saved_at: now,
+        }))
     }
 
     /// Learns some events; whether there may be more.
@@ -404,7 +409,8 @@ impl Follower {
         let stats = &self.tenants.stats;
         match event.kind {
             Kind::Feedback => {
-                let has = |verdict: Verdict| event.data.contains(&format!(r#""verdict":"{}""#, verdict.name()));
+                let has =
+                    |verdict: Verdict| event.data.contains(&format!(r#""verdict":"{}""#, verdict.name()));
                 stats.accepted.add(u64::from(has(Verdict::Accepted)));
                 stats.edited.add(u64::from(has(Verdict::Edited)));
                 stats.rejected.add(u64::from(has(Verdict::Rejected)));

@@ -38,7 +38,7 @@ pub use hub::LearnHub;
 pub use port::{NoScreens, Screens};
 pub use snapshot::SnapshotState;
 use state::{TenantModel, Tenants};
-pub use stats::LearnStats;
+pub use stats::{Count as LearnCount, Durations as LearnDurations, LearnStats};
 use suggester::Suggester;
 
 /// What the assistant stands on.
@@ -124,13 +124,8 @@ impl Learner {
         let LearnParts { folder, store, ledger, screens } = parts;
         let tenants = Arc::<Tenants>::default();
         let log: Arc<dyn Log> = Arc::new(ledger.clone());
-        let following = Follower::new(
-            hub.clone(),
-            folder.clone(),
-            Arc::clone(&store),
-            log,
-            Arc::clone(&tenants),
-        );
+        let following =
+            Follower::new(hub.clone(), folder.clone(), Arc::clone(&store), log, Arc::clone(&tenants));
         let follower = Worker::spawn("waggle-learn", move || following.run())?;
         let suggesting =
             Suggester::new(hub.clone(), Arc::clone(&store), ledger, screens, Arc::clone(&tenants));

@@ -80,8 +80,7 @@ pub(super) fn read(folder: &Path, tenant: TenantId, head: Cursor) -> Result<Opti
     let mut bytes = Vec::new();
     file.take(LEARN_SNAPSHOT_BYTES_MAX).read_to_end(&mut bytes)?;
     let damaged = |why: &str| SnapshotFault::Damaged(why.to_owned());
-    let (start, encoded) =
-        bytes.split_at_checked(HEAD_BYTES).ok_or_else(|| damaged("it is cut short"))?;
+    let (start, encoded) = bytes.split_at_checked(HEAD_BYTES).ok_or_else(|| damaged("it is cut short"))?;
     let (magic, rest) = start.split_at(MAGIC.len());
     if magic != MAGIC {
         return Err(SnapshotFault::Outdated("its first bytes are not those of this version".to_owned()));
@@ -106,7 +105,13 @@ pub(super) fn read(folder: &Path, tenant: TenantId, head: Cursor) -> Result<Opti
 ///
 /// # Errors
 /// As the file system tells them; the one before is there then.
-pub(super) fn write(folder: &Path, tenant: TenantId, epoch: Epoch, at: Offset, encoded: &[u8]) -> io::Result<()> {
+pub(super) fn write(
+    folder: &Path,
+    tenant: TenantId,
+    epoch: Epoch,
+    at: Offset,
+    encoded: &[u8],
+) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let target = path(folder, tenant);
     let fresh = target.with_extension("fresh");

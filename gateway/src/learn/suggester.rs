@@ -119,12 +119,8 @@ impl Suggester {
     fn reply_alone(&self, asked: &Asked) {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
         let Asked { tenant, entry } = asked;
-        let trigger = Trigger {
-            tenant: *tenant,
-            ticket: entry.ticket,
-            message: entry.version,
-            offset: entry.offset,
-        };
+        let trigger =
+            Trigger { tenant: *tenant, ticket: entry.ticket, message: entry.version, offset: entry.offset };
         let robot = Arc::clone(&self.robot);
         tokio::spawn(async move {
             robot.reply(trigger).await;

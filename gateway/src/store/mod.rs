@@ -23,7 +23,7 @@ pub use credentials::{
     SessionRow,
 };
 pub use drafts::{DraftRow, DraftStore};
-pub use erasure::{ErasureRow, ErasureState, ErasureStore};
+pub use erasure::{ErasureRow, ErasureState, ErasureStore, Proof};
 pub use fields::{FieldStore, TenantField};
 pub use find::{Description, FindStore, PastTicket};
 pub use lifecycles::{
