@@ -129,14 +129,3 @@ impl Model {
         Err(SnapshotError::Short { what: "everything" })
     }
 }
-
-impl Model {
-    /// Whether a `taught` event with this data would change something now.
-    ///
-    /// # Errors
-    /// Says what is wrong and what would be right.
-    pub fn check(&self, teaching: &str) -> Result<(), String> {
-        let _ = teaching;
-        Ok(())
-    }
-}
