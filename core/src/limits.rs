@@ -589,6 +589,8 @@ pub const ACCURACY_POINTS_MAX: usize = 128;
 pub const CONFUSIONS_MAX: usize = 512;
 /// Lessons of one intent that tell who teaches it, the newest.
 pub const INTENT_TEACHERS_MAX: usize = 32;
+/// Changes of champions that are remembered.
+pub const PROMOTIONS_MAX: usize = 20;
 /// Stretches of one log that rollbacks leave out.
 pub const ROLLBACKS_MAX: usize = 10_000;
 /// Bytes of a model's snapshot.
