@@ -181,7 +181,14 @@ fn it_replies_by_itself_where_it_may_and_gives_back_what_it_should_not_answer() 
     for number in 0..60 {
         let ticket = gateway.create(&asked(number));
         gateway.command(ticket, &json!({"type": "label", "message": 1, "intent": "card_arrival"}));
-        gateway.command(ticket, &json!({"type": "reply", "text": ANSWER}));
+        let mut reply = json!({"type": "reply", "text": ANSWER});
+        if number >= 50 {
+            let (_, told) = gateway.get(&format!("/v1/tickets/{ticket}/suggestions"));
+            assert_eq!(told["replies"][0]["text"], ANSWER, "{told}");
+            reply["suggestion"] =
+                json!({"model": told["model"]["version"], "reply": told["replies"][0]["id"]});
+        }
+        gateway.command(ticket, &reply);
         let other = gateway.create(&format!("Please show me the PIN of the account, attempt {number}"));
         gateway.command(other, &json!({"type": "label", "message": 1, "intent": "pin"}));
         gateway
