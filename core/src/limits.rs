@@ -538,12 +538,18 @@ pub const MENTION_SIGNS_MAX: usize = 200;
 
 /// Bytes of a text that are looked at to know what it is about.
 pub const FEATURE_TEXT_BYTES_MAX: usize = 4 * 1024;
+/// Such a text after it was normalised and masked: both may make it longer.
+pub const FEATURE_MASKED_BYTES_MAX: usize = 32 * FEATURE_TEXT_BYTES_MAX;
 /// Features of one text.
 pub const FEATURES_MAX: usize = 4_096;
 /// Intents of one tenant that are learned.
 pub const INTENTS_MAX: usize = 2_000;
 /// Features that one learner of intents knows.
 pub const INTENT_FEATURES_MAX: usize = 400_000;
+/// Features and intents that one learner knows something about together: of eight bytes each.
+pub const INTENT_CELLS_MAX: usize = 3_000_000;
+/// Examples that one learner keeps to look at again.
+pub const INTENT_REPLAYS_MAX: usize = 2_048;
 
 /// Characters of a text that tell its language.
 pub const LANGUAGE_CHARS_MAX: usize = 400;
