@@ -583,6 +583,8 @@ pub const UNNAMED_INTENTS_MAX: usize = 500;
 pub const INTENT_ALIASES_MAX: usize = 4_000;
 /// Words of replies of which it is known whether they were said to two requesters.
 pub const SAID_WORDS_MAX: usize = 65_536;
+/// Words of learned messages that are known.
+pub const HEARD_WORDS_MAX: usize = 65_536;
 /// Messages of which it is known what they were learned as.
 pub const LEARNED_MESSAGES_MAX: usize = 16_384;
 /// Predictions of one intent that its threshold goes by, the newest.
