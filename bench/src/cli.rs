@@ -20,7 +20,7 @@ use crate::scrape::Counters;
 use crate::seed::Seeded;
 use crate::stream::Address;
 use crate::target::Target;
-use crate::{accel, desk, report, seed, stop};
+use crate::{accel, desk, learn, report, seed, stop};
 
 /// Between two looks at how many texts are not searchable yet.
 const SEARCHABLE_LOOK: Duration = Duration::from_millis(200);
@@ -53,6 +53,8 @@ enum Action {
     AccelVerdict(Box<accel::VerdictArguments>),
     /// Runs `push-one` between two hosts whose wire loses packets, with everything off and on; needs root.
     AccelWay(Box<accel::WayArguments>),
+    /// Learns intents from messages with labels: accuracy, curves, few examples, speed, beside other learners.
+    Learn(Box<learn::LearnArguments>),
     /// Makes a data directory with two years of tickets, for `run … --seeded`.
     Seed(seed::SeedArguments),
     /// Serves as the floor of `compare`.
@@ -269,6 +271,7 @@ pub fn run(cli: Cli) -> Result<()> {
             let address = tcp.map(Address::Tcp).or(unix.map(Address::Unix)).context("--tcp or --unix")?;
             fanout::floor::serve(&address, &Address::Tcp(publisher), sessions, broadcast)
         }
+        Action::Learn(arguments) => learn::run(&arguments),
         Action::Seed(arguments) => seed::run(&arguments),
         Action::DriveTable => desk::drive_share(),
         Action::ServeNaive { address } => fanout::naive::serve(address),
