@@ -62,6 +62,8 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Intent::Delete),
         Just(Intent::Restore),
         Just(Intent::Erase),
+        Just(Intent::Feedback),
+        Just(Intent::Teach),
         (1_u32..4).prop_map(|agent| Intent::Assign { agent: AgentId(agent) }),
     ];
     (actor, rights, expect, fence, intent).prop_map(|(actor, rights, expect, fence, intent)| Step {
@@ -87,6 +89,8 @@ impl Model {
             Intent::Assign { .. } => has(Right::Assign),
             Intent::Link | Intent::Merge => has(Right::Merge),
             Intent::Delete | Intent::Restore => has(Right::Delete),
+            Intent::Feedback => has(Right::Reply) || has(Right::Note),
+            Intent::Teach => has(Right::Administer),
         };
         let is_own = step.intent == Intent::Erase && step.authority.actor == Actor::System;
         if !may || (self.deleted != (step.intent == Intent::Restore) && !is_own) {
@@ -100,7 +104,8 @@ impl Model {
             return None;
         }
         match step.intent {
-            Intent::Link => return Some(next),
+            Intent::Link | Intent::Teach => return Some(next),
+            Intent::Feedback => return matches!(step.authority.actor, Actor::Agent(_)).then_some(next),
             Intent::Erase => return is_own.then_some(next),
             Intent::Delete => return Some(Model { deleted: true, ..next }),
             Intent::Restore => return Some(Model { deleted: false, ..next }),
@@ -115,9 +120,20 @@ impl Model {
         };
         let taken =
             if table.category(self.status) == Category::New { Status::from_index(1) } else { self.status };
+        let is_system = step.authority.actor == Actor::System;
         let Actor::Agent(AgentId(agent)) = step.authority.actor else {
-            next.status = reopened;
-            return (step.intent == Intent::Message).then_some(next);
+            // Waggle itself answers and hands over where nobody is at it.
+            next.status = match step.intent {
+                Intent::Message => reopened,
+                Intent::Note if is_system => next.status,
+                Intent::Set { .. } if is_system && self.holder.is_none() => next.status,
+                Intent::Reply { status: None } if is_system && self.holder.is_none() => taken,
+                Intent::Reply { status: Some(to) } if is_system && self.holder.is_none() => {
+                    if to == self.status { taken } else { self.edge(step, to)? }
+                }
+                _ => return None,
+            };
+            return Some(next);
         };
         let is_admin = has(Right::Administer);
         let may_write = match self.holder {
@@ -125,11 +141,7 @@ impl Model {
             Some(_) if is_admin => true,
             Some(holder) => step.fence.is_some() && holder == agent,
         };
-        let to = |target: Status| {
-            let edge = table.edge(self.status, target).copied()?;
-            let needed = if table.category(target) == Category::Closed { Right::Close } else { Right::Edit };
-            has(needed).then_some(edge.to)
-        };
+        let to = |target| self.edge(step, target);
         match step.intent {
             Intent::Message => next.status = reopened,
             Intent::Note => {}
@@ -143,7 +155,9 @@ impl Model {
             | Intent::Link
             | Intent::Delete
             | Intent::Restore
-            | Intent::Erase => {}
+            | Intent::Erase
+            | Intent::Feedback
+            | Intent::Teach => {}
             Intent::Merge => next.status = Status::from_index(5),
             Intent::Reply { status: None } => next.status = taken,
             Intent::Reply { status: Some(target) } if target == self.status => next.status = taken,
@@ -157,6 +171,13 @@ impl Model {
             }
         }
         Some(next)
+    }
+
+    fn edge(self, step: Step, target: Status) -> Option<Status> {
+        let table = Lifecycles::built_in();
+        let edge = table.edge(self.status, target).copied()?;
+        let needed = if table.category(target) == Category::Closed { Right::Close } else { Right::Edit };
+        step.authority.rights.has(needed).then_some(edge.to)
     }
 }
 

@@ -73,7 +73,10 @@ impl Problem {
             SubmitError::SameTicket => Self::new("same_ticket", detail),
             SubmitError::TargetClosed(_) => Self::new("target_closed", detail),
             SubmitError::BadParent(_) => Self::new("bad_parent", detail),
-            SubmitError::NoSuchMessage(_) => Self::new("no_such_message", detail),
+            SubmitError::NoSuchMessage(_) | SubmitError::NotAsked(_) => Self::new("no_such_message", detail),
+            SubmitError::FutureModel { newest, .. } => {
+                Self::new("unknown_suggestion", detail).with("newest", newest.0)
+            }
             SubmitError::Details(error) => Self::from_details(error, detail),
             SubmitError::NoSuchTicket(_) => Self::new("no_such_ticket", detail),
             SubmitError::NoSuchQueue(_) => Self::new("no_such_queue", detail),

@@ -16,7 +16,9 @@ pub use client::{
 pub use client_message::{ClientMessage, Hello, MessageError, PushCommand};
 pub use close::{CLOSE_CODES, CloseCode, CloseEntry, Retry, retry_after_s, with_retry_after};
 pub use frame::{close_frame, ping_frame, pong_frame, text_frame, text_frame_header};
-pub use server_message::{EndReason, EventMessage, ResyncReason, ServerMessage, ViewCount, Welcome};
+pub use server_message::{
+    EndReason, EventMessage, ResyncReason, ServerMessage, ViewCount, Welcome, suggestion_message,
+};
 pub use session::{
     Effect, Effects, LogPosition, Offer, Session, SessionPhase, SessionReport, SessionSettings,
 };

@@ -113,6 +113,8 @@ pub enum ServerMessage {
     },
     /// A live hint.
     Signal(Box<RawValue>),
+    /// What the assistant suggests about a customer's message.
+    Suggestion(Box<RawValue>),
     /// These views are watched no more; nothing else is told of them from here on.
     Ended {
         /// Which.
@@ -205,6 +207,7 @@ impl ServerMessage {
                 Self::Result { id, event, error }
             }
             "signal" => Self::Signal(serde_json::from_slice(text)?),
+            "suggestion" => Self::Suggestion(serde_json::from_slice(text)?),
             "ended" => {
                 let EndedFields { views, reason } = serde_json::from_slice(text)?;
                 Self::Ended { views, reason }
@@ -240,9 +243,17 @@ impl ServerMessage {
             }
             Self::Event(event) => typed("event", event),
             Self::Count(count) => typed("count", count),
-            Self::Signal(raw) => serde_json::to_vec(raw),
+            Self::Signal(raw) | Self::Suggestion(raw) => serde_json::to_vec(raw),
         }
     }
+}
+
+/// The JSON text of a message that says `fields`.
+///
+/// # Errors
+/// As `serde_json` tells them.
+pub fn suggestion_message(fields: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+    typed("suggestion", fields)
 }
 
 fn typed<T: Serialize>(kind: &'static str, fields: &T) -> Result<Vec<u8>, serde_json::Error> {
@@ -262,6 +273,7 @@ mod tests {
             r#"{"type":"resync","reason":"ahead","epoch":"00000000000000ff","offset":7}"#,
             r#"{"type":"result","id":"c1","error":{"code":"x"}}"#,
             r#"{"type":"signal","signal":{"typing":3}}"#,
+            r#"{"type":"suggestion","ticket":7,"message":3,"answer":"unknown"}"#,
             r#"{"type":"ended","views":["queue:3","mine"],"reason":"no_right"}"#,
             r#"{"type":"count","view":7,"count":12}"#,
             r#"{"type":"count","view":7,"count":11,"delta":-1}"#,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::lifecycle::{Lifecycle, Lifecycles, Status};
-use super::{Details, Intent, LinkKind, LinkState, Refusal};
+use super::{Details, Feedback, Intent, LinkKind, LinkState, Origin, Refusal};
 use crate::id::{AgentId, Fence, QueueId, TicketId, Version};
 use crate::json::JsonText;
 use crate::limits::COMMAND_BYTES_MAX;
@@ -101,6 +101,8 @@ pub enum Command<'a> {
         status: Option<JsonText<'a>>,
         /// The version that its author saw, where it shall not be sent if something was said since.
         seen: Option<Version>,
+        /// What it was made of.
+        origin: Origin<'a>,
     },
     /// An internal note.
     Note {
@@ -161,6 +163,22 @@ pub enum Command<'a> {
         /// Where it waits; where not said, where this one does.
         queue: Option<QueueId>,
     },
+    /// What became of a suggestion.
+    Feedback(Feedback),
+    /// What a customer's message wants.
+    Label {
+        /// The version that the message made.
+        message: Version,
+        /// An intent's name, at most [`INTENT_NAME_BYTES_MAX`](crate::limits::INTENT_NAME_BYTES_MAX); none where it is
+        /// none of those that are known.
+        intent: Option<JsonText<'a>>,
+    },
+    /// What concerns the assistant of the whole tenant, on [`TicketId::TENANT`]. It comes from the gateway itself: nobody
+    /// else can say so.
+    Teach {
+        /// What is taught: a JSON object, at most [`TEACHING_BYTES_MAX`](crate::limits::TEACHING_BYTES_MAX).
+        teaching: &'a str,
+    },
     /// A file that has been stored. It comes from the gateway itself: nobody else can say so.
     Attach {
         /// What it is: a JSON object.
@@ -218,7 +236,7 @@ pub enum CommandError {
     Malformed(String),
     /// No such `type`.
     #[error(
-        "unknown command type {0:?}; expected one of create, message, reply, note, set, move, claim, release, assign, link, unlink, merge, split, delete, restore"
+        "unknown command type {0:?}; expected one of create, message, reply, note, set, move, claim, release, assign, link, unlink, merge, split, delete, restore, feedback, label"
     )]
     UnknownType(String),
     /// A field that the command needs.
@@ -291,6 +309,9 @@ impl Command<'_> {
             Self::Split { .. } => "split",
             Self::Delete => "delete",
             Self::Restore => "restore",
+            Self::Feedback(_) => "feedback",
+            Self::Label { .. } => "label",
+            Self::Teach { .. } => "teach",
             Self::Attach { .. } => "attach",
             Self::Erase => "erase",
             Self::Settle(_) => "settle",
@@ -331,6 +352,8 @@ impl Command<'_> {
             Self::Delete => Intent::Delete,
             Self::Restore => Intent::Restore,
             Self::Erase => Intent::Erase,
+            Self::Feedback(_) | Self::Label { .. } => Intent::Feedback,
+            Self::Teach { .. } => Intent::Teach,
             Self::Settle(Settle { from, to }) => Intent::Settle { from: *from, to: *to },
         }))
     }
@@ -353,6 +376,8 @@ impl Command<'_> {
             Self::Assign { agent } => Intent::Assign { agent }.needs(),
             Self::Link { .. } | Self::Split { .. } | Self::Merge { .. } => Rights::one(Right::Merge),
             Self::Delete | Self::Restore => Rights::one(Right::Delete),
+            Self::Feedback(_) | Self::Label { .. } => Intent::Feedback.needs(),
+            Self::Teach { .. } => Intent::Teach.needs(),
             Self::Move { .. } | Self::Release | Self::Settle(_) | Self::Erase => Rights::NONE,
         }
     }

@@ -68,6 +68,11 @@ pub enum Intent {
     Delete,
     /// It is there again, as it was.
     Restore,
+    /// Something for the assistant to learn, from whoever may reply or leave notes: whoever holds the ticket, and though
+    /// it is closed.
+    Feedback,
+    /// Waggle's own, on the tenant itself: something of its assistant has changed.
+    Teach,
     /// Waggle's own: what people wrote in it is gone.
     Erase,
     /// Waggle's own: the ticket's status or its queue's lifecycle was changed, and the ticket follows.
@@ -90,6 +95,9 @@ impl Intent {
             Self::Set { needs, .. } => needs,
             // A move needs what its edge names; whoever holds a ticket may give it back.
             Self::Move { .. } | Self::Release | Self::Settle { .. } | Self::Erase => Rights::NONE,
+            // Either of two rights will do: see [`decide`].
+            Self::Feedback => Rights::NONE,
+            Self::Teach => Rights::one(Right::Administer),
             Self::Claim => Rights::one(Right::Claim),
             Self::Assign { .. } => Rights::one(Right::Assign),
             Self::Link | Self::Merge => Rights::one(Right::Merge),
@@ -294,6 +302,9 @@ pub fn decide(
     if let Some(right) = authority.rights.lacks(intent.needs()) {
         return Err(Refusal::NeedsRight(right));
     }
+    if intent == Intent::Feedback {
+        check_feedback(authority)?;
+    }
     check_expectations(word, expect, fence)?;
     let status_to = match intent {
         Intent::Settle { from, to } => settled(lifecycles, word, authority, from, to)?,
@@ -302,6 +313,7 @@ pub fn decide(
             return Err(Refusal::NeedsRight(Right::Administer));
         }
         Intent::Link | Intent::Delete | Intent::Restore | Intent::Erase => word.status(),
+        Intent::Feedback | Intent::Teach => word.status(),
         _ if lifecycles.category(word.status()) == Category::Closed => return Err(Refusal::Closed),
         _ => {
             check_hold(word, holder, authority, fence, intent)?;
@@ -354,6 +366,18 @@ fn reaches_deleted(intent: Intent, authority: Authority) -> bool {
     }
 }
 
+/// Who tells the assistant something is who answers customers, or talks about how to.
+fn check_feedback(authority: Authority) -> Result<(), Refusal> {
+    match authority.actor {
+        Actor::Requester | Actor::System => Err(Refusal::NeedsAgent),
+        Actor::Agent(_) if authority.rights.has(Right::Note) => Ok(()),
+        Actor::Agent(_) => authority
+            .rights
+            .lacks(Rights::one(Right::Reply))
+            .map_or(Ok(()), |right| Err(Refusal::NeedsRight(right))),
+    }
+}
+
 fn check_expectations(word: Word, expect: Expect, fence: Option<Fence>) -> Result<(), Refusal> {
     if let Some(expected) = expect.version()
         && expected != word.version()
@@ -379,6 +403,11 @@ fn check_hold(
     let agent = match (authority.actor, intent) {
         (_, Intent::Message) => return Ok(()),
         (Actor::Agent(agent), _) => agent,
+        // What Waggle answers by itself, and the hand-over to people: never where somebody is at it.
+        (Actor::System, Intent::Note) => return Ok(()),
+        (Actor::System, Intent::Reply { .. } | Intent::Set { .. }) => {
+            return if word.hold() == Hold::Free { Ok(()) } else { Err(Refusal::NotHolder) };
+        }
         (Actor::Requester | Actor::System, _) => return Err(Refusal::NeedsAgent),
     };
     match (intent, word.hold()) {
@@ -403,6 +432,7 @@ pub fn destination(lifecycles: &Lifecycles, from: Status, intent: Intent) -> Opt
         Intent::Message => lifecycles.after_requester(status),
         Intent::Note | Intent::Release | Intent::Set { into: None, .. } => Some(status),
         Intent::Link | Intent::Delete | Intent::Restore | Intent::Erase => Some(status),
+        Intent::Feedback | Intent::Teach => Some(status),
         Intent::Set { into: Some(into), status: to, .. } if lifecycles.is_of(status, into) => {
             Some(to.unwrap_or(status))
         }

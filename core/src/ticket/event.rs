@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::command::Command;
 use super::lifecycle::{Lifecycles, Status};
 use super::removal::{DELETED, ERASED, RESTORED};
-use super::{Actor, Concerns, Followers, Patch, Priority, Transition};
+use super::{Actor, Concerns, Followers, Origin, Patch, Priority, Suggested, Transition};
 use crate::id::{AgentId, Fence, Offset, QueueId, TicketId, Version};
 use crate::json::{push_literal, push_number};
 use crate::time::Timestamp;
@@ -44,9 +44,15 @@ pub enum Kind {
     Restored,
     /// What people wrote in it is gone.
     Erased,
+    /// An agent told what became of a suggested reply.
+    Feedback,
+    /// An agent told what a customer's message wants.
+    Labelled,
+    /// Something of the tenant's assistant has changed; an event of [`TicketId::TENANT`].
+    Taught,
 }
 
-const KINDS: [(Kind, &str); 15] = [
+const KINDS: [(Kind, &str); 18] = [
     (Kind::Created, "created"),
     (Kind::Message, "message"),
     (Kind::Reply, "reply"),
@@ -62,6 +68,9 @@ const KINDS: [(Kind, &str); 15] = [
     (Kind::Deleted, "deleted"),
     (Kind::Restored, "restored"),
     (Kind::Erased, "erased"),
+    (Kind::Feedback, "feedback"),
+    (Kind::Labelled, "labelled"),
+    (Kind::Taught, "taught"),
 ];
 
 impl Kind {
@@ -299,6 +308,22 @@ impl NewEvent {
                 patch = Some(ERASED.as_bytes().into());
                 Kind::Erased
             }
+            Command::Feedback(feedback) => {
+                data.number("message", u64::from(feedback.message.0));
+                data.number("reply", feedback.suggested.reply);
+                data.number("model", feedback.suggested.model.0);
+                data.text("verdict", feedback.verdict.name());
+                Kind::Feedback
+            }
+            Command::Label { message, intent } => {
+                data.number("message", u64::from(message.0));
+                data.literal("intent", intent.as_ref().map_or("null", |intent| intent.literal()));
+                Kind::Labelled
+            }
+            Command::Teach { teaching } => {
+                data = Data::of(teaching);
+                Kind::Taught
+            }
             Command::Claim => Kind::Claimed,
             Command::Release => Kind::Released,
             Command::Assign { .. } => Kind::Assigned,
@@ -317,6 +342,9 @@ impl NewEvent {
         }
         if let Command::Message { text } | Command::Reply { text, .. } | Command::Note { text } = command {
             data.literal("text", text.literal());
+        }
+        if let Command::Reply { origin, .. } = command {
+            data.origin(origin);
         }
         Some(Self {
             ticket,
@@ -368,6 +396,29 @@ impl Data {
     fn literal(&mut self, name: &str, literal: &str) {
         self.name(name);
         self.0.extend_from_slice(literal.as_bytes());
+    }
+
+    /// What is in a JSON object already.
+    fn of(object: &str) -> Self {
+        let object = object.trim();
+        Self(object.strip_suffix('}').unwrap_or(object).as_bytes().to_vec())
+    }
+
+    fn origin(&mut self, origin: &Origin<'_>) {
+        if let Some(Suggested { model, reply }) = origin.suggestion {
+            self.name("suggestion");
+            self.0.extend_from_slice(b"{\"model\":");
+            push_number(&mut self.0, model.0);
+            self.0.extend_from_slice(b",\"reply\":");
+            push_number(&mut self.0, reply);
+            self.0.push(b'}');
+        }
+        if let Some(name) = &origin.made_with {
+            self.literal("macro", name.literal());
+        }
+        if origin.is_automatic {
+            self.literal("automatic", "true");
+        }
     }
 
     fn finish(mut self) -> Vec<u8> {

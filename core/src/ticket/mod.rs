@@ -14,6 +14,7 @@ mod mention;
 mod merge_patch;
 mod parse;
 mod removal;
+mod teaching;
 
 pub use cell::{Cell, Reserved};
 pub use command::{Command, CommandError, Expect, Priority, Request, Settle, UnknownStatus};
@@ -31,3 +32,4 @@ pub use link::{LinkKind, LinkState, linked};
 pub use mention::mentions;
 pub use merge_patch::merge_patch;
 pub use removal::{is_deleted, redact, redact_patch};
+pub use teaching::{Feedback, Origin, Suggested, Verdict};

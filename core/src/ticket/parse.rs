@@ -4,10 +4,12 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::command::{Command, CommandError, Expect, Priority, Request};
-use super::{Details, LinkKind, LinkState};
-use crate::id::{AgentId, Fence, QueueId, TicketId, Version};
+use super::{Details, Feedback, LinkKind, LinkState, Origin, Suggested, Verdict};
+use crate::id::{AgentId, Fence, Offset, QueueId, TicketId, Version};
 use crate::json::JsonText;
-use crate::limits::{COMMAND_BYTES_MAX, REQUESTER_BYTES_MAX, SUBJECT_BYTES_MAX, TEXT_BYTES_MAX};
+use crate::limits::{
+    COMMAND_BYTES_MAX, INTENT_NAME_BYTES_MAX, REQUESTER_BYTES_MAX, SUBJECT_BYTES_MAX, TEXT_BYTES_MAX,
+};
 
 /// Every field of every command: flat, so that nothing is buffered or copied while it is parsed.
 #[derive(Deserialize)]
@@ -48,6 +50,14 @@ struct Fields<'a> {
     ticket: Option<TicketId>,
     into: Option<TicketId>,
     message: Option<Version>,
+    suggestion: Option<Suggested>,
+    #[serde(borrow, rename = "macro")]
+    made_with: Option<JsonText<'a>>,
+    reply: Option<u64>,
+    model: Option<Offset>,
+    verdict: Option<Verdict>,
+    #[serde(borrow, default, deserialize_with = "named")]
+    intent: Option<Option<JsonText<'a>>>,
     expect: Option<Version>,
     fence: Option<Fence>,
 }
@@ -55,6 +65,13 @@ struct Fields<'a> {
 /// A value that is there, be it `null`.
 fn given<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
     <&'de RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// A text that is there, be it `null`.
+fn named<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<JsonText<'a>>>, D::Error> {
+    Option::<JsonText<'a>>::deserialize(deserializer).map(Some)
 }
 
 impl<'a> Request<'a> {
@@ -84,15 +101,7 @@ impl<'a> Fields<'a> {
                 self.takes_only("message", "text, expect", &["text", "expect"])?;
                 Command::Message { text: self.text("message")? }
             }
-            "reply" => {
-                self.takes_only(
-                    "reply",
-                    "text, status, seen, force, expect, fence",
-                    &["text", "status", "seen", "force", "expect", "fence"],
-                )?;
-                let seen = self.seen.filter(|_| self.force != Some(true));
-                Command::Reply { text: self.text("reply")?, status: self.status, seen }
-            }
+            "reply" => self.reply()?,
             "note" => {
                 self.takes_only("note", "text, expect", &["text", "expect"])?;
                 Command::Note { text: self.text("note")? }
@@ -129,6 +138,8 @@ impl<'a> Fields<'a> {
                 self.takes_only("delete", "expect", &["expect"])?;
                 Command::Delete
             }
+            "feedback" => self.feedback()?,
+            "label" => self.label()?,
             "restore" => {
                 self.takes_only("restore", "expect", &["expect"])?;
                 Command::Restore
@@ -211,6 +222,41 @@ impl<'a> Fields<'a> {
         Ok(Command::Set { subject, priority: self.priority, queue: self.queue, status: self.status, details })
     }
 
+    fn reply(&self) -> Result<Command<'a>, CommandError> {
+        const TAKES: &str = "text, status, seen, force, suggestion, macro, expect, fence";
+        const ALLOWED: [&str; 8] =
+            ["text", "status", "seen", "force", "suggestion", "macro", "expect", "fence"];
+        self.takes_only("reply", TAKES, &ALLOWED)?;
+        let seen = self.seen.filter(|_| self.force != Some(true));
+        let made_with =
+            self.made_with.map(|name| within(name, "macro", INTENT_NAME_BYTES_MAX)).transpose()?;
+        let origin = Origin { suggestion: self.suggestion, made_with, is_automatic: false };
+        Ok(Command::Reply { text: self.text("reply")?, status: self.status, seen, origin })
+    }
+
+    fn feedback(&self) -> Result<Command<'a>, CommandError> {
+        const FIELDS: [&str; 5] = ["message", "reply", "model", "verdict", "expect"];
+        self.takes_only("feedback", "message, reply, model, verdict, expect", &FIELDS)?;
+        let missing = |field| CommandError::MissingField { command: "feedback", field };
+        let model = self.model.ok_or_else(|| missing("model"))?;
+        let reply = self.reply.ok_or_else(|| missing("reply"))?;
+        Ok(Command::Feedback(Feedback {
+            message: self.message.ok_or_else(|| missing("message"))?,
+            suggested: Suggested { model, reply },
+            verdict: self.verdict.ok_or_else(|| missing("verdict"))?,
+        }))
+    }
+
+    fn label(&self) -> Result<Command<'a>, CommandError> {
+        self.takes_only("label", "message, intent, expect", &["message", "intent", "expect"])?;
+        let missing = |field| CommandError::MissingField { command: "label", field };
+        let intent = self.intent.ok_or_else(|| missing("intent"))?;
+        Ok(Command::Label {
+            message: self.message.ok_or_else(|| missing("message"))?,
+            intent: intent.map(|name| within(name, "intent", INTENT_NAME_BYTES_MAX)).transpose()?,
+        })
+    }
+
     fn link(&self, command: &'static str, state: LinkState) -> Result<Command<'a>, CommandError> {
         self.takes_only(command, "as, ticket", &["as", "ticket"])?;
         let name = self.link.ok_or(CommandError::MissingField { command, field: "as" })?.decode();
@@ -264,6 +310,12 @@ impl<'a> Fields<'a> {
             ("ticket", self.ticket.is_some()),
             ("into", self.into.is_some()),
             ("message", self.message.is_some()),
+            ("suggestion", self.suggestion.is_some()),
+            ("macro", self.made_with.is_some()),
+            ("reply", self.reply.is_some()),
+            ("model", self.model.is_some()),
+            ("verdict", self.verdict.is_some()),
+            ("intent", self.intent.is_some()),
             ("expect", self.expect.is_some()),
             ("fence", self.fence.is_some()),
         ];

@@ -267,7 +267,9 @@ impl World {
                 self.hear_change(viewer, id);
             }
             ClientEffect::Ended { views } => panic!("viewer {viewer} sees all, and {views:?} ended"),
-            ClientEffect::Signal(_) | ClientEffect::Count(_) => panic!("nobody signals or counts"),
+            ClientEffect::Signal(_) | ClientEffect::Suggestion(_) | ClientEffect::Count(_) => {
+                panic!("nobody signals or counts")
+            }
             ClientEffect::Lost { reason, .. } => {
                 let is_honest = matches!(
                     reason,

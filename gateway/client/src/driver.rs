@@ -15,7 +15,7 @@ use crate::backlog::Backlog;
 use crate::change::{Changing, Request};
 use crate::command::{CommandFailure, CommandRequest, InFlight};
 use crate::endpoint::Endpoint;
-use crate::item::{Event, Item, SignalItem};
+use crate::item::{Event, Item, SignalItem, SuggestionItem};
 use crate::link::{Connection, Input};
 
 pub(crate) struct Driver {
@@ -182,6 +182,9 @@ impl Driver {
                     self.backlog.push(Item::Disconnected { reason, retry_ms }, None);
                 }
                 ClientEffect::Count(count) => self.backlog.push(Item::Count(count), None),
+                ClientEffect::Suggestion(text) => {
+                    self.backlog.push(Item::Suggestion(SuggestionItem { text }), None);
+                }
                 ClientEffect::Signal(text) => self.backlog.push(Item::Signal(SignalItem { text }), None),
             }
         }

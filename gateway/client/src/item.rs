@@ -1,5 +1,6 @@
 //! What an application reads from its push client.
 
+use crate::suggestion::Suggestion;
 use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use waggle_core::id::Cursor;
@@ -32,6 +33,26 @@ impl SignalItem {
     #[must_use]
     pub fn hint(&self) -> Hint {
         Hint::parse(self.text.get())
+    }
+
+    /// The message's JSON text as the server sent it.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.text.get()
+    }
+}
+
+/// What the assistant suggests about a customer's message, as it came.
+#[derive(Debug, Clone)]
+pub struct SuggestionItem {
+    pub(crate) text: Box<RawValue>,
+}
+
+impl SuggestionItem {
+    /// What it tells; `None` for one of a newer protocol.
+    #[must_use]
+    pub fn suggestion(&self) -> Option<Suggestion> {
+        serde_json::from_str(self.text.get()).ok()
     }
 
     /// The message's JSON text as the server sent it.
@@ -86,6 +107,9 @@ pub enum Item {
     },
     /// How many tickets a saved view shows. A new session tells it anew.
     Count(ViewCount),
+    /// What the assistant suggests about a customer's message. It may come before the message's own event, and may be
+    /// lost: `GET /v1/tickets/{ticket}/suggestions` tells the same.
+    Suggestion(SuggestionItem),
     /// A live hint: nothing depends on it.
     Signal(SignalItem),
     /// The server does not want this client back. The last item.

@@ -37,13 +37,15 @@ mod driver;
 mod endpoint;
 mod item;
 mod link;
+mod suggestion;
 mod tls;
 
 pub use change::{ChangeFailure, SignalFailure};
 pub use client::{Builder, Client, Items};
 pub use command::{CommandFailure, Problem};
 pub use endpoint::{Endpoint, EndpointError};
-pub use item::{Event, Item, SignalItem};
+pub use item::{Event, Item, SignalItem, SuggestionItem};
+pub use suggestion::{SuggestedIntent, SuggestedReply, Suggestion, SuggestionModel};
 pub use tls::{Trust, TrustError};
 pub use waggle_core::id::{AgentId, Cursor, Epoch, Offset, QueueId, TicketId};
 pub use waggle_core::push::{

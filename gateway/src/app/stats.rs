@@ -62,7 +62,7 @@ static TLS_FAILURES: Metric = metric(
 /// A count of the push engine, and where it is.
 type PushCount = (Metric, fn(&PushStats) -> u64);
 
-static PUSH: [PushCount; 17] = [
+static PUSH: [PushCount; 18] = [
     (
         metric("waggle_push_connections", MetricKind::Gauge, "Push connections, those in handshake included"),
         |stats| stats.connections,
@@ -105,6 +105,9 @@ static PUSH: [PushCount; 17] = [
         ),
         |stats| stats.signals_dropped,
     ),
+    (metric("waggle_push_suggestions", MetricKind::Counter, "Suggestions sent, once per session"), |stats| {
+        stats.suggestions_sent
+    }),
     (metric("waggle_push_batches", MetricKind::Counter, "Batches of events that shards took"), |stats| {
         stats.batches
     }),

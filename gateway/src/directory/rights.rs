@@ -86,6 +86,15 @@ impl Directory {
         Authority { rights: authority.rights.and(roles), ..authority }
     }
 
+    /// `authority` with the rights that its agent has in all queues, and no others: what changes the tenant asks for.
+    #[must_use]
+    pub fn narrowed_everywhere(&self, tenant: TenantId, authority: Authority) -> Authority {
+        let Actor::Agent(agent) = authority.actor else { return authority };
+        let snapshot = self.inner.snapshot.load();
+        let roles = snapshot.standing(tenant, agent).map(|standing| standing.everywhere).unwrap_or_default();
+        Authority { rights: authority.rights.and(roles), ..authority }
+    }
+
     /// Whether an agent may see a queue's tickets, by its roles.
     #[must_use]
     pub fn agent_sees(&self, tenant: TenantId, agent: AgentId, queue: QueueId) -> bool {

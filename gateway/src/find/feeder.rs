@@ -171,7 +171,10 @@ fn may_describe(kind: Option<Kind>) -> bool {
                 | Kind::Claimed
                 | Kind::Released
                 | Kind::Assigned
-                | Kind::Attached,
+                | Kind::Attached
+                | Kind::Feedback
+                | Kind::Labelled
+                | Kind::Taught,
         )
     )
 }

@@ -263,6 +263,7 @@ async fn texts_of(
             Some(Kind::Message | Kind::Reply) => SearchPart::Message,
             Some(Kind::Note) => SearchPart::Note,
             Some(Kind::Moved | Kind::Claimed | Kind::Released | Kind::Assigned | Kind::Attached) => continue,
+            Some(Kind::Feedback | Kind::Labelled | Kind::Taught) => continue,
             _ => {
                 about.insert(entry.ticket);
                 continue;

@@ -90,8 +90,11 @@ fn check_tickets(tickets: &[TicketId]) -> Result<(), Problem> {
 fn check_command(request: &Request<'_>) -> Result<(), Problem> {
     let name = request.command.name();
     match request.command {
-        Command::Create { .. } | Command::Split { .. } => {
+        Command::Create { .. } | Command::Split { .. } | Command::Feedback(_) | Command::Label { .. } => {
             Err(Problem::new("bad_bulk", format!("a {name} command is not for many tickets")))
+        }
+        Command::Reply { origin, .. } if origin.suggestion.is_some() => {
+            Err(Problem::new("bad_bulk", "a suggestion is of one ticket; leave it out"))
         }
         Command::Reply { seen: Some(_), .. } => {
             Err(Problem::new("bad_bulk", "seen is of one ticket; leave it out"))

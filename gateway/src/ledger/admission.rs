@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use waggle_core::id::{QueueId, TenantId, TicketId};
+use waggle_core::id::{Fence, QueueId, TenantId, TicketId, Version};
 use waggle_core::ledger::{Admitted, Slot, Written};
 use waggle_core::right::Right;
 use waggle_core::ticket::{
-    Authority, Category, Cell, Command, Entry, Followers, Lifecycles, NewEvent, Refusal,
+    Authority, Category, Cell, Command, Entry, Followers, Lifecycles, NewEvent, Refusal, Status,
 };
 use waggle_core::time::Timestamp;
 
@@ -120,8 +120,15 @@ impl Inner {
                 (slot, event.with_details(&details))
             }
             (Some(ticket), _) => {
-                let slot = self.slot(&generation, log.tenant, ticket).await?;
-                let authority = self.authority_in(&submission, ticket, &slot)?;
+                let (slot, authority) = match submission.request.command {
+                    Command::Teach { .. } => self.tenant_slot(&generation, log, &submission, ticket).await?,
+                    _ => {
+                        let slot = self.slot(&generation, log.tenant, ticket).await?;
+                        let authority = self.authority_in(&submission, ticket, &slot)?;
+                        (slot, authority)
+                    }
+                };
+                Box::pin(self.check_suggested(log, &submission, ticket)).await?;
                 let submission = Submission { authority, ..submission };
                 let attempt =
                     Attempt { slot: &slot, lifecycles: &lifecycles, ticket, submission: &submission, at };
@@ -223,6 +230,9 @@ impl Inner {
         tenant: TenantId,
         ticket: TicketId,
     ) -> Result<Arc<Slot>, SubmitError> {
+        if ticket == TicketId::TENANT {
+            return Err(SubmitError::NoSuchTicket(ticket));
+        }
         if let Some(slot) = generation.get(tenant, ticket) {
             return Ok(slot);
         }
@@ -231,6 +241,32 @@ impl Inner {
         let standing = self.store.standing(tenant, ticket).await.map_err(storage)?;
         let standing = standing.ok_or(SubmitError::NoSuchTicket(ticket))?;
         Ok(generation.insert(tenant, ticket, slot_of(&standing)))
+    }
+
+    /// The tenant itself, which has no event before the first that changes it.
+    async fn tenant_slot(
+        &self,
+        generation: &Generation,
+        log: &TenantLog,
+        submission: &Submission<'_>,
+        ticket: TicketId,
+    ) -> Result<(Arc<Slot>, Authority), SubmitError> {
+        if ticket != TicketId::TENANT {
+            return Err(SubmitError::WrongTarget);
+        }
+        let authority = self.directory.narrowed_everywhere(log.tenant, submission.authority);
+        if let Some(slot) = generation.get(log.tenant, ticket) {
+            return Ok((slot, authority));
+        }
+        let standing = self.store.standing(log.tenant, ticket).await.map_err(storage)?;
+        let slot = match standing {
+            Some(standing) => slot_of(&standing),
+            None => {
+                let cell = Cell::new(Version(0), Status::from_index(0), Fence(0), None);
+                Slot::new(cell, Written::default())
+            }
+        };
+        Ok((generation.insert(log.tenant, ticket, slot), authority))
     }
 
     /// The tenant's log; one of a tenant that was made a moment ago is opened now.

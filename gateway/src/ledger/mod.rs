@@ -8,6 +8,7 @@ mod keys;
 mod log;
 mod pair;
 mod stats;
+mod suggested;
 mod writer;
 
 use std::sync::Arc;
@@ -146,6 +147,19 @@ pub enum SubmitError {
     /// A split at an event that people do not read.
     #[error("the event with version {0} is no message; give the version of one of the ticket's messages")]
     NoSuchMessage(Version),
+    /// Feedback or a label to what no customer said.
+    #[error("the event with version {0} is no message of the customer's; give the version of one that is")]
+    NotAsked(Version),
+    /// A suggestion of a model that there is not yet.
+    #[error(
+        "there is no model of version {given} yet; the newest event is {newest}: give the version that came with the suggestion"
+    )]
+    FutureModel {
+        /// As given.
+        given: Offset,
+        /// The head of the log.
+        newest: Offset,
+    },
     /// Tags, custom fields and the like that are not taken.
     #[error(transparent)]
     Details(#[from] DetailsError),
@@ -316,6 +330,9 @@ impl Ledger {
     /// # Errors
     /// As storage tells them.
     pub async fn queue_of(&self, tenant: TenantId, ticket: TicketId) -> Result<Option<QueueId>, StoreError> {
+        if ticket == TicketId::TENANT {
+            return Ok(None);
+        }
         if let Some(slot) = self.inner.generation.load().get(tenant, ticket) {
             return Ok((!slot.cell.load().is_deleted()).then(|| slot.queue()));
         }

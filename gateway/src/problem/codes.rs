@@ -442,4 +442,10 @@ pub const CODES: &[Code] = &[
         "Requester erased",
         "Nothing is left of the requester, or soon nothing is: make another one.",
     ),
+    code(
+        "unknown_suggestion",
+        422,
+        "Unknown suggestion",
+        "The assistant has suggested no such thing: give `model` and `reply` as they came with the suggestion.",
+    ),
 ];

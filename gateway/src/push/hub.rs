@@ -10,10 +10,10 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use rustls::ServerConnection;
 use tokio::sync::{Notify, mpsc, oneshot};
-use waggle_core::id::{AgentId, Offset, TenantId};
+use waggle_core::id::{AgentId, Offset, TenantId, TicketId};
 use waggle_core::limits::{SHARD_BATCHES_MAX, SHARD_ORDERS_MAX, SHARDS_MAX};
 
-use super::newsbox::{News, Newsbox};
+use super::newsbox::{News, Newsbox, SuggestionNews};
 use super::peer::Via;
 use super::report::{SessionList, SessionOrder};
 use super::stats::{PushStats, ShardStats};
@@ -176,6 +176,21 @@ impl PushHub {
             }
         }
         untold
+    }
+
+    /// Whether a session may watch a ticket, which an agent has. Of few tickets that nobody watches it is said, too.
+    #[must_use]
+    pub fn may_watch(&self, tenant: TenantId, ticket: TicketId, agent: Option<AgentId>) -> bool {
+        self.shared.inlets.iter().any(|inlet| inlet.news.may_watch(tenant, ticket, agent))
+    }
+
+    /// Shows a suggestion to those who watch its ticket. Where a shard has no room for it, they are not told.
+    pub fn suggest(&self, news: SuggestionNews) {
+        let news = Arc::new(News::Suggestion(news));
+        for inlet in &self.shared.inlets {
+            // Whoever misses it asks for it.
+            let _ = inlet.news.put(&news);
+        }
     }
 
     /// Which of the tenant's agents are there; `None` where no shard runs.

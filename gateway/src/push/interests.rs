@@ -76,6 +76,17 @@ impl Interests {
         self.by_interest.get(&Interest::Ticket(ticket)).into_iter().flat_map(SlotSet::iter)
     }
 
+    /// Slots of the sessions that watch a ticket by itself, or as one of its agent's; one may come more than once.
+    pub(super) fn of_suggestion(
+        &self,
+        ticket: TicketId,
+        agent: Option<AgentId>,
+    ) -> impl Iterator<Item = u32> {
+        let own = agent.into_iter().flat_map(|agent| [Interest::Agent(agent), Interest::Inbox(agent)]);
+        let wanted = std::iter::once(Interest::Ticket(ticket)).chain(own);
+        wanted.filter_map(|interest| self.by_interest.get(&interest)).flat_map(SlotSet::iter)
+    }
+
     /// Slots of the sessions that are told who is there, each once.
     pub(super) fn of_presence(&self) -> impl Iterator<Item = u32> {
         self.by_interest.get(&Interest::Presence).into_iter().flat_map(SlotSet::iter)

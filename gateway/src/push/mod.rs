@@ -38,6 +38,7 @@ pub use admission::{PushLimits, PushRefusal};
 pub use engine::{PushConfig, PushEngine, PushError};
 pub use hub::{Handover, HandoverStream, PushHub};
 pub use listen::{AcceptHook, RedirectHook, UnauthorizedHook};
+pub use newsbox::SuggestionNews;
 pub use peer::{PeerRules, TrustedProxy, TrustedProxyError, Via, is_same_host};
 pub use port::{Access, Counting, Log};
 pub use report::{RedirectRow, SessionList, SessionOrder, SessionOrderError, SessionRow};

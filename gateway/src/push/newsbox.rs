@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
+use bytes::Bytes;
 use crossbeam_queue::ArrayQueue;
 use tokio::sync::Notify;
-use waggle_core::id::{AgentId, TenantId, TicketId};
+use waggle_core::id::{AgentId, QueueId, TenantId, TicketId};
 use waggle_core::limits::SHARD_NEWS_MAX;
 use waggle_core::push::SignalNews;
 
@@ -18,10 +19,27 @@ const PLACES: usize = 1 << 16;
 pub(super) enum News {
     /// A signal of one of its sessions.
     Signal { tenant: TenantId, news: SignalNews },
+    /// What the assistant suggests about a ticket's newest message.
+    Suggestion(SuggestionNews),
     /// An agent's first session on it has begun, or its last one has ended.
     Presence { tenant: TenantId, agent: AgentId, place: usize, is_there: bool },
     /// All that its sessions have on, and whose they are: what else is known of it is over.
     Anew { place: usize, signals: Vec<(TenantId, SignalNews)>, agents: Vec<(TenantId, AgentId)> },
+}
+
+/// A suggestion, for whoever watches its ticket and may see the queue that it is in.
+#[derive(Debug)]
+pub struct SuggestionNews {
+    /// Whose ticket.
+    pub tenant: TenantId,
+    /// The ticket.
+    pub ticket: TicketId,
+    /// Where it is.
+    pub queue: QueueId,
+    /// Who holds it.
+    pub agent: Option<AgentId>,
+    /// The message, as a whole WebSocket frame.
+    pub frame: Bytes,
 }
 
 /// A bounded queue of news for one shard, in order. Its thread is woken only for what somebody there may
@@ -91,15 +109,37 @@ impl Newsbox {
         }
     }
 
+    /// A session of the shard begins to watch what an agent has.
+    pub(super) fn watch_agent(&self, tenant: TenantId, agent: AgentId) {
+        self.watch(tenant, of_agent(agent));
+    }
+
+    /// It does no longer.
+    pub(super) fn unwatch_agent(&self, tenant: TenantId, agent: AgentId) {
+        self.unwatch(tenant, of_agent(agent));
+    }
+
+    /// Whether a session of the shard may watch this ticket, which the agent has.
+    pub(super) fn may_watch(&self, tenant: TenantId, ticket: TicketId, agent: Option<AgentId>) -> bool {
+        let watched = |ticket| {
+            let count = self.watched.get(place(tenant, ticket));
+            count.is_none_or(|count| count.load(Ordering::Relaxed) > 0)
+        };
+        watched(ticket) || agent.is_some_and(|agent| watched(of_agent(agent)))
+    }
+
     fn matters(&self, news: &News) -> bool {
         match news {
-            News::Signal { tenant, news } => {
-                let count = self.watched.get(place(*tenant, news.key.ticket));
-                count.is_none_or(|count| count.load(Ordering::Relaxed) > 0)
-            }
+            News::Signal { tenant, news } => self.may_watch(*tenant, news.key.ticket, None),
+            News::Suggestion(news) => self.may_watch(news.tenant, news.ticket, news.agent),
             News::Presence { .. } | News::Anew { .. } => true,
         }
     }
+}
+
+/// Among the tickets: no ticket has so high a number.
+fn of_agent(agent: AgentId) -> TicketId {
+    TicketId(u64::MAX - u64::from(agent.0))
 }
 
 fn place(tenant: TenantId, ticket: TicketId) -> usize {

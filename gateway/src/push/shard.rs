@@ -400,8 +400,12 @@ impl Shard {
             Effect::Watch { view } => {
                 if let Some((interests, principal)) = interests_of(sessions, key) {
                     interests.add(view, principal.agent, key.slot);
-                    if let View::Ticket(ticket) = view {
-                        self.chores.news.watch(principal.tenant, ticket);
+                    match view {
+                        View::Ticket(ticket) => self.chores.news.watch(principal.tenant, ticket),
+                        View::Mine | View::Inbox => {
+                            self.chores.news.watch_agent(principal.tenant, principal.agent);
+                        }
+                        _ => {}
                     }
                     if matches!(view, View::Ticket(_) | View::Presence) {
                         turn.watched.push(view);
@@ -411,6 +415,9 @@ impl Shard {
             Effect::Unwatch { view } => {
                 if let Some((interests, principal)) = interests_of(sessions, key) {
                     interests.remove(view, principal.agent, key.slot);
+                    if matches!(view, View::Mine | View::Inbox) {
+                        self.chores.news.unwatch_agent(principal.tenant, principal.agent);
+                    }
                     if let View::Ticket(ticket) = view {
                         self.chores.news.unwatch(principal.tenant, ticket);
                         if let Some(shown) = sessions.get(key).and_then(|slot| slot.shown.as_mut()) {

@@ -20,7 +20,7 @@ use waggle_core::push::{
 use waggle_core::time::Tick;
 
 use super::hub::PushHub;
-use super::newsbox::{News, Newsbox};
+use super::newsbox::{News, Newsbox, SuggestionNews};
 use super::shard::{Key, Sessions, Shard};
 
 /// Sessions that are looked at before the first of them is written to; see [`Shard::deliver`].
@@ -112,6 +112,7 @@ impl Shard {
     fn learn(&self, sessions: &mut Sessions, news: &News) {
         match news {
             News::Signal { tenant, news } => self.show(sessions, *tenant, news),
+            News::Suggestion(news) => self.show_suggestion(sessions, news),
             News::Presence { tenant, agent, place, is_there } => {
                 self.note_presence(sessions, *tenant, *agent, *place, *is_there);
             }
@@ -189,6 +190,24 @@ impl Shard {
         drop(numbers);
         self.stats.signals_sent.add(sent);
         self.stats.signals_dropped.add(dropped);
+    }
+
+    /// Tells the sessions here that watch a ticket, and may see it, what the assistant suggests. Who has something waiting
+    /// for its socket is not told.
+    fn show_suggestion(&self, sessions: &mut Sessions, news: &SuggestionNews) {
+        let Sessions { slots, tenants, .. } = sessions;
+        let Some(tenant) = tenants.get(&news.tenant) else { return };
+        let numbers = tenant.interests.of_suggestion(news.ticket, news.agent);
+        let mut numbers: SmallVec<[u32; GROUP]> = numbers.collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        for number in numbers {
+            let Some(slot) = slots.get(number as usize) else { continue };
+            let sees = slot.session.sees().is_some_and(|sees| sees.contains(news.queue));
+            if sees && !slot.link.is_ending() && slot.link.send_if_idle(&news.frame) {
+                self.stats.suggestions_sent.add(1);
+            }
+        }
     }
 
     /// A session of the agent begins.

@@ -54,6 +54,8 @@ counts! {
     signals_sent,
     /// Signals lost: too many of a session's, or for a session that does not keep up.
     signals_dropped,
+    /// Suggestions sent, once per session.
+    suggestions_sent,
     /// Batches of events taken.
     batches,
     /// Times that a tenant's feed had a gap.

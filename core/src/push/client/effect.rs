@@ -101,6 +101,8 @@ pub enum ClientEffect {
     Count(ViewCount),
     /// A live hint.
     Signal(Box<RawValue>),
+    /// What the assistant suggests about a customer's message.
+    Suggestion(Box<RawValue>),
     /// The session is lost.
     Lost {
         /// Over this connection.

@@ -291,6 +291,9 @@ impl PushClient {
         if let ServerMessage::Signal(signal) = message {
             return self.effects.push_back(ClientEffect::Signal(signal));
         }
+        if let ServerMessage::Suggestion(suggestion) = message {
+            return self.effects.push_back(ClientEffect::Suggestion(suggestion));
+        }
         let is_successor = self.successor.as_ref().is_some_and(|it| it.link == link);
         let Some(connection) = self.find(link) else { return };
         match (&mut connection.phase, message) {
@@ -538,6 +541,7 @@ fn name(message: &ServerMessage) -> &'static str {
         ServerMessage::Resync { .. } => "resync",
         ServerMessage::Result { .. } => "result",
         ServerMessage::Signal(_) => "signal",
+        ServerMessage::Suggestion(_) => "suggestion",
         ServerMessage::Ended { .. } => "ended",
         ServerMessage::Count(_) => "count",
         ServerMessage::Drain { .. } => "drain",

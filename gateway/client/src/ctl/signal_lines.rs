@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use waggle_client::{Hint, SignalKind, ViewCount};
+use waggle_client::{Hint, SignalKind, Suggestion, ViewCount};
 
-use super::render::{Look, cut};
+use super::render::{Look, cut, plain};
 
 /// A line for each thing that a hint tells; none for what is not known.
 pub(crate) fn signal_lines(hint: &Hint, look: Look) -> String {
@@ -43,6 +43,21 @@ pub(crate) fn count_line(told: ViewCount, look: Look) -> String {
     let mut line = String::new();
     push_line(&mut line, "", &format!("count:{view} {count}{delta}"), look);
     line
+}
+
+/// What is wanted, and a line for each reply that fits.
+pub(crate) fn suggestion_lines(told: &Suggestion, look: Look) -> String {
+    let mut lines = String::new();
+    let ticket = format!("#{}", told.ticket);
+    let wanted = match &told.intent {
+        Some(intent) => format!("{} {:.2}", plain(&intent.name), intent.confidence),
+        None => "not known".to_owned(),
+    };
+    push_line(&mut lines, &ticket, &format!("message {}: {wanted}", told.message), look);
+    for reply in &told.replies {
+        push_line(&mut lines, &ticket, &format!("reply {}: {}", reply.id, plain(&reply.text)), look);
+    }
+    lines
 }
 
 /// Hints have no time of their own, and stand where events' lines have their ticket.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use waggle_client::{Client, Cursor, Event, Item, Items, LossReason, SignalItem, ViewCount};
+use waggle_client::{Client, Cursor, Event, Item, Items, LossReason, SignalItem, SuggestionItem, ViewCount};
 use waggle_core::limits::WATCH_BATCH_ITEMS_MAX;
 use waggle_core::push::ServerMessage;
 
@@ -12,7 +12,7 @@ use super::args::{Format, Global, WatchArgs};
 use super::failure::{Exit, Failure};
 use super::output::Output;
 use super::render::{Look, event_line};
-use super::signal_lines::{count_line, signal_lines};
+use super::signal_lines::{count_line, signal_lines, suggestion_lines};
 use super::speak::notice;
 use super::state::{State, StateFile};
 use super::stop::StopSignals;
@@ -178,6 +178,7 @@ impl Watch {
                 }
             }
             Item::Count(count) => self.show_count(count, out),
+            Item::Suggestion(suggestion) => self.show_suggestion(&suggestion, out),
             Item::Signal(signal) if self.shows_signals => self.show(&signal, out),
             Item::Signal(_) => {}
             Item::Stopped { reason } => return Some(End::Stopped(reason)),
@@ -203,6 +204,16 @@ impl Watch {
         let lines = match self.format {
             Format::Human => signal_lines(&signal.hint(), self.look),
             Format::Json => one_line(signal.text()),
+        };
+        out.extend_from_slice(lines.as_bytes());
+    }
+
+    fn show_suggestion(&self, item: &SuggestionItem, out: &mut Vec<u8>) {
+        let lines = match self.format {
+            Format::Human => {
+                item.suggestion().map(|told| suggestion_lines(&told, self.look)).unwrap_or_default()
+            }
+            Format::Json => one_line(item.text()),
         };
         out.extend_from_slice(lines.as_bytes());
     }

@@ -11,6 +11,7 @@ mod identity;
 mod identity_provider;
 mod isolation;
 mod jwt;
+mod learn;
 mod lifecycles;
 mod login;
 mod mentions;

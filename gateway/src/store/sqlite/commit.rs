@@ -72,12 +72,19 @@ fn audited(commit: &CommitEvent) -> Option<AuditEntry> {
     let action = match commit.event.kind {
         Kind::Deleted => "ticket.deleted",
         Kind::Restored => "ticket.restored",
+        Kind::Taught => "learn.taught",
         _ => return None,
     };
     let actor = match commit.event.actor {
         Actor::Agent(agent) => AuditActor::Agent(agent),
         Actor::Requester | Actor::System => AuditActor::System,
     };
+    if commit.event.kind == Kind::Taught {
+        // It was JSON when it was admitted.
+        let teaching: serde_json::Value = serde_json::from_slice(&commit.event.data).unwrap_or_default();
+        let entry = AuditEntry::new(commit.tenant, actor, action, "tenant");
+        return Some(entry.with("version", commit.event.version.0).with("teaching", teaching));
+    }
     let entry = AuditEntry::new(commit.tenant, actor, action, format!("ticket:{}", commit.event.ticket));
     Some(entry.with("version", commit.event.version.0))
 }

@@ -158,15 +158,16 @@ impl Block {
     }
 }
 
-/// Block and place of a ticket: tickets are counted from 1, without gaps but for those that failed.
+/// Block and place of a ticket: tickets are counted from 1, without gaps but for those that failed; before them is
+/// [`TicketId::TENANT`].
 pub(super) fn place_of(ticket: TicketId) -> Option<(usize, usize)> {
-    let index = usize::try_from(ticket.0.checked_sub(1)?).ok()?;
+    let index = usize::try_from(ticket.0).ok()?;
     Some((index / TICKETS, index % TICKETS))
 }
 
 /// The ticket at `place` of block number `block`.
 pub(super) fn ticket_at(block: usize, place: usize) -> TicketId {
-    TicketId(u64::try_from(block * TICKETS + place).unwrap_or(u64::MAX).saturating_add(1))
+    TicketId(u64::try_from(block * TICKETS + place).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -200,8 +201,7 @@ mod tests {
 
     #[test]
     fn places_and_tickets_are_each_other() {
-        assert_eq!(place_of(TicketId(0)), None);
-        for ticket in [1, 2, 95, 96, 97, 1_000_000] {
+        for ticket in [0, 1, 2, 95, 96, 97, 1_000_000] {
             let (block, place) = place_of(TicketId(ticket)).unwrap();
             assert_eq!(ticket_at(block, place), TicketId(ticket));
         }

@@ -18,7 +18,7 @@ use crate::priority::Priority;
 use crate::store::{StoreError, TenantHead};
 
 /// Of the tables below. A file of another version is made anew from the log.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 const READERS: u32 = 4;
 
 const TABLES: &str = "

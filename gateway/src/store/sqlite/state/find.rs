@@ -16,7 +16,7 @@ impl State {
     ) -> Vec<(TicketId, TicketColumns)> {
         let Some(known) = self.tickets(tenant) else { return Vec::new() };
         let states = known.states.read();
-        let all = tickets.map(|ticket| (ticket, states.get(ticket)));
+        let all = tickets.filter(is_ticket).map(|ticket| (ticket, states.get(ticket)));
         all.filter(|(_, state)| state.exists()).map(|(ticket, state)| (ticket, columns(&state))).collect()
     }
 
@@ -66,8 +66,13 @@ impl State {
 impl Tickets {
     fn found(&self, tickets: &[TicketId]) -> Vec<(TicketId, TicketState)> {
         let states = self.states.read();
-        tickets.iter().map(|ticket| (*ticket, states.get(*ticket))).collect()
+        tickets.iter().copied().filter(is_ticket).map(|ticket| (ticket, states.get(ticket))).collect()
     }
+}
+
+/// The tenant itself has a state, and is found nowhere.
+fn is_ticket(ticket: &TicketId) -> bool {
+    *ticket != TicketId::TENANT
 }
 
 fn numbers(after: TicketId, span: u32) -> impl Iterator<Item = TicketId> {

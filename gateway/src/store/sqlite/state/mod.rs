@@ -191,13 +191,15 @@ impl State {
         Ok(())
     }
 
-    /// One ticket.
+    /// One ticket; none for the tenant itself.
     pub(super) async fn ticket(
         &self,
         tenant: TenantId,
         ticket: TicketId,
     ) -> Result<Option<TicketRow>, StoreError> {
-        let Some(tickets) = self.tickets(tenant) else { return Ok(None) };
+        let Some(tickets) = self.tickets(tenant).filter(|_| ticket != TicketId::TENANT) else {
+            return Ok(None);
+        };
         let state = tickets.states.read().get(ticket);
         let rows = self.rows(tenant, &tickets, vec![(ticket, state)]).await?;
         Ok(rows.into_iter().next())

@@ -1,0 +1,66 @@
+use super::*;
+
+/// Slots as `{kind}`, what may be somebody's in `<>`.
+fn shown(reply: &str, requester: &str, customer: &str) -> String {
+    let person = Person::of(requester, None);
+    let wording = Wording::of(reply, &person, [customer].into_iter()).unwrap();
+    wording.pieces.iter().fold(String::new(), |text, piece| match piece {
+        Piece::Plain(plain) => text + plain,
+        Piece::Suspect(word) => text + "<" + word + ">",
+        Piece::Slot(kind) => text + "{" + kind.name() + "}",
+    })
+}
+
+#[test]
+fn what_is_about_the_customer_is_a_slot() {
+    let kim = "Kim Lee <kim.lee@mail.example>";
+    for (reply, customer, wanted) in [
+        ("Hi Kim, your card is on its way.", "", "Hi {name}, your card is on its way."),
+        ("Dear Ms Lee,\nwe refunded you.", "", "Dear {full_name},\nwe <refunded> you."),
+        ("Hello Bob, hello there", "", "Hello {name}, hello there"),
+        ("Hi there, please wait", "", "Hi there, please wait"),
+        ("Hi will, ok", "", "Hi will, ok"),
+        ("Hi Will, ok", "", "Hi {name}, ok"),
+        ("Good morning Mary-Jane O'Neil!", "", "Good morning {full_name}!"),
+        ("We wrote to KIM.LEE@mail.example and bob@x.example", "", "We wrote to {email} and {other_email}"),
+        (
+            "Order A-10442 ships in 3-5 working days for $12",
+            "",
+            "Order {order_number} ships in 3-5 working days for $<12>",
+        ),
+        ("Card 4111 1111 1111 1111, call +44 20 7946 0958", "", "Card {card}, call {phone}"),
+        (
+            "See https://help.example/cards or https://x.example/reset?t=abc",
+            "",
+            "See <https://help.example/cards> or {url}",
+        ),
+        ("Your marmot is ill", "my marmot is ill", "Your <marmot> is ill"),
+        ("Please call Anna at the desk. Zed knows.", "", "Please call <Anna> at the desk. <Zed> knows."),
+        ("Thank you, Lee", "", "Thank you, {last_name}"),
+        ("Mr. Bob Ross will call you in May", "", "{full_name} will call you in <May>"),
+    ] {
+        assert_eq!(shown(reply, kim, customer), wanted, "{reply}");
+    }
+}
+
+#[test]
+fn chinese_replies_are_masked_alike() {
+    for (reply, customer, wanted) in [
+        ("王小明您好，您的卡已经发货。", "", "{full_name}您好，您的卡已经发货。"),
+        ("李女士您好，退款已到账", "", "{full_name}您好，退款已到账"),
+        ("尊敬的张伟先生，您好", "", "尊敬的{full_name}，您好"),
+        ("您好，请问您的订单号是多少？", "", "您好，请问您的订单号是多少？"),
+        ("您的蓝牙耳机已发货", "我的蓝牙耳机呢", "您<的蓝牙耳机>已发货"),
+        ("请联系王小明，3天内回复", "", "请联系{full_name}，3天内回复"),
+    ] {
+        assert_eq!(shown(reply, "王小明", customer), wanted, "{reply}");
+    }
+}
+
+#[test]
+fn long_and_empty_replies_are_not_learned() {
+    let person = Person::default();
+    for reply in ["", " \n", &"x".repeat(LEARNED_REPLY_BYTES_MAX + 1)] {
+        assert_eq!(Wording::of(reply, &person, std::iter::empty()), None);
+    }
+}
