@@ -55,6 +55,8 @@ enum Action {
     AccelWay(Box<accel::WayArguments>),
     /// Learns intents from messages with labels: accuracy, curves, few examples, speed, beside other learners.
     Learn(Box<learn::LearnArguments>),
+    /// Simulates a quarter: dialogues week by week, new intents, and agents who accept, edit and correct.
+    LearnQuarter(Box<learn::QuarterArguments>),
     /// Makes a data directory with two years of tickets, for `run … --seeded`.
     Seed(seed::SeedArguments),
     /// Serves as the floor of `compare`.
@@ -272,6 +274,7 @@ pub fn run(cli: Cli) -> Result<()> {
             fanout::floor::serve(&address, &Address::Tcp(publisher), sessions, broadcast)
         }
         Action::Learn(arguments) => learn::run(&arguments),
+        Action::LearnQuarter(arguments) => learn::run_quarter(&arguments),
         Action::Seed(arguments) => seed::run(&arguments),
         Action::DriveTable => desk::drive_share(),
         Action::ServeNaive { address } => fanout::naive::serve(address),

@@ -5,6 +5,7 @@ mod document;
 mod learner;
 mod peers;
 mod picture;
+mod quarter;
 mod score;
 mod table;
 mod task;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use peers::Peer;
+pub use quarter::{QuarterArguments, run as run_quarter};
 use task::{Files, Task};
 
 use crate::facts::Facts;
@@ -117,12 +119,18 @@ fn kinds(names: &[String]) -> Result<Vec<learner::Kind>> {
 
 fn save(document: &Document, results_dir: &Path) -> Result<()> {
     let name = &document.name;
-    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+    let dir = folder(name, results_dir)?;
+    document.save(&dir.join(format!("{name}.json")))?;
+    std::fs::write(dir.join(format!("{name}.md")), table::page(document))?;
+    picture::draw(document, &dir)
+}
+
+/// Where results of learning are kept; made where it is not there. The name must fit in a file's.
+fn folder(name: &str, results_dir: &Path) -> Result<PathBuf> {
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
         bail!("--save {name:?}: expected letters, digits, '-' and '_'");
     }
     let dir = results_dir.join("learn");
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    document.save(&dir.join(format!("{name}.json")))?;
-    std::fs::write(dir.join(format!("{name}.md")), table::page(document))?;
-    picture::draw(document, &dir)
+    Ok(dir)
 }

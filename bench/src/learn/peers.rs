@@ -8,13 +8,16 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::document::{Role, Row};
+use super::document::{Point, Role, Row};
 use super::score::{self, Outcome};
 use super::task::Task;
 use super::trial::{Plan, add_times};
 use crate::measure::latencies;
 use crate::result::Figures;
 use crate::stop;
+
+/// Texts that a learning curve begins with, at least.
+const CURVE_MIN: usize = 30;
 
 /// A library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -155,6 +158,11 @@ fn ask(peer: Peer, python: &Path, task: &Task, plan: &Plan) -> Result<Row> {
         trials.push(Trial { rows: order, is_timed: shuffle == 0 });
         trials.extend(few.into_iter().map(|rows| Trial { rows, is_timed: false }));
     }
+    // Its learning curve: of the first order alone, since each point is a training.
+    let order = task.order(plan.seed, 0);
+    for size in curve_sizes(order.len()) {
+        trials.push(Trial { rows: order.iter().take(size).copied().collect(), is_timed: false });
+    }
     let test = task.test.iter().map(|(text, _)| text.as_str()).collect();
     let job = Job { train: &task.train, test, oos: &task.oos, trials };
     fs::write(&job_path, serde_json::to_vec(&job)?)?;
@@ -178,12 +186,15 @@ fn ask(peer: Peer, python: &Path, task: &Task, plan: &Plan) -> Result<Row> {
 
 fn row(peer: Peer, task: &Task, plan: &Plan, said: &Said) -> Result<Row> {
     let in_each = 1 + plan.shots.len();
-    let expected = in_each * plan.shuffles as usize;
+    let sizes = curve_sizes(task.train.len());
+    let in_shuffles = in_each * plan.shuffles as usize;
+    let expected = in_shuffles + sizes.len();
     if said.trials.len() != expected {
         bail!("peer.py {} has answered {} trials; expected {expected}", peer.name(), said.trials.len());
     }
+    let (of_shuffles, of_curve) = said.trials.split_at(in_shuffles);
     let (mut runs, mut all) = (Vec::new(), Vec::new());
-    for shuffle in said.trials.chunks(in_each) {
+    for shuffle in of_shuffles.chunks(in_each) {
         let Some((whole, few)) = shuffle.split_first() else { continue };
         let outcomes = outcomes(peer, task, whole)?;
         let mut figures = score::figures(&outcomes, said.is_probability);
@@ -198,7 +209,21 @@ fn row(peer: Peer, task: &Task, plan: &Plan, said: &Said) -> Result<Row> {
         }
         runs.push(figures);
     }
+    let mut curve = Vec::new();
+    for (size, answers) in sizes.into_iter().zip(of_curve) {
+        let found = score::figures(&outcomes(peer, task, answers)?, false);
+        let accuracy = found.get("accuracy_percent").copied().unwrap_or_default();
+        curve.push(Point { examples: size as u64, mean: accuracy, low: accuracy, high: accuracy });
+    }
     let (mut mean, spread) = score::mean_and_spread(&runs);
+    if let Some(accuracy) = mean.get("accuracy_percent") {
+        curve.push(Point {
+            examples: task.train.len() as u64,
+            mean: *accuracy,
+            low: *accuracy,
+            high: *accuracy,
+        });
+    }
     add_once(&mut mean, said);
     let versions = said.versions.iter().map(|(package, version)| format!("{package} {version}"));
     Ok(Row {
@@ -209,9 +234,17 @@ fn row(peer: Peer, task: &Task, plan: &Plan, said: &Said) -> Result<Row> {
         mean,
         spread,
         runs,
-        curve: Vec::new(),
+        curve,
         bins: if said.is_probability { score::bins(&all) } else { Vec::new() },
     })
+}
+
+/// Sizes of training sets from a few texts to a half of all: each twice the one before.
+fn curve_sizes(all: usize) -> Vec<usize> {
+    let mut sizes: Vec<usize> =
+        (1..).map(|halves| all >> halves).take_while(|size| *size >= CURVE_MIN).collect();
+    sizes.reverse();
+    sizes
 }
 
 /// What is measured once, and not in each shuffle.

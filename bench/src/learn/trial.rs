@@ -225,7 +225,9 @@ fn newcomers(
     let count = (intents / NEWCOMERS.0).max(NEWCOMERS.1).min(intents - 1);
     let mut new: Vec<u32> = Vec::new();
     for (_, intent) in order.iter().filter_map(|row| questions.task.train.get(*row)) {
-        if new.len() < count && !new.contains(intent) {
+        // An intent that nobody asks for says nothing.
+        let is_asked = questions.task.test.iter().any(|(_, asked)| asked == intent);
+        if new.len() < count && is_asked && !new.contains(intent) {
             new.push(*intent);
         }
     }

@@ -53,8 +53,6 @@ pub(in crate::learn) struct Lines {
     pub x: Axis,
     pub y: Axis,
     pub lines: Vec<Line>,
-    /// Places on the first axis that something happened at, with a short text.
-    pub marks: Vec<(f64, String)>,
 }
 
 impl Lines {
@@ -64,6 +62,11 @@ impl Lines {
     /// Where the file cannot be written.
     pub(in crate::learn) fn draw(&self, path: &Path) -> Result<()> {
         canvas(path, SIZE, &self.title, |root| self.paint(root))
+    }
+
+    /// Draws it on a part of a picture, below its title.
+    pub(in crate::learn) fn paint_titled(&self, area: &Area<'_>) -> Drawn {
+        self.paint(&area.titled(&self.title, (FONT, 15))?)
     }
 
     /// Draws it on a part of a picture.
@@ -96,20 +99,13 @@ impl Lines {
             .y_desc(self.y.name.as_str())
             .x_labels(TICKS)
             .y_labels(TICKS)
-            .x_label_formatter(&|value| short(*value))
+            .x_label_formatter(&|value| if self.x.is_logarithmic { rare(*value) } else { short(*value) })
             .y_label_formatter(&|value| short(*value))
             .label_style((FONT, 13))
             .axis_desc_style((FONT, 14))
             .light_line_style(WHITE.mix(0.0))
             .bold_line_style(BLACK.mix(0.12))
             .draw()?;
-        for (at, text) in &self.marks {
-            let line = [(*at, self.y.low), (*at, self.y.high)];
-            chart.draw_series(DashedLineSeries::new(line, 2, 4, GREY.stroke_width(1)))?;
-            let style = (FONT, 12).into_font().color(&GREY);
-            let label = EmptyElement::at((*at, self.y.high)) + Text::new(text.clone(), (4, 4), style);
-            chart.draw_series(std::iter::once(label))?;
-        }
         for line in &self.lines {
             let above = line.band.iter().map(|(at, _, high)| (*at, *high));
             let below = line.band.iter().rev().map(|(at, low, _)| (*at, *low));
@@ -166,6 +162,13 @@ fn short(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// A tick of a logarithmic axis: only 1, 2 and 5 of each decade have room.
+fn rare(value: f64) -> String {
+    let text = short(value);
+    let digits = text.trim_matches(['0', '.', ',']);
+    if matches!(digits, "1" | "2" | "5") { text } else { String::new() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,5 +176,9 @@ mod tests {
     #[test]
     fn ticks_are_short() {
         assert_eq!([0.0, 0.5, 60.0, 100.0, 10_000.0].map(short), ["0", "0.5", "60", "100", "10,000"]);
+        assert_eq!(
+            [10.0, 20.0, 30.0, 500.0, 600.0, 10_000.0].map(rare),
+            ["10", "20", "", "500", "", "10,000"]
+        );
     }
 }

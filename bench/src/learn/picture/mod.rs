@@ -64,34 +64,26 @@ pub(super) fn color(document: &Document, row: &Row) -> RGBColor {
     COLORS.get(place % COLORS.len()).copied().unwrap_or(BLACK)
 }
 
-/// Accuracy by examples seen; peers, which learn from all at once, are level lines.
+/// Accuracy by examples seen; peers, which learn from all at once, are trained anew at each point.
 fn curves(document: &Document) -> Lines {
     let mut lines = Vec::new();
     let all = document.data.train_texts as f64;
     let few = document.rows.iter().filter_map(|row| row.curve.first()).map(|point| point.examples as f64);
     let few = few.fold(all, f64::min);
-    for row in document.rows.iter().filter(|row| row.problem.is_none()) {
-        let color = color(document, row);
-        let accuracy = row.mean.get("accuracy_percent").copied().unwrap_or_default();
-        if row.role == Role::Peer {
-            lines.push(Line {
-                name: format!("{}: {accuracy:.1} %, of all at once", row.name),
-                points: vec![(few, accuracy), (all, accuracy)],
-                band: Vec::new(),
-                stroke: Stroke::Dashed,
-                color,
-            });
-            continue;
-        }
-        let point = |point: &super::document::Point| (point.examples as f64, point.mean);
-        let band = |point: &super::document::Point| (point.examples as f64, point.low, point.high);
-        let one = row.curve.last().map_or(0.0, |point| point.mean);
+    for (place, row) in document.rows.iter().filter(|row| row.problem.is_none()).enumerate() {
+        let band = row.curve.iter().map(|point| (point.examples as f64, point.low, point.high));
+        let last = row.curve.last().map_or(0.0, |point| point.mean);
         lines.push(Line {
-            name: format!("{}: {one:.1} %", row.name),
-            points: row.curve.iter().map(point).collect(),
-            band: if row.role == Role::Ours { row.curve.iter().map(band).collect() } else { Vec::new() },
-            stroke: if row.role == Role::Ours { Stroke::Bold } else { Stroke::Thin },
-            color,
+            name: format!("{}: {last:.1} %", row.name),
+            points: row.curve.iter().map(|point| (point.examples as f64, point.mean)).collect(),
+            // Of one only: they would hide each other.
+            band: if place == 0 { band.collect() } else { Vec::new() },
+            stroke: match row.role {
+                Role::Ours => Stroke::Bold,
+                Role::Baseline => Stroke::Thin,
+                Role::Peer => Stroke::Dashed,
+            },
+            color: color(document, row),
         });
     }
     let data = &document.data;
@@ -100,10 +92,12 @@ fn curves(document: &Document) -> Lines {
             "{}: accuracy while learning, {} intents, {} texts asked",
             document.name, data.intents, data.test_texts
         ),
-        note: format!("one pass, mean (band: range) of {} orders", document.settings.shuffles),
+        note: format!(
+            "one pass, mean (band: range) of {} orders;\ndashed: trained anew at each point, one order",
+            document.settings.shuffles
+        ),
         x: Axis { name: "examples seen".into(), low: few, high: all, is_logarithmic: true },
         y: Axis { name: "right answers in scope, %".into(), low: 0.0, high: 100.0, is_logarithmic: false },
         lines,
-        marks: Vec::new(),
     }
 }

@@ -66,7 +66,6 @@ fn lines(document: &Document, rows: &[&Row]) -> Lines {
         x: axis("confidence, %"),
         y: axis("answers that are right, %"),
         lines,
-        marks: Vec::new(),
     }
 }
 
