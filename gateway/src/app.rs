@@ -22,6 +22,7 @@ use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::directory::{self, Directory};
 use crate::erasure::{self, Eraser};
 use crate::http::{Api, ControlServer, PastPlaces, Phase, PushAdopter, Readiness, RequestIdSource, Server};
+use crate::learn::{LearnParts, Learner};
 use crate::ledger::Ledger;
 use crate::lifecycle;
 use crate::observe::Metrics;
@@ -35,6 +36,7 @@ mod count_stats;
 mod find;
 mod find_stats;
 mod guard_stats;
+mod learn_stats;
 mod leg_stats;
 mod letting_in;
 mod open;
@@ -110,6 +112,7 @@ pub struct App {
     ledger: Ledger,
     find: Find,
     counts: Counts,
+    learn: Learner,
     push: Arc<PushEngine>,
     server: Server,
     control: ControlServer,
@@ -156,6 +159,13 @@ impl App {
         let find = Find::start(&hubs, &dir, &store, &ledger).await.map_err(in_store)?;
         let (tickets, stored) = (find.tickets.clone(), Arc::clone(&store));
         let counts = Counts::start(hub.shards(), tickets, stored, directory.clone()).map_err(in_store)?;
+        let parts = LearnParts {
+            folder: dir.learn(),
+            store: Arc::clone(&store),
+            ledger: ledger.clone(),
+            screens: Arc::new(hub.clone()),
+        };
+        let learn = Learner::start(&hubs.learn, parts).map_err(in_store)?;
         // The guard needs the push engine's port, and the push engine tells the guard whom it refuses.
         let late = LateGuard::default();
         let redirect = Arc::new(start_redirect(&config, &accel)?);
@@ -175,6 +185,7 @@ impl App {
             ledger,
             find,
             counts,
+            learn,
             push: Arc::clone(&push),
             accel,
             redirect,
@@ -277,6 +288,7 @@ impl App {
         }
         drop(self.control);
         self.counts.stop().await;
+        self.learn.stop().await;
         self.find.stop().await;
         self.store.close().await;
         self.guard.let_go();
@@ -306,6 +318,7 @@ struct Base {
     ledger: Ledger,
     find: Find,
     counts: Counts,
+    learn: Learner,
     push: Arc<PushEngine>,
     accel: Arc<Accel>,
     redirect: Arc<Redirect>,
@@ -325,6 +338,7 @@ impl Base {
             ledger,
             find,
             counts,
+            learn,
             push,
             accel,
             redirect,
@@ -340,6 +354,7 @@ impl Base {
         stats::add_to(&metrics, &ledger, &push, tls.as_ref());
         count_stats::add_to(&metrics, &counts);
         find_stats::add_to(&metrics, &find, &ledger);
+        learn_stats::add_to(&metrics, &learn, &ledger);
         leg_stats::add_to(&metrics, &accel);
         redirect_stats::add_to(&metrics, &redirect);
         let readiness = Arc::new(Readiness::default());
@@ -368,6 +383,7 @@ impl Base {
             store: Arc::clone(&store),
             find: find.tickets.clone(),
             search: find.texts.clone(),
+            learn: learn.clone(),
             directory: directory.clone(),
             auth: letting_in,
             metrics,
@@ -399,6 +415,7 @@ impl Base {
             ledger,
             find,
             counts,
+            learn,
             push,
             server,
             control,
@@ -423,6 +440,7 @@ fn eraser(api: &Api, ledger: &Ledger) -> Eraser {
         store: Arc::clone(&api.store),
         find: api.find.clone(),
         search: api.search.clone(),
+        learn: api.learn.clone(),
         attachments: Arc::clone(&api.attachments),
         grace: erasure::grace(),
     }

@@ -104,6 +104,12 @@ impl DataDir {
         self.0.join("search.db")
     }
 
+    /// Models of the assistant: folded from the log anew where they are missing.
+    #[must_use]
+    pub fn learn(&self) -> PathBuf {
+        self.0.join("learn")
+    }
+
     /// The control socket.
     #[must_use]
     pub fn control_socket(&self) -> PathBuf {

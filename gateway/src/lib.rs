@@ -12,6 +12,7 @@ pub mod directory;
 pub mod erasure;
 pub mod find;
 pub mod http;
+pub mod learn;
 pub mod ledger;
 pub mod lifecycle;
 pub mod markdown;

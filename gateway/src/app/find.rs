@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::data_dir::DataDir;
 use crate::find::{FindHub, Finder, Publishers, Searcher};
+use crate::learn::LearnHub;
 use crate::ledger::{Ledger, Publisher};
 use crate::push::PushHub;
 use crate::store::{SearchFile, Store, StoreError};
@@ -13,12 +14,14 @@ use crate::store::{SearchFile, Store, StoreError};
 pub(super) struct Hubs {
     tickets: FindHub,
     texts: FindHub,
+    pub(super) learn: LearnHub,
 }
 
 impl Hubs {
     /// What the ledger publishes to. The push engine is first: people wait for it.
     pub(super) fn publisher(&self, push: &PushHub) -> Arc<dyn Publisher> {
-        Arc::new(Publishers(vec![push.publisher(), self.tickets.publisher(), self.texts.publisher()]))
+        let (tickets, texts) = (self.tickets.publisher(), self.texts.publisher());
+        Arc::new(Publishers(vec![push.publisher(), self.learn.publisher(), tickets, texts]))
     }
 }
 

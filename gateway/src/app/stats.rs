@@ -183,6 +183,7 @@ pub fn all_metrics() -> Vec<&'static Metric> {
     all.extend(super::attachment_stats::metrics());
     all.extend(super::count_stats::metrics());
     all.extend(super::find_stats::metrics());
+    all.extend(super::learn_stats::metrics());
     all
 }
 

@@ -12,6 +12,7 @@ use super::attachment::{self, AttachmentAction};
 use super::audit::{self, AuditAction};
 use super::epoch::{self, EpochAction};
 use super::field::{self, FieldAction};
+use super::learn::{self, LearnAction};
 use super::lifecycle::{self, LifecycleAction};
 use super::output::{Output, print, print_json, print_table};
 use super::people::{self, GrantAction, RoleAction, TeamAction};
@@ -75,6 +76,9 @@ enum Thing {
     /// Queries that agents have saved.
     #[command(subcommand)]
     View(ViewAction),
+    /// Models of the assistant.
+    #[command(subcommand)]
+    Learn(LearnAction),
     /// Files of tickets.
     #[command(subcommand)]
     Attachment(AttachmentAction),
@@ -133,6 +137,7 @@ impl Admin {
             Thing::Requester(action) => requester::run(self, action).await,
             Thing::View(action) => view::run(self, action).await,
             Thing::Attachment(action) => attachment::run(self, dir, action).await,
+            Thing::Learn(action) => learn::run(self, dir, action).await,
             Thing::Epoch(action) => epoch::run(self, action).await,
             Thing::Audit(action) => {
                 let tenant = find_tenant(&self.store.directory().await?, action.tenant())?;

@@ -12,6 +12,7 @@ mod epoch;
 mod exit;
 mod field;
 mod input;
+mod learn;
 mod lifecycle;
 mod output;
 mod people;

@@ -6,7 +6,7 @@
 
 mod person;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +21,9 @@ use waggle_core::ticket::{Actor, Authority, Command, Request, StoredEvent};
 use crate::attachment::{AttachmentError, Attachments};
 use crate::directory::Directory;
 use crate::find::{Finder, Searcher};
+use crate::learn::{Forgotten, Learner};
 use crate::ledger::{Ledger, Submission, SubmitError};
-use crate::store::{ErasureRow, Store, StoreError};
+use crate::store::{ErasureRow, Proof, Store, StoreError};
 use person::Person;
 
 /// Pause before something is tried again.
@@ -40,6 +41,9 @@ pub(crate) enum ErasureError {
     /// Files.
     #[error("a file cannot be deleted: {0}")]
     File(#[from] AttachmentError),
+    /// The gateway stops.
+    #[error("the gateway is stopping")]
+    Stopping,
     /// The index or the searchable texts are far behind the log.
     #[error("{0} are far behind the log")]
     Behind(&'static str),
@@ -57,6 +61,8 @@ pub struct Eraser {
     pub find: Finder,
     /// Searchable texts.
     pub search: Searcher,
+    /// What was learned.
+    pub learn: Learner,
     /// Files.
     pub attachments: Arc<Attachments>,
     /// How long what was read of the log before may still be in memory.
@@ -114,6 +120,12 @@ impl Eraser {
         for tenant in &tenants {
             self.catch_up(*tenant).await?;
         }
+        let mut forgotten: BTreeMap<TenantId, Forgotten> = BTreeMap::new();
+        for tenant in &tenants {
+            // It is stopped before the store is closed.
+            let done = self.learn.forget(*tenant).await.ok_or(ErasureError::Stopping)?;
+            forgotten.insert(*tenant, done);
+        }
         tokio::time::sleep(self.grace).await;
         for row in &rows {
             self.store.erase_requester(row).await?;
@@ -121,7 +133,8 @@ impl Eraser {
         self.search.scrub(&tenants).await?;
         let is_anew = self.store.scrub(ERASED_VACUUM_BYTES_MAX).await?;
         for row in &rows {
-            self.store.finish_erasure(row, is_anew).await?;
+            let proof = Proof { is_anew, model: forgotten.get(&row.tenant) };
+            self.store.finish_erasure(row, proof).await?;
             tracing::info!(tenant = row.tenant.0, requester = row.requester.0, "a requester is erased");
         }
         Ok(())

@@ -18,6 +18,7 @@ mod drafts;
 mod endpoint;
 mod fields;
 mod health;
+mod learn;
 mod lifecycles;
 mod listen;
 mod lists;
@@ -66,6 +67,7 @@ pub use push_port::Push;
 use crate::auth::Auth;
 use crate::directory::Directory;
 use crate::find::{Finder, Searcher};
+use crate::learn::Learner;
 use crate::ledger::{Ledger, Outcome, Submission, SubmitError};
 use crate::observe::{Metrics, RouteClass};
 use crate::problem::Problem;
@@ -114,6 +116,8 @@ pub struct Api {
     pub find: Finder,
     /// Finds texts.
     pub search: Searcher,
+    /// The assistant.
+    pub learn: Learner,
     /// Tokens, queues, agents.
     pub directory: Directory,
     /// Lets people in.
@@ -283,6 +287,8 @@ impl Api {
                 let hash = parameters.parsed(1, "no_such_attachment");
                 attachments::one(self, parts, parameters.ticket()?, hash).await
             }
+            Operation::GetSuggestions => learn::suggestions(self, parts, parameters.ticket()?).await,
+            Operation::GetLearn => learn::overview(self, parts).await,
             Operation::GetMe => people::me(self, parts),
             Operation::ListQueues => people::queues(self, parts),
             Operation::ListAgents => people::agents(self, parts),
@@ -330,6 +336,7 @@ impl Api {
             Operation::CreateView | Operation::ChangeView | Operation::DeleteView => {
                 views::change(self, operation, parts, parameters, body).await
             }
+            Operation::Teach => learn::teach(self, parts, &body).await,
             other => people::change(self, other, parts, parameters, body).await,
         }
     }

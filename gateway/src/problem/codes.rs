@@ -448,4 +448,22 @@ pub const CODES: &[Code] = &[
         "Unknown suggestion",
         "The assistant has suggested no such thing: give `model` and `reply` as they came with the suggestion.",
     ),
+    code(
+        "suggestions_off",
+        409,
+        "Suggestions are off",
+        "The assistant is off in the ticket's queue; an administrator turns it on.",
+    ),
+    code(
+        "nothing_asked",
+        409,
+        "Nothing asked",
+        "No message of the customer's waits for an answer; give the version of one as `message`.",
+    ),
+    code(
+        "bad_teaching",
+        422,
+        "Bad teaching",
+        "The assistant cannot learn that; the detail says what it can.",
+    ),
 ];

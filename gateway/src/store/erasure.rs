@@ -7,6 +7,7 @@ use waggle_core::ticket::StoredEvent;
 
 use super::{AuditActor, PeopleError, StoreError};
 use crate::attachment::Hash;
+use crate::learn::Forgotten;
 
 /// How far a requester is erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -29,6 +30,15 @@ pub struct ErasureRow {
     pub after: TicketId,
     /// Tickets that were found, and are not known to be done.
     pub batch: Vec<TicketId>,
+}
+
+/// What the audit log has of a finished erasure.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Proof<'a> {
+    /// Whether the log's database was written anew.
+    pub is_anew: bool,
+    /// The tenant's model before and after it was folded from what is left.
+    pub model: Option<&'a Forgotten>,
 }
 
 /// Erasing in a database. Each step may be done again: a gateway that was killed goes on with what is noted.
@@ -57,6 +67,6 @@ pub trait ErasureStore {
     /// Takes away what the database's files still have of what was deleted. The log's is written anew where it has at
     /// most `bytes_max`, which tells whether it was; of a larger one only free pages are overwritten.
     async fn scrub(&self, bytes_max: u64) -> Result<bool, StoreError>;
-    /// Writes the proof to the audit log: it is done, and whether the log's database was written anew.
-    async fn finish_erasure(&self, row: &ErasureRow, is_anew: bool) -> Result<(), StoreError>;
+    /// Writes the proof to the audit log: it is done.
+    async fn finish_erasure(&self, row: &ErasureRow, proof: Proof<'_>) -> Result<(), StoreError>;
 }

@@ -23,7 +23,7 @@ pub use credentials::{
     SessionRow,
 };
 pub use drafts::{DraftRow, DraftStore};
-pub use erasure::{ErasureRow, ErasureState, ErasureStore};
+pub use erasure::{ErasureRow, ErasureState, ErasureStore, Proof};
 pub use fields::{FieldStore, TenantField};
 pub use find::{Description, FindStore, PastTicket};
 pub use lifecycles::{
@@ -386,6 +386,15 @@ pub trait Store:
         after: Version,
         limit: u32,
         kinds: EventKinds,
+    ) -> Result<Vec<StoredEvent>, StoreError>;
+    /// The events of the ticket whose event is at `newest`, up to that one, with versions above `after`, oldest first, at
+    /// most `limit`.
+    async fn events_up_to(
+        &self,
+        tenant: TenantId,
+        newest: Offset,
+        after: Version,
+        limit: u32,
     ) -> Result<Vec<StoredEvent>, StoreError>;
     /// A tenant's events with offsets above `after`, in order, at most `limit`.
     async fn events_after(

@@ -9,7 +9,10 @@ use std::collections::{BTreeSet, VecDeque};
 
 pub(super) use person::{Person, hash_text};
 pub(super) use trouble::Trouble;
-pub(super) use wording::{Piece, SlotKind, Wording};
+pub(super) use vocabulary::is_common_word;
+#[cfg(test)]
+pub(super) use wording::wording_of;
+pub(super) use wording::{Piece, SlotKind, Wording, said_word};
 
 use super::ask::{Ask, Filling, Gate};
 use super::automatic::HANDED_OVER_TAG;

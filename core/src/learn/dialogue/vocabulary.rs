@@ -138,7 +138,7 @@ static DENSE: LazyLock<FxHashSet<&str>> = LazyLock::new(|| CHINESE.split_whitesp
 const DENSE_CHARS_MAX: usize = 4;
 
 /// Whether a word is one that everybody writes, in any case and with English endings.
-pub(super) fn is_common_word(word: &str) -> bool {
+pub(in crate::learn) fn is_common_word(word: &str) -> bool {
     let word = word.to_lowercase();
     let has = |word: &str| WORDS.contains(word);
     if has(&word) {

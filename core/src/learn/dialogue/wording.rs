@@ -418,5 +418,12 @@ fn has_token(url: &str) -> bool {
         || url.split(['/', '.', '-', '_']).any(|part| part.len() > 24)
 }
 
+/// A reply to somebody who has said nothing.
+#[cfg(test)]
+pub(in crate::learn) fn wording_of(reply: &str, person: &Person) -> Wording {
+    let empty = Wording { pieces: Vec::new(), said: Vec::new(), language: Language::Unknown };
+    Wording::of(reply, person, std::iter::empty()).unwrap_or(empty)
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,22 +1,108 @@
 //! A tenant's model: the fold of all lessons.
 
-use super::ask::Ask;
-use super::automatic::Automatic;
-use super::intent::Recipe;
-use super::lesson::Lesson;
+mod contender;
+mod decide;
+mod learned;
+mod lessons;
+mod names;
+mod replies;
+mod reporting;
+mod said;
+mod scores;
+mod storing;
+mod suggesting;
+mod teachers;
+mod teaching;
+mod template;
+mod trial;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use self::contender::Contender;
+use self::learned::Learned;
+use self::names::Names;
+use self::replies::Replies;
+use self::said::SaidWords;
+use self::teachers::Teachers;
+use self::trial::Trial;
+use super::intent::{Features, Featurizer, IntentId, Recipe};
+use super::lesson::{Lesson, What};
 use super::mode::Mode;
 use super::notice::Notice;
-use super::report::{ContenderReport, Report};
-use super::snapshot::SnapshotError;
-use super::suggestion::{Answer, ModelVersion, Suggestion};
-use crate::id::{Offset, QueueId};
+use super::report::Promotion;
+use super::suggestion::ModelVersion;
+use crate::id::{AgentId, Offset, QueueId};
+use crate::limits::PROMOTIONS_MAX;
 use crate::time::Timestamp;
 
-/// A tenant's model.
-#[derive(Debug, Clone, Default)]
+/// A confidence from which on the model is taken to know what a message wants, where a lesson is weighed against it.
+const SURE: f32 = 0.5;
+/// Lessons that tell whether one intent comes in a flood.
+const FLOOD_LESSONS: usize = 256;
+
+/// A tenant's model. All that is in it follows from the lessons, in their order.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Model {
     position: Offset,
     version: Offset,
+    lessons: u64,
+    labelled: u64,
+    settings: Settings,
+    names: Names,
+    replies: Replies,
+    said: SaidWords,
+    learned: Learned,
+    teachers: Teachers,
+    champion: Contender,
+    challenger: Option<Contender>,
+    trial: Trial,
+    /// Names of recipes.
+    barred: BTreeSet<String>,
+    promotions: VecDeque<Promotion>,
+    #[serde(with = "storing::modes")]
+    modes: BTreeMap<QueueId, Mode>,
+    /// When automatic replies were sent, within an hour before the newest.
+    sent: BTreeMap<QueueId, VecDeque<Timestamp>>,
+    /// The intents of the newest lessons.
+    newest: VecDeque<IntentId>,
+}
+
+/// How the tenant wants it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Settings {
+    tag_prefix: String,
+    alpha: f64,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            position: Offset(0),
+            version: Offset(0),
+            lessons: 0,
+            labelled: 0,
+            settings: Settings { tag_prefix: "intent:".to_owned(), alpha: 0.01 },
+            names: Names::default(),
+            replies: Replies::default(),
+            said: SaidWords::default(),
+            learned: Learned::default(),
+            teachers: Teachers::default(),
+            champion: Contender::new(Recipe::default()),
+            challenger: other_than(Recipe::default()).map(Contender::new),
+            trial: Trial::default(),
+            barred: BTreeSet::new(),
+            promotions: VecDeque::new(),
+            modes: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            newest: VecDeque::new(),
+        }
+    }
+}
+
+fn other_than(recipe: Recipe) -> Option<Recipe> {
+    Recipe::ALL.into_iter().find(|other| *other != recipe)
 }
 
 impl Model {
@@ -26,12 +112,38 @@ impl Model {
         Self::default()
     }
 
-    /// Learns what the event at `offset` teaches.
+    /// Learns what the event at `offset` teaches, and tells what has changed beyond weights. A lesson of an event that was
+    /// seen already is left out.
     pub fn learn(&mut self, offset: Offset, lesson: &Lesson) -> Vec<Notice> {
-        let _ = &lesson.what;
-        self.position = self.position.max(offset);
-        self.version = self.version.max(offset);
-        Vec::new()
+        let mut notices = Vec::new();
+        if offset <= self.position {
+            return notices;
+        }
+        self.position = offset;
+        self.lessons = self.lessons.saturating_add(1);
+        let has_learned = match &lesson.what {
+            What::Reply(replied) => self.reply(replied, &mut notices),
+            What::Judged(judged) => self.judge(judged),
+            What::Labelled(labelled) => self.label(labelled, &mut notices),
+            What::Outcome(outcome) => self.outcome(outcome),
+            What::Sent(sent) => {
+                self.send(*sent);
+                false
+            }
+            What::Teach(teach) => {
+                self.teach(teach, &mut notices);
+                true
+            }
+            What::Unreadable(why) => {
+                notices.push(Notice::Ignored { why: why.clone() });
+                false
+            }
+        };
+        if has_learned {
+            self.version = offset;
+            self.try_challenger(&mut notices);
+        }
+        notices
     }
 
     /// Goes on over an event that teaches nothing.
@@ -48,84 +160,124 @@ impl Model {
     /// Which model it is.
     #[must_use]
     pub fn version(&self) -> ModelVersion {
-        ModelVersion { version: self.version, recipe: Recipe::default().name() }
-    }
-
-    /// What fits a customer's message.
-    #[must_use]
-    pub fn suggest(&self, ask: &Ask) -> Suggestion {
-        Suggestion {
-            ticket: ask.ticket(),
-            message: ask.message(),
-            model: self.version(),
-            language: ask.asked.context.language.code(),
-            answer: Answer::Unknown,
-            intent: None,
-            candidates: Vec::new(),
-            replies: Vec::new(),
-            why: "nothing was learned yet".to_owned(),
-        }
-    }
-
-    /// Whether to reply without a human, and what; `now` is the clock's time.
-    #[must_use]
-    pub fn automatic(&self, ask: &Ask, now: Timestamp) -> Automatic {
-        let _ = (ask, now);
-        Automatic::No { why: "the queue's mode is not auto" }
+        ModelVersion { version: self.version, recipe: self.champion.recipe().name() }
     }
 
     /// What it may do in a queue.
     #[must_use]
     pub fn mode(&self, queue: QueueId) -> Mode {
-        let _ = queue;
-        Mode::default()
+        self.modes.get(&queue).copied().unwrap_or_default()
     }
 
-    /// How it does.
+    /// Whether there is a reply of this number.
     #[must_use]
-    pub fn report(&self) -> Report {
-        let champion = ContenderReport {
-            recipe: Recipe::default().name(),
-            accuracy_100: None,
-            accuracy_1000: None,
-            curve: Vec::new(),
-            threshold: 1.0,
-            precision: None,
-            answered: None,
-            calibration: Vec::new(),
-        };
-        Report {
-            model: self.version(),
-            position: self.position,
-            lessons: 0,
-            labelled: 0,
-            bytes: 0,
-            champion,
-            challenger: None,
-            trial: None,
-            promotions: Vec::new(),
-            barred: Vec::new(),
-            intents: Vec::new(),
-            confusions: Vec::new(),
-            agents: Vec::new(),
-            modes: Vec::new(),
-            tag_prefix: String::new(),
-            replies: 0,
+    pub fn has_reply(&self, id: u64) -> bool {
+        self.replies.find(id).is_some()
+    }
+
+    fn features(text: &str) -> Features {
+        Featurizer::new().features(text)
+    }
+
+    /// Predicts a message that a lesson tells the intent of, before it is learned: `taught` is nothing where the intent
+    /// is new, or none.
+    fn predict(&mut self, features: &Features, taught: Option<IntentId>) {
+        self.labelled = self.labelled.saturating_add(1);
+        let champion = self.champion.predict(features);
+        self.champion.scores.note(champion, taught);
+        if let Some(challenger) = &mut self.challenger {
+            let other = challenger.predict(features);
+            challenger.scores.note(other, taught);
+            let is_right = |predicted: Option<(IntentId, f32)>| predicted.map(|(intent, _)| intent) == taught;
+            if taught.is_some() {
+                self.trial.note(is_right(other), is_right(champion));
+            }
         }
     }
 
-    /// The model as bytes, with a checksum: the same lessons give the same bytes.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        Vec::new()
+    /// The intent that the model is sure of.
+    fn sure(&self, features: &Features) -> Option<IntentId> {
+        self.champion
+            .predict(features)
+            .filter(|(_, confidence)| *confidence >= SURE)
+            .map(|(intent, _)| intent)
     }
 
-    /// What [`Model::encode`] has written.
-    ///
-    /// # Errors
-    /// Where the bytes are not all of that, or are of another version of Waggle.
-    pub fn decode(bytes: &[u8]) -> Result<Self, SnapshotError> {
-        let _ = bytes;
-        Err(SnapshotError::Short { what: "everything" })
+    /// Learns that a message is of `intent`. Where most lessons of late are of this one and a learner knows the message
+    /// already, it learns nothing: a flood of one intent moves no weights of others.
+    fn learn_intent(&mut self, features: &Features, intent: IntentId, weight: f32, by: Option<AgentId>) {
+        let trust = by.map_or(1.0, |agent| {
+            self.teachers.note(agent, intent, self.sure(features));
+            self.teachers.weight(agent, intent)
+        });
+        let recent = self.newest.iter().filter(|newest| **newest == intent).count();
+        let is_flood = recent * 2 > FLOOD_LESSONS;
+        for contender in [Some(&mut self.champion), self.challenger.as_mut()].into_iter().flatten() {
+            let is_known =
+                contender.predict(features).is_some_and(|(best, sure)| best == intent && sure >= SURE);
+            if !(is_flood && is_known) {
+                contender.learner.learn(features, intent, weight * trust);
+            }
+        }
+        if self.newest.len() >= FLOOD_LESSONS {
+            self.newest.pop_front();
+        }
+        self.newest.push_back(intent);
+        self.names.note(intent, self.lessons);
+    }
+
+    /// Folds an intent into another one, everywhere.
+    fn merge_intents(&mut self, from: IntentId, into: IntentId) {
+        self.champion.merge(from, into);
+        if let Some(challenger) = &mut self.challenger {
+            challenger.merge(from, into);
+        }
+        self.names.merge(from, into);
+        self.replies.merge(from, into);
+        self.learned.merge(from, into);
+        self.teachers.merge(from, into);
+    }
+
+    fn remove_intent(&mut self, intent: IntentId) {
+        self.champion.remove(intent);
+        if let Some(challenger) = &mut self.challenger {
+            challenger.remove(intent);
+        }
+        self.names.remove(intent);
+        self.replies.remove(intent);
+        self.learned.remove(intent);
+        self.teachers.forget(intent);
+    }
+
+    /// Promotes the challenger where it has proved to be better.
+    fn try_challenger(&mut self, notices: &mut Vec<Notice>) {
+        let (e_value, needed) = (self.trial.e_value(), 1.0 / self.settings.alpha);
+        let Some(challenger) = self.challenger.as_ref().filter(|_| e_value >= needed) else { return };
+        if self.barred.contains(challenger.recipe().name()) {
+            return;
+        }
+        let Trial { challenger_only, champion_only, .. } = self.trial;
+        let why = format!(
+            "it alone was right {challenger_only} times, the champion alone {champion_only} times: an e-value of \
+             {e_value:.1}, of {needed:.0} needed"
+        );
+        self.promote(why, notices);
+    }
+
+    /// The challenger becomes the champion; the champion becomes a challenger whose evidence begins anew.
+    fn promote(&mut self, why: String, notices: &mut Vec<Notice>) {
+        let Some(challenger) = &mut self.challenger else { return };
+        std::mem::swap(&mut self.champion, challenger);
+        self.trial = Trial::default();
+        let recipe = self.champion.recipe().name();
+        if self.promotions.len() >= PROMOTIONS_MAX {
+            self.promotions.pop_front();
+        }
+        let promotion = Promotion { offset: self.position, recipe: recipe.to_owned(), why: why.clone() };
+        self.promotions.push_back(promotion);
+        notices.push(Notice::Promoted { recipe, why });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,8 @@ use waggle_client::View;
 use waggle_core::id::{AgentId, Fence, QueueId, SavedViewId, TicketId, Version};
 use waggle_core::limits::FEED_CONCURRENCY_MAX;
 
+use super::learn::{LearnTask, SuggestArgs};
+
 const EXIT_CODES: &str = "Exit codes:
   0  done
   1  failed, for a reason of this side or the server's own
@@ -105,6 +107,13 @@ pub(crate) enum Task {
     View {
         #[command(subcommand)]
         task: ViewTask,
+    },
+    /// Show what the assistant would answer a customer
+    Suggest(SuggestArgs),
+    /// Look at the assistant, and teach it
+    Learn {
+        #[command(subcommand)]
+        task: LearnTask,
     },
     /// Turn rows or lines into incoming tickets
     Feed(FeedArgs),

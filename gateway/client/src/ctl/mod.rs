@@ -6,6 +6,7 @@ pub(crate) mod args;
 pub(crate) mod failure;
 mod feed;
 mod find;
+mod learn;
 mod live;
 mod output;
 mod render;
@@ -28,6 +29,8 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
         Task::Ticket { task } => ticket::run(&args.global, task).await,
         Task::Search { words, limit } => find::search(&args.global, &words, limit).await,
         Task::View { task } => find::view(&args.global, task).await,
+        Task::Suggest(suggest) => learn::suggest(&args.global, &suggest).await,
+        Task::Learn { task } => learn::run(&args.global, task).await,
         Task::Feed(feed) => feed::run(&args.global, &feed).await,
         Task::Signal(signal) => signal::run(&args.global, &signal).await,
         Task::Presence => live::presence(&args.global).await,

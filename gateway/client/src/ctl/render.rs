@@ -40,6 +40,7 @@ fn sign(kind: &str) -> (&'static str, AnsiColor) {
         "released" => ("\u{25cb}", AnsiColor::Blue),
         "assigned" => ("\u{21d2}", AnsiColor::Blue),
         "attached" => ("@", AnsiColor::Blue),
+        "feedback" | "labelled" | "taught" => ("*", AnsiColor::Magenta),
         _ => ("?", AnsiColor::White),
     }
 }
@@ -98,6 +99,9 @@ fn happened(kind: &str, data: &Value) -> String {
         }
         "claimed" => format!("{in_brackets}fence {}", number("fence")),
         "moved" => moved,
+        "feedback" => format!("reply {} {}", number("reply"), text("verdict")),
+        "labelled" => format!("message {}: {}", number("message"), text("intent")),
+        "taught" => data.to_string(),
         _ => format!("{in_brackets}{}", text("text")),
     }
 }

@@ -178,7 +178,12 @@ impl Desk {
         self.post(format!("/v1/tickets/{ticket}/commands"), &Value::Object(fields), if_match).await
     }
 
-    async fn post(&self, path: String, body: &Value, if_match: Option<String>) -> Result<Exit, Failure> {
+    pub(super) async fn post(
+        &self,
+        path: String,
+        body: &Value,
+        if_match: Option<String>,
+    ) -> Result<Exit, Failure> {
         let key = Some(random_key()?);
         let ask = Ask { method: Method::POST, path, body: body.to_string().into(), key, if_match };
         let answer = self.api.send(&ask).await?.body;
@@ -187,7 +192,11 @@ impl Desk {
             Format::Human => {
                 let event: EventMessage = read(&answer)?;
                 let line = event_line(&event, self.look);
-                format!("{line}ticket {} is now at version {}\n", event.ticket, event.version)
+                let now = match event.ticket {
+                    TicketId::TENANT => "the assistant is".to_owned(),
+                    ticket => format!("ticket {ticket} is"),
+                };
+                format!("{line}{now} now at version {}\n", event.version)
             }
         };
         print(told.as_bytes())?;

@@ -30,6 +30,7 @@ fn eraser(world: &World) -> Eraser {
         store: Arc::clone(&world.api.store),
         find: world.api.find.clone(),
         search: world.api.search.clone(),
+        learn: world.api.learn.clone(),
         attachments: Arc::clone(&world.api.attachments),
         grace: Duration::ZERO,
     }

@@ -43,6 +43,7 @@ use crate::attachment::{Attachments, Others, S3Settings};
 use crate::auth::{Auth, Provider, SessionRules};
 use crate::directory::{Directory, Token};
 use crate::find::{FindHub, Finder, Publishers, Searcher};
+use crate::learn::{LearnHub, LearnParts, Learner, NoScreens};
 use crate::ledger::Ledger;
 use crate::observe::Metrics;
 use crate::push::{SessionList, SessionOrder};
@@ -154,12 +155,20 @@ impl World {
         );
         let directory = Directory::open(store.as_ref()).await.unwrap();
         let (hub, texts_hub) = (FindHub::new(), FindHub::new());
-        let publisher = Publishers(vec![hub.publisher(), texts_hub.publisher()]);
+        let learn_hub = LearnHub::new();
+        let publisher = Publishers(vec![hub.publisher(), texts_hub.publisher(), learn_hub.publisher()]);
         let ledger = Ledger::open(Arc::clone(&store), directory.clone(), Arc::new(publisher)).await.unwrap();
         let find = Finder::start(&hub, Arc::clone(&store), Arc::new(ledger.clone())).await.unwrap();
         let file = Arc::new(SearchFile::open(&dir.path().join("search.db")).await.unwrap());
         let log = Arc::new(ledger.clone());
         let search = Searcher::start(&texts_hub, file, Arc::clone(&store), log).unwrap();
+        let parts = LearnParts {
+            folder: dir.path().join("learn"),
+            store: Arc::clone(&store),
+            ledger: ledger.clone(),
+            screens: Arc::new(NoScreens),
+        };
+        let learn = Learner::start(&learn_hub, parts).unwrap();
         let rules = SessionRules { idle_ms: 3_600_000, lasts_ms: 86_400_000 };
         let (auth, failures) =
             Auth::start(Arc::clone(&store), directory.clone(), rules, provider.clone()).unwrap();
@@ -176,6 +185,7 @@ impl World {
             store,
             find,
             search,
+            learn,
             directory,
             auth: Arc::new(auth),
             metrics: Arc::new(Metrics::default()),

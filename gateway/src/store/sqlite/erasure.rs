@@ -10,7 +10,10 @@ use super::people::Change;
 use super::read::{self, LoggedEvent, collect};
 use super::{SqliteStore, audit, directory, row, scrub, signed};
 use crate::attachment::Hash;
-use crate::store::{AuditActor, AuditEntry, ErasureRow, ErasureState, ErasureStore, PeopleError, StoreError};
+use crate::learn::Forgotten;
+use crate::store::{
+    AuditActor, AuditEntry, ErasureRow, ErasureState, ErasureStore, PeopleError, Proof, StoreError,
+};
 
 #[async_trait]
 impl ErasureStore for SqliteStore {
@@ -127,7 +130,7 @@ impl ErasureStore for SqliteStore {
         Ok(is_anew)
     }
 
-    async fn finish_erasure(&self, row: &ErasureRow, is_anew: bool) -> Result<(), StoreError> {
+    async fn finish_erasure(&self, row: &ErasureRow, proof: Proof<'_>) -> Result<(), StoreError> {
         const DONE: &str = "DELETE FROM erasure WHERE tenant = ?1 AND requester = ?2 \
                             RETURNING actor, at, tickets, events, files";
         let mut writer = self.writer.lock().await;
@@ -142,9 +145,15 @@ impl ErasureStore for SqliteStore {
             .with("tickets", tickets)
             .with("events", events)
             .with("files", files)
-            .with("compacted", is_anew)
+            .with("compacted", proof.is_anew)
             .with("asked_at", asked_at)
             .with("finished_at", directory::now_ms());
+        let entry = match proof.model {
+            Some(Forgotten { before, after }) => {
+                entry.with("model_before", before.clone()).with("model_after", after.as_str())
+            }
+            None => entry,
+        };
         audit::append(&mut writing, &entry).await?;
         writing.commit().await.map_err(StoreError::from_sqlx)
     }

@@ -352,6 +352,16 @@ impl Store for SqliteStore {
         }
     }
 
+    async fn events_up_to(
+        &self,
+        tenant: TenantId,
+        newest: Offset,
+        after: Version,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        read::ticket_events(&self.browsers, tenant, newest, after, limit, EventKinds::All).await
+    }
+
     async fn events_after(
         &self,
         tenant: TenantId,

@@ -16,6 +16,7 @@ impl Stage {
             Operation::ListTeams if whole => case(Needs::Somewhere(Right::See), 200, "/v1/teams"),
             Operation::ListRoles if whole => case(Needs::Somewhere(Right::Administer), 200, "/v1/roles"),
             Operation::ListGrants if whole => case(Needs::Somewhere(Right::Administer), 200, "/v1/grants"),
+            Operation::GetLearn if whole => case(Needs::Everywhere(Right::See), 200, "/v1/learn"),
             Operation::ListAudit if whole => case(Needs::Everywhere(Right::Administer), 200, "/v1/audit"),
             Operation::ListPushSessions if whole => {
                 case(Needs::Everywhere(Right::Administer), 200, "/v1/push/sessions")
@@ -32,6 +33,7 @@ impl Stage {
                 | Operation::ListMessages
                 | Operation::ListEvents
                 | Operation::SubmitCommand
+                | Operation::GetSuggestions
                 | Operation::KeepDraft
                 | Operation::GetDraft
                 | Operation::DeleteDraft
@@ -57,6 +59,9 @@ impl Stage {
             }
             Operation::SubmitCommand => case(Needs::InQueue(Right::Note), 200, format!("{path}/commands"))
                 .with(json!({"type": "note", "text": "x"})),
+            Operation::GetSuggestions => {
+                case(Needs::InQueue(Right::See), 200, format!("{path}/suggestions?message=1"))
+            }
             Operation::ListMessages => case(Needs::InQueue(Right::See), 200, format!("{path}/messages")),
             Operation::ListEvents => case(Needs::InQueue(Right::See), 200, format!("{path}/events")),
             Operation::ListAttachments => {
@@ -113,6 +118,8 @@ impl Stage {
             Operation::RenameQueue | Operation::CreateGrant | Operation::WithdrawGrant if whole => {
                 return self.of_queues(operation, object).await;
             }
+            Operation::Teach if whole => case(administer, 200, "/v1/learn")
+                .with(json!({"teach": "create", "name": self.name().as_str()})),
             Operation::CreateQueue if whole => case(administer, 201, "/v1/queues").with(name),
             Operation::CreateAgent if whole => case(administer, 201, "/v1/agents").with(name),
             Operation::ChangeAgent => {

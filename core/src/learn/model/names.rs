@@ -1,0 +1,143 @@
+//! Intents by name. One that an agent's reply has founded has none until somebody says what its messages want.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
+
+use crate::learn::intent::IntentId;
+use crate::limits::{INTENT_ALIASES_MAX, INTENT_NAME_BYTES_MAX, INTENTS_MAX, UNNAMED_INTENTS_MAX};
+
+/// What messages are of that want nothing which is known.
+pub(super) const NONE: IntentId = IntentId(0);
+
+/// An intent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    pub(super) name: Option<String>,
+    /// Lessons that taught it.
+    pub(super) lessons: u32,
+    /// Number of the newest of them.
+    pub(super) newest: u64,
+    /// Names that its messages were given, while it has none.
+    pub(super) votes: BTreeMap<IntentId, u32>,
+}
+
+/// All intents of a tenant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Names {
+    next: u32,
+    pub(super) entries: BTreeMap<IntentId, Entry>,
+    /// By name without case, those that were merged included.
+    by_name: BTreeMap<String, IntentId>,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self { next: NONE.0 + 1, entries: BTreeMap::new(), by_name: BTreeMap::new() }
+    }
+}
+
+/// A name as it is shown: composed, single spaces, no control characters; nothing where none is left.
+pub(super) fn tidy(name: &str) -> Option<String> {
+    let clean: String = name.nfc().filter(|c| !c.is_control()).collect();
+    let words: Vec<&str> = clean.split_whitespace().collect();
+    let joined = words.join(" ");
+    // `#17` is how an intent without a name is shown.
+    let name = joined.trim_start_matches(['#', ' ']);
+    let name = name.get(..name.floor_char_boundary(INTENT_NAME_BYTES_MAX)).unwrap_or_default().trim_end();
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+impl Names {
+    pub(super) fn find(&self, name: &str) -> Option<IntentId> {
+        let unnamed = || name.trim().strip_prefix('#')?.parse().ok().map(IntentId);
+        let known = tidy(name).and_then(|name| self.by_name.get(&name.to_lowercase()).copied());
+        known.or_else(unnamed).filter(|intent| self.entries.contains_key(intent))
+    }
+
+    /// As it is shown.
+    pub(super) fn name(&self, intent: IntentId) -> String {
+        let name = self.entries.get(&intent).and_then(|entry| entry.name.clone());
+        name.unwrap_or_else(|| format!("#{}", intent.0))
+    }
+
+    pub(super) fn is_named(&self, intent: IntentId) -> bool {
+        self.entries.get(&intent).is_some_and(|entry| entry.name.is_some())
+    }
+
+    /// A new intent of this name; nothing where there are as many as there may be.
+    pub(super) fn create(&mut self, name: &str) -> Option<IntentId> {
+        let name = tidy(name)?;
+        let named = self.entries.values().filter(|entry| entry.name.is_some()).count();
+        if named >= INTENTS_MAX - UNNAMED_INTENTS_MAX - 1 {
+            return None;
+        }
+        let intent = self.add(Some(name.clone()))?;
+        self.by_name.insert(name.to_lowercase(), intent);
+        Some(intent)
+    }
+
+    /// A new intent without a name.
+    pub(super) fn found(&mut self) -> Option<IntentId> {
+        self.add(None)
+    }
+
+    /// The one without a name that is to be forgotten so that another one may come.
+    pub(super) fn stalest(&self) -> Option<IntentId> {
+        let unnamed = || self.entries.iter().filter(|(_, entry)| entry.name.is_none());
+        let oldest = unnamed().min_by_key(|(intent, entry)| (entry.newest, **intent));
+        oldest.map(|(intent, _)| *intent).filter(|_| unnamed().count() >= UNNAMED_INTENTS_MAX)
+    }
+
+    fn add(&mut self, name: Option<String>) -> Option<IntentId> {
+        let intent = IntentId(self.next);
+        self.next = self.next.checked_add(1)?;
+        self.entries.insert(intent, Entry { name, ..Entry::default() });
+        Some(intent)
+    }
+
+    /// Gives it another name; the old one is free.
+    pub(super) fn rename(&mut self, intent: IntentId, name: String) {
+        self.by_name.retain(|_, known| *known != intent);
+        self.by_name.insert(name.to_lowercase(), intent);
+        if let Some(entry) = self.entries.get_mut(&intent) {
+            entry.name = Some(name);
+        }
+    }
+
+    /// Its names are names of another one from now on.
+    pub(super) fn merge(&mut self, from: IntentId, into: IntentId) {
+        let Some(gone) = self.entries.remove(&from) else { return };
+        self.by_name.values_mut().filter(|known| **known == from).for_each(|known| *known = into);
+        if self.by_name.len() > INTENT_ALIASES_MAX {
+            let shown =
+                self.entries.get(&into).and_then(|entry| entry.name.as_ref()).map(|name| name.to_lowercase());
+            self.by_name.retain(|name, known| *known != into || Some(name) == shown.as_ref());
+        }
+        for entry in self.entries.values_mut() {
+            if let Some(votes) = entry.votes.remove(&from) {
+                *entry.votes.entry(into).or_default() += votes;
+            }
+        }
+        if let Some(entry) = self.entries.get_mut(&into) {
+            entry.lessons = entry.lessons.saturating_add(gone.lessons);
+            entry.newest = entry.newest.max(gone.newest);
+        }
+    }
+
+    pub(super) fn remove(&mut self, intent: IntentId) {
+        self.entries.remove(&intent);
+        self.by_name.retain(|_, known| *known != intent);
+        self.entries.values_mut().for_each(|entry| {
+            entry.votes.remove(&intent);
+        });
+    }
+
+    pub(super) fn note(&mut self, intent: IntentId, lesson: u64) {
+        if let Some(entry) = self.entries.get_mut(&intent) {
+            entry.lessons = entry.lessons.saturating_add(1);
+            entry.newest = lesson;
+        }
+    }
+}

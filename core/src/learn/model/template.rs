@@ -1,0 +1,395 @@
+//! A reply as it is kept: text with slots, and nothing of anybody.
+
+use rustc_hash::FxHashSet;
+use serde::{Deserialize, Serialize};
+
+use crate::learn::ask::Filling;
+use crate::learn::dialogue::{Piece, SlotKind, Wording, hash_text, is_common_word, said_word};
+use crate::learn::suggestion::Filled;
+use crate::limits::REPLY_TOKENS_MAX;
+use crate::text::is_without_spaces;
+
+/// Twice the words that two replies share, of all words of both: from here on they are one with small changes.
+const NEAR_PERCENT: usize = 85;
+/// In a reply of fewer words, one word for another makes it another reply.
+const SHORT_WORDS: usize = 12;
+/// Words that turn a sentence into its opposite.
+const NEGATIONS: [&str; 22] = [
+    "not", "no", "never", "cannot", "t", "don", "without", "unable", "nicht", "kein", "keine", "ne", "pas",
+    "non", "não", "不", "没", "无", "未", "别", "勿", "否",
+];
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum Part {
+    Text(String),
+    Slot(SlotKind),
+}
+
+/// A reply as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Template(Vec<Part>);
+
+/// The least hashes of a reply's words under eight orders (Broder 1997): near-duplicates share most of them.
+pub(super) type Sketch = [u32; 8];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit<'a> {
+    Word(&'a str),
+    Gap(&'a str),
+    Slot(SlotKind),
+}
+
+impl Template {
+    /// Of a reply, where `is_public` tells which words were said to two requesters.
+    pub(super) fn of(wording: &Wording, is_public: impl Fn(u64) -> bool) -> Self {
+        let mut template = Self(Vec::new());
+        for piece in &wording.pieces {
+            match piece {
+                Piece::Plain(text) => template.text(text),
+                Piece::Suspect(word) if is_public(said_word(word)) => template.text(word),
+                Piece::Suspect(word) if word.contains("://") => template.slot(SlotKind::Url),
+                Piece::Suspect(word) if word.chars().any(char::is_numeric) => template.slot(SlotKind::Number),
+                Piece::Suspect(_) => template.slot(SlotKind::Text),
+                Piece::Slot(kind) => template.slot(*kind),
+            }
+        }
+        template
+    }
+
+    fn text(&mut self, text: &str) {
+        match self.0.last_mut() {
+            Some(Part::Text(before)) => before.push_str(text),
+            _ => self.0.push(Part::Text(text.to_owned())),
+        }
+    }
+
+    /// Neighbouring words that nobody may see are one slot.
+    fn slot(&mut self, kind: SlotKind) {
+        if let [.., Part::Slot(SlotKind::Text), Part::Text(gap)] = self.0.as_slice()
+            && kind == SlotKind::Text
+            && matches!(gap.as_str(), " " | "-" | "'" | "’")
+        {
+            self.0.pop();
+        } else if self.0.last() != Some(&Part::Slot(SlotKind::Text)) || kind != SlotKind::Text {
+            self.0.push(Part::Slot(kind));
+        }
+    }
+
+    /// Slots that only whoever sends it can fill.
+    pub(super) fn open_slots(&self) -> usize {
+        let is_open = |part: &&Part| {
+            !matches!(part, Part::Text(_))
+                && !matches!(
+                    part,
+                    Part::Slot(
+                        SlotKind::Name
+                            | SlotKind::LastName
+                            | SlotKind::FullName
+                            | SlotKind::Email
+                            | SlotKind::OrderNumber
+                    )
+                )
+        };
+        self.0.iter().filter(is_open).count()
+    }
+
+    /// The text for one ticket, and what its slots have.
+    pub(super) fn fill(&self, filling: &Filling) -> (String, Vec<Filled>) {
+        let mut text = String::new();
+        let mut slots = Vec::new();
+        for part in &self.0 {
+            let kind = match part {
+                Part::Text(part) => {
+                    text.push_str(part);
+                    continue;
+                }
+                Part::Slot(kind) => *kind,
+            };
+            let value = match kind {
+                SlotKind::Name => filling.first_name.clone(),
+                SlotKind::LastName => filling.last_name.clone(),
+                SlotKind::FullName => filling.full_name.clone(),
+                SlotKind::Email => filling.email.clone(),
+                SlotKind::OrderNumber => filling.order_number.clone(),
+                _ => None,
+            };
+            match &value {
+                Some(value) => text.push_str(value),
+                None => {
+                    text.push('{');
+                    text.push_str(kind.name());
+                    text.push('}');
+                }
+            }
+            slots.push(Filled { kind: kind.name(), value });
+        }
+        (text, slots)
+    }
+
+    /// The same words and slots, whatever is between them.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let plain = |template: &Self| -> Vec<u64> {
+            let units = template.units();
+            units.iter().filter_map(|unit| unit.hash()).collect()
+        };
+        plain(self) == plain(other)
+    }
+
+    pub(super) fn sketch(&self) -> Sketch {
+        let mut sketch = [u32::MAX; 8];
+        for hash in self
+            .units()
+            .iter()
+            .filter_map(|unit| unit.word())
+            .map(|word| hash_text(0x6b, &word.to_lowercase()))
+        {
+            for (place, least) in (1_u64..).zip(&mut sketch) {
+                let mixed =
+                    (hash ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+                *least = (*least).min(u32::try_from(mixed >> 32).unwrap_or(u32::MAX));
+            }
+        }
+        sketch
+    }
+
+    /// Whether the two are one reply with small changes.
+    pub(super) fn is_near(&self, other: &Self) -> bool {
+        let (one, two) = (self.units(), other.units());
+        let words = |units: &[Unit<'_>]| -> Vec<u64> {
+            units
+                .iter()
+                .filter(|unit| unit.word().is_some())
+                .filter_map(Unit::hash)
+                .take(REPLY_TOKENS_MAX)
+                .collect()
+        };
+        let slots = |units: &[Unit<'_>]| units.iter().filter(|unit| matches!(unit, Unit::Slot(_))).count();
+        let negations = |units: &[Unit<'_>]| {
+            let words = units.iter().filter_map(|unit| unit.word());
+            words.filter(|word| NEGATIONS.contains(&word.to_lowercase().as_str())).count()
+        };
+        let (a, b) = (words(&one), words(&two));
+        if a.is_empty() || b.is_empty() {
+            return self.is_same(other);
+        }
+        let shared = Alignment::of(&a, &b).pairs.len();
+        let is_like = 200 * shared >= NEAR_PERCENT * (a.len() + b.len());
+        let (only_a, only_b) = (a.len() - shared, b.len() - shared);
+        // Words of one may be what the other has slots for.
+        let replaced = only_a.saturating_sub(slots(&two)).min(only_b.saturating_sub(slots(&one)));
+        let is_long = a.len().min(b.len()) >= SHORT_WORDS;
+        let fits = only_a <= slots(&two) && only_b <= slots(&one) && shared * 2 >= a.len().max(b.len());
+        negations(&one) == negations(&two) && ((is_like && (is_long || replaced == 0)) || fits)
+    }
+
+    /// A newer reply's words, with slots where an older one of the same has other ones that not everybody writes.
+    pub(super) fn fold(&self, newer: &Self) -> Self {
+        if newer.hidden() > self.hidden() {
+            return self.clone();
+        }
+        let (old, new) = (self.units(), newer.units());
+        let hashes = |units: &[Unit<'_>]| -> Vec<u64> { units.iter().filter_map(Unit::hash).collect() };
+        let (a, b) = (hashes(&old), hashes(&new));
+        if a == b || a.len().max(b.len()) > REPLY_TOKENS_MAX {
+            return newer.clone();
+        }
+        let alignment = Alignment::of(&a, &b);
+        let old_words: Vec<&Unit<'_>> = old.iter().filter(|unit| unit.hash().is_some()).collect();
+        let mut template = Self(Vec::new());
+        let mut place = 0;
+        for unit in &new {
+            match unit {
+                Unit::Gap(gap) => template.text(gap),
+                Unit::Slot(kind) => {
+                    template.slot(*kind);
+                    place += 1;
+                }
+                Unit::Word(word) => {
+                    let replaced = alignment.replaced(place).and_then(|place| old_words.get(place)?.word());
+                    let differs = replaced.is_some_and(|old| !is_common_word(old) || !is_common_word(word));
+                    if differs {
+                        template.slot(SlotKind::Text)
+                    } else {
+                        template.text(word)
+                    }
+                    place += 1;
+                }
+            }
+        }
+        template
+    }
+
+    /// Slots that stand for words which nobody may see.
+    fn hidden(&self) -> usize {
+        let is_hidden =
+            |part: &&Part| matches!(part, Part::Slot(SlotKind::Text | SlotKind::Number | SlotKind::Url));
+        self.0.iter().filter(is_hidden).count()
+    }
+
+    fn units(&self) -> Vec<Unit<'_>> {
+        let mut units = Vec::new();
+        for part in &self.0 {
+            match part {
+                Part::Slot(kind) => units.push(Unit::Slot(*kind)),
+                Part::Text(text) => cut(text, &mut units),
+            }
+        }
+        units
+    }
+
+    /// Words of it, in lower case: for tests of what it must not have.
+    #[cfg(test)]
+    pub(super) fn has_word(&self, wanted: &str) -> bool {
+        let wanted = wanted.to_lowercase();
+        self.0.iter().any(|part| matches!(part, Part::Text(text) if text.to_lowercase().contains(&wanted)))
+    }
+
+    /// Distinct words.
+    pub(super) fn word_count(&self) -> usize {
+        let words: FxHashSet<u64> =
+            self.units().iter().filter(|unit| unit.word().is_some()).filter_map(Unit::hash).collect();
+        words.len()
+    }
+}
+
+impl<'a> Unit<'a> {
+    fn word(&self) -> Option<&'a str> {
+        match self {
+            Self::Word(word) => Some(word),
+            _ => None,
+        }
+    }
+
+    /// All slots are alike; gaps do not count.
+    fn hash(&self) -> Option<u64> {
+        match self {
+            Self::Word(word) => Some(hash_text(0x75, &word.to_lowercase())),
+            Self::Slot(_) => Some(0),
+            Self::Gap(_) => None,
+        }
+    }
+}
+
+/// Words as runs of letters and digits, dense scripts character by character.
+fn cut<'a>(mut text: &'a str, units: &mut Vec<Unit<'a>>) {
+    while let Some(first) = text.chars().next() {
+        let end = match first {
+            _ if is_without_spaces(first) => first.len_utf8(),
+            _ if first.is_alphanumeric() => {
+                text.find(|c: char| !c.is_alphanumeric() || is_without_spaces(c)).unwrap_or(text.len())
+            }
+            _ => text.find(char::is_alphanumeric).unwrap_or(text.len()),
+        };
+        let (part, rest) = text.split_at(end);
+        units.push(if first.is_alphanumeric() { Unit::Word(part) } else { Unit::Gap(part) });
+        text = rest;
+    }
+}
+
+/// A longest common subsequence of two sequences.
+struct Alignment {
+    /// Places in the one and the other, rising.
+    pairs: Vec<(usize, usize)>,
+}
+
+impl Alignment {
+    fn of(a: &[u64], b: &[u64]) -> Self {
+        let width = b.len() + 1;
+        let mut lengths = vec![0_u16; (a.len() + 1) * width];
+        let at =
+            |lengths: &[u16], i: usize, j: usize| lengths.get(i * width + j).copied().unwrap_or_default();
+        for (i, one) in a.iter().enumerate().rev() {
+            for (j, other) in b.iter().enumerate().rev() {
+                let length = if one == other {
+                    at(&lengths, i + 1, j + 1) + 1
+                } else {
+                    at(&lengths, i + 1, j).max(at(&lengths, i, j + 1))
+                };
+                if let Some(cell) = lengths.get_mut(i * width + j) {
+                    *cell = length;
+                }
+            }
+        }
+        let (mut i, mut j, mut pairs) = (0, 0, Vec::new());
+        while let (Some(one), Some(other)) = (a.get(i), b.get(j)) {
+            if one == other {
+                pairs.push((i, j));
+                (i, j) = (i + 1, j + 1);
+            } else if at(&lengths, i + 1, j) >= at(&lengths, i, j + 1) {
+                i += 1;
+            } else {
+                j += 1;
+            }
+        }
+        Self { pairs }
+    }
+
+    /// The place in the one of what stands at `place` in the other, where one stands for one between two shared ones.
+    fn replaced(&self, place: usize) -> Option<usize> {
+        let next = self.pairs.partition_point(|(_, other)| *other < place);
+        if self.pairs.get(next).is_some_and(|(_, other)| *other == place) {
+            return None;
+        }
+        let before = next.checked_sub(1).and_then(|before| self.pairs.get(before));
+        let from = before.map_or((0, 0), |(one, other)| (one + 1, other + 1));
+        let until = self.pairs.get(next);
+        let is_single = |count: Option<usize>| count.is_none_or(|count| count == 1);
+        (from.1 == place
+            && is_single(until.map(|(one, _)| one.saturating_sub(from.0)))
+            && is_single(until.map(|(_, other)| other.saturating_sub(from.1))))
+        .then_some(from.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::dialogue::{Person, wording_of};
+
+    fn template(reply: &str) -> Template {
+        Template::of(&wording_of(reply, &Person::of("Kim <kim@x.example>", None)), |_| false)
+    }
+
+    fn text(template: &Template) -> String {
+        template.fill(&Filling::default()).0
+    }
+
+    #[test]
+    fn replies_that_differ_in_names_and_numbers_are_one() {
+        for (one, other, are_near) in [
+            ("Hi Kim, order A-1044 ships today.", "Hi Bob, order B-2077 ships today.", true),
+            ("Your card is on its way.", "Your card is on its way!", true),
+            ("Your card is on its way.", "Your refund is on its way.", false),
+            ("You can get a refund for this order.", "You can not get a refund for this order.", false),
+            ("您的退款已到账，请查收。", "您的退款没到账，请查收。", false),
+            ("您的退款已到账，请您查收。", "您的退款已到账，请查收。", true),
+            (
+                "We are sorry for the delay of your order and have asked the carrier where it is now",
+                "We are very sorry for the delay of your order and have asked the carrier where it is",
+                true,
+            ),
+            ("Yes", "No", false),
+            ("", "Yes", false),
+        ] {
+            let (one, other) = (template(one), template(other));
+            assert_eq!(one.is_near(&other), are_near, "{} / {}", text(&one), text(&other));
+            assert_eq!(one.is_near(&other), other.is_near(&one));
+            let shared = one.sketch().iter().zip(other.sketch()).filter(|(a, b)| *a == b).count();
+            assert!(!are_near || shared >= 2, "the sketch finds it: {shared}");
+        }
+    }
+
+    #[test]
+    fn what_differs_becomes_a_slot() {
+        let old = template(
+            "we have asked the carrier where your order is and will write again once the marmot is there",
+        );
+        let new = template(
+            "we have asked the carrier where your order is and will write again when the ferret is there",
+        );
+        let wanted =
+            "we have asked the carrier where your order is and will write again when the {text} is there";
+        assert_eq!(text(&old.fold(&new)), wanted);
+        assert_eq!(text(&old.fold(&old)), text(&old));
+    }
+}

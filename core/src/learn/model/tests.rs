@@ -1,0 +1,5 @@
+//! Whole dialogues through the model.
+
+mod desk;
+mod privacy;
+mod sample;

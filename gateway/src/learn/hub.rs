@@ -1,0 +1,102 @@
+//! Where the ledger publishes to, for the assistant.
+
+use std::sync::Arc;
+
+use crossbeam_queue::ArrayQueue;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+use waggle_core::id::TenantId;
+use waggle_core::limits::LEARN_ASKS_MAX;
+use waggle_core::ticket::{Entry, Kind};
+
+use super::Forgotten;
+use super::pending::Pending;
+use crate::ledger::{PublishedBatch, Publisher};
+
+/// A customer's message that has just been committed, or that a ticket was erased.
+pub(super) struct Asked {
+    pub(super) tenant: TenantId,
+    pub(super) entry: Arc<Entry>,
+}
+
+/// Somebody who waits for a model to be folded anew.
+pub(super) type Waiting = (TenantId, oneshot::Sender<Forgotten>);
+
+/// Says that logs have grown, and what customers have written. It is there before the ledger and the assistant, which
+/// both need it. Clones share it.
+#[derive(Clone)]
+pub struct LearnHub(Arc<Inner>);
+
+struct Inner {
+    grown: Pending,
+    /// Bounded: what finds no room is asked for by whoever wants it.
+    asked: ArrayQueue<Asked>,
+    happened: Notify,
+    waiting: Mutex<Vec<Waiting>>,
+}
+
+impl Default for LearnHub {
+    fn default() -> Self {
+        Self(Arc::new(Inner {
+            grown: Pending::default(),
+            asked: ArrayQueue::new(LEARN_ASKS_MAX),
+            happened: Notify::new(),
+            waiting: Mutex::default(),
+        }))
+    }
+}
+
+impl LearnHub {
+    /// One that knows of nothing new.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Where the ledger publishes to.
+    #[must_use]
+    pub fn publisher(&self) -> Arc<dyn Publisher> {
+        Arc::new(self.clone())
+    }
+
+    pub(super) fn grown(&self) -> &Pending {
+        &self.0.grown
+    }
+
+    /// The oldest message that was not looked at.
+    pub(super) async fn asked(&self) -> Asked {
+        loop {
+            if let Some(asked) = self.0.asked.pop() {
+                return asked;
+            }
+            self.0.happened.notified().await;
+        }
+    }
+
+    pub(super) fn fold_anew(&self, tenant: TenantId, tell: oneshot::Sender<Forgotten>) {
+        self.0.waiting.lock().push((tenant, tell));
+        self.0.grown.tell(tenant);
+    }
+
+    /// Takes those who wait for a tenant's model.
+    pub(super) fn waiting(&self, tenant: TenantId) -> Vec<oneshot::Sender<Forgotten>> {
+        let mut waiting = self.0.waiting.lock();
+        let (of, others) = std::mem::take(&mut *waiting).into_iter().partition(|(whose, _)| *whose == tenant);
+        *waiting = others;
+        let of: Vec<Waiting> = of;
+        of.into_iter().map(|(_, tell)| tell).collect()
+    }
+}
+
+impl Publisher for LearnHub {
+    fn publish(&self, batch: &Arc<PublishedBatch>) {
+        self.0.grown.tell(batch.tenant);
+        let asks = |kind| matches!(kind, Some(Kind::Created | Kind::Message | Kind::Erased));
+        for entry in batch.entries.iter().filter(|entry| asks(entry.kind())) {
+            let asked = Asked { tenant: batch.tenant, entry: Arc::clone(entry) };
+            if self.0.asked.push(asked).is_ok() {
+                self.0.happened.notify_one();
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Suggests what to answer a customer's message as soon as it is committed, to those who watch its ticket.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use quick_cache::unsync::Cache;
+use tokio::sync::Semaphore;
+use waggle_core::id::{TenantId, TicketId, Version};
+use waggle_core::learn::{Ask, Dialogue, Mode};
+use waggle_core::limits::{AUTOMATIC_REPLIES_MAX, SUGGEST_DIALOGUES_MAX};
+use waggle_core::push::{suggestion_message, text_frame};
+use waggle_core::ticket::Kind;
+
+use super::automatic::{Robot, Trigger};
+use super::dialogues;
+use super::hub::{Asked, LearnHub};
+use super::port::{Screens, Shown};
+use super::seen::Seen;
+use super::state::Tenants;
+use crate::ledger::Ledger;
+use crate::store::{Store, StoreError};
+
+pub(super) struct Suggester {
+    hub: LearnHub,
+    store: Arc<dyn Store>,
+    screens: Arc<dyn Screens>,
+    tenants: Arc<Tenants>,
+    robot: Arc<Robot>,
+    /// Automatic replies that are under way.
+    places: Arc<Semaphore>,
+    /// Dialogues of tickets that are watched, with the versions that they are at.
+    known: Cache<(TenantId, TicketId), (Dialogue, Version)>,
+}
+
+impl Suggester {
+    pub(super) fn new(
+        hub: LearnHub,
+        store: Arc<dyn Store>,
+        ledger: Ledger,
+        screens: Arc<dyn Screens>,
+        tenants: Arc<Tenants>,
+    ) -> Self {
+        let robot = Robot { store: Arc::clone(&store), ledger, tenants: Arc::clone(&tenants) };
+        Self {
+            hub,
+            store,
+            screens,
+            tenants,
+            robot: Arc::new(robot),
+            places: Arc::new(Semaphore::new(AUTOMATIC_REPLIES_MAX)),
+            known: Cache::new(SUGGEST_DIALOGUES_MAX),
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        loop {
+            let asked = self.hub.asked().await;
+            if let Err(error) = self.suggest(&asked).await {
+                tracing::warn!(%error, ticket = %asked.entry.ticket, "nothing could be suggested");
+            }
+        }
+    }
+
+    async fn suggest(&mut self, asked: &Asked) -> Result<(), StoreError> {
+        let Asked { tenant, entry } = asked;
+        let (tenant, ticket, route) = (*tenant, entry.ticket, entry.route);
+        if entry.kind() == Some(Kind::Erased) {
+            self.known.remove(&(tenant, ticket));
+            return Ok(());
+        }
+        let known = self.tenants.of(tenant);
+        let mode = known.model.read().mode(route.queue);
+        if matches!(mode, Mode::Off) {
+            return Ok(());
+        }
+        if matches!(mode, Mode::Auto { .. }) {
+            self.reply_alone(asked);
+        }
+        if !self.screens.may_watch(tenant, ticket, route.agent) {
+            return Ok(());
+        }
+        let Some(ask) = self.ask(asked).await? else { return Ok(()) };
+        let began = Instant::now();
+        let suggestion = known.model.read().suggest(&ask);
+        self.tenants.stats.suggestion_time.observe(began.elapsed());
+        self.tenants.stats.suggestions.add(1);
+        match suggestion_message(&suggestion) {
+            Ok(text) => {
+                let frame = text_frame(&text);
+                self.screens.show(Shown { tenant, ticket, queue: route.queue, agent: route.agent, frame });
+            }
+            Err(error) => tracing::error!(%error, "a suggestion has no JSON text"),
+        }
+        Ok(())
+    }
+
+    /// The message as a part of its dialogue.
+    async fn ask(&mut self, asked: &Asked) -> Result<Option<Ask>, StoreError> {
+        let Asked { tenant, entry } = asked;
+        let key = (*tenant, entry.ticket);
+        let Some(seen) = Seen::of(entry) else { return Ok(None) };
+        let (mut dialogue, mut at) = match self.known.remove(&key) {
+            Some((_, known)) => known,
+            None => (Dialogue::default(), Version(0)),
+        };
+        if at.next() == entry.version {
+            // What there is to learn of it the follower learns.
+            let _ = dialogue.apply(&seen.happening());
+            at = entry.version;
+        } else if at < entry.version {
+            (dialogue, at) = dialogues::go_on(&*self.store, *tenant, entry.ticket, (dialogue, at)).await?;
+        }
+        let ask = dialogue.ask_about(entry.version);
+        self.known.insert(key, (dialogue, at));
+        Ok(ask)
+    }
+
+    /// Lets the assistant reply by itself, where it may, when it has learned everything before the message.
+    fn reply_alone(&self, asked: &Asked) {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
+        let Asked { tenant, entry } = asked;
+        let trigger =
+            Trigger { tenant: *tenant, ticket: entry.ticket, message: entry.version, offset: entry.offset };
+        let robot = Arc::clone(&self.robot);
+        tokio::spawn(async move {
+            robot.reply(trigger).await;
+            drop(place);
+        });
+    }
+}

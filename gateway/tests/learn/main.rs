@@ -1,0 +1,9 @@
+//! The assistant in the real gateway: from the first dialogue on, through restarts, damage and kill -9.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod crash;
+mod dialogue;
+mod forget;
+mod gateway;
+mod screen;
