@@ -1,6 +1,7 @@
 //! What the assistant learns, and how fast: on sets of messages with labels, beside other learners and libraries.
 
 mod dataset;
+mod desk;
 mod document;
 mod learner;
 mod peers;

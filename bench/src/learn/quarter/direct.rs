@@ -29,7 +29,7 @@ struct Log {
 /// One ticket of it.
 struct Thread {
     ticket: TicketId,
-    version: u64,
+    version: u32,
     dialogue: Dialogue,
 }
 

@@ -2,6 +2,7 @@
 //! correct. How much does the assistant gain per week?
 
 mod direct;
+mod gateway;
 mod page;
 mod tally;
 mod wording;
@@ -58,6 +59,12 @@ pub struct QuarterArguments {
     /// Fixes all randomness.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Through a gateway over HTTP, with tickets and suggestions as agents' screens have them; else through the library.
+    #[arg(long)]
+    http: bool,
+    /// The binary to start [default: `waggle` beside this one].
+    #[arg(long, requires = "http")]
+    gateway: Option<PathBuf>,
     /// Keeps the result as `learn/NAME.json`, with a page and a picture, there.
     #[arg(long, num_args = 0..=1, default_missing_value = "quarter", value_name = "NAME")]
     save: Option<String>,
@@ -76,6 +83,8 @@ struct Document {
     held_out: usize,
     repeat: u32,
     seed: u64,
+    /// Whether it went through a gateway.
+    is_http: bool,
     facts: Facts,
     weeks: Vec<Row>,
 }
@@ -124,7 +133,10 @@ pub fn run(arguments: &QuarterArguments) -> Result<()> {
         if number == 0 {
             intents = world.intents.iter().map(|intent| intent.from_week).collect();
         }
-        quarters.push(direct::run(&world)?);
+        quarters.push(match arguments.http {
+            true => gateway::run(&world, arguments.gateway.clone())?,
+            false => direct::run(&world)?,
+        });
     }
     let document = Document {
         schema: SCHEMA,
@@ -134,6 +146,7 @@ pub fn run(arguments: &QuarterArguments) -> Result<()> {
         held_out,
         repeat: arguments.repeat,
         seed: arguments.seed,
+        is_http: arguments.http,
         facts,
         weeks: rows(&quarters, &intents),
     };

@@ -55,6 +55,7 @@ pub(super) fn page(document: &Document) -> String {
     let Document { name, data, shape, facts, held_out, repeat, seed, .. } = document;
     let oos = if data.oos.is_empty() { String::new() } else { format!(", `{}`", data.oos) };
     let percent = |share: f64| share * 100.0;
+    let way = if document.is_http { "Through a gateway, over HTTP" } else { "Through the library" };
     let dirty = if facts.git_dirty { " with changes" } else { "" };
     format!(
         "# A simulated quarter: {name}\n\nMade by `waggle-bench learn-quarter`; do not edit. \
@@ -62,7 +63,7 @@ pub(super) fn page(document: &Document) -> String {
          Texts of `{}`, `{}`{oos}; {} intents, {} dialogues a week, {:.0} % of the intents from the start, \
          {:.0} % of agents' acts wrong, {:.0} % of own replies with a macro and {:.0} % of the others with a label; \
          {held_out} messages held out; means of {repeat} quarters, ± is the standard deviation; seed {seed}. \
-         Replies are of the bench's own making.\n\n\
+         Replies are of the bench's own making. {way}.\n\n\
          {}; {} × {}, Linux {}; commit {}{dirty}.\n\n![Week by week]({name}.svg)\n\n{}",
         data.train,
         data.test,
@@ -165,6 +166,6 @@ fn panel(document: &Document, title: &str, axis: &str, lines: &[(&str, &str, Str
         note: format!("figures: the last week's;\nmeans of {} quarters, bands: range", document.repeat),
         x: Axis { name: "week".into(), low: 1.0, high: weeks.max(2.0), is_logarithmic: false },
         y: Axis { name: axis.into(), low: 0.0, high: 100.0, is_logarithmic: false },
-        lines: lines.iter().map(line).collect(),
+        lines: lines.iter().map(line).filter(|line| !line.points.is_empty()).collect(),
     }
 }
