@@ -57,6 +57,8 @@ enum Action {
     Learn(Box<learn::LearnArguments>),
     /// Simulates a quarter: dialogues week by week, new intents, and agents who accept, edit and correct.
     LearnQuarter(Box<learn::QuarterArguments>),
+    /// Measures the way from a customer's message to the suggestion on the agent's screen, with other traffic.
+    Suggest(Box<learn::SuggestArguments>),
     /// Makes a data directory with two years of tickets, for `run … --seeded`.
     Seed(seed::SeedArguments),
     /// Serves as the floor of `compare`.
@@ -275,6 +277,7 @@ pub fn run(cli: Cli) -> Result<()> {
         }
         Action::Learn(arguments) => learn::run(&arguments),
         Action::LearnQuarter(arguments) => learn::run_quarter(&arguments),
+        Action::Suggest(arguments) => learn::run_suggest(&arguments),
         Action::Seed(arguments) => seed::run(&arguments),
         Action::DriveTable => desk::drive_share(),
         Action::ServeNaive { address } => fanout::naive::serve(address),

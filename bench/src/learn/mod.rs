@@ -8,6 +8,7 @@ mod peers;
 mod picture;
 mod quarter;
 mod score;
+mod suggest;
 mod table;
 mod task;
 mod trial;
@@ -19,6 +20,8 @@ use anyhow::{Context, Result, bail};
 use peers::Peer;
 pub use quarter::{QuarterArguments, run as run_quarter};
 use task::{Files, Task};
+
+pub use suggest::{SuggestArguments, run as run_suggest};
 
 use crate::facts::Facts;
 use crate::stop;

@@ -19,7 +19,8 @@ use crate::facts::Facts;
 use crate::result::Figures;
 use crate::stop;
 use tally::Week;
-use world::{Shape, World};
+use world::Shape;
+pub(super) use world::World;
 
 /// The shape of documents that this code writes.
 const SCHEMA: u32 = 1;

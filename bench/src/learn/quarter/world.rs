@@ -41,7 +41,7 @@ pub(in crate::learn) struct Shape {
 
 /// An intent of the team.
 #[derive(Debug, Clone)]
-pub(super) struct Intent {
+pub(in crate::learn) struct Intent {
     pub name: String,
     pub replies: [String; REPLIES],
     /// The first week that it is asked for in, from 0.
@@ -51,7 +51,7 @@ pub(super) struct Intent {
 
 /// A customer's message.
 #[derive(Debug, Clone)]
-pub(super) struct Contact {
+pub(in crate::learn) struct Contact {
     /// None is out of scope.
     pub intent: Option<usize>,
     pub text: String,
@@ -65,7 +65,7 @@ pub(super) struct Contact {
 
 /// All of a quarter.
 #[derive(Debug, Clone)]
-pub(super) struct World {
+pub(in crate::learn) struct World {
     pub shape: Shape,
     pub intents: Vec<Intent>,
     pub weeks: Vec<Vec<Contact>>,
@@ -75,7 +75,7 @@ pub(super) struct World {
 
 /// What an agent does about a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Act {
+pub(in crate::learn) struct Act {
     pub reply: String,
     /// The reply is made of the suggestion.
     pub is_suggested: bool,
@@ -134,6 +134,40 @@ impl World {
         Ok(Self { shape, intents, weeks, held_out: held })
     }
 
+    /// Only messages and how they are answered, by agents without fault.
+    ///
+    /// # Errors
+    /// As [`World::new`].
+    pub(in crate::learn) fn of_messages(task: &Task, seed: u64) -> Result<Self> {
+        let shape = Shape {
+            per_week: task.train.len().div_ceil(WEEKS),
+            at_start: 1.0,
+            errors: 0.0,
+            out_of_scope: 0.0,
+            with_macro: 1.0,
+            with_label: 0.0,
+            accepted: 1.0,
+        };
+        Self::new(task, shape, 0, seed)
+    }
+
+    /// All messages that are answered, again and again.
+    pub(in crate::learn) fn contacts(&self) -> impl Iterator<Item = &Contact> {
+        self.weeks.iter().flatten().cycle()
+    }
+
+    /// What a message is about.
+    pub(in crate::learn) fn intent_of(&self, contact: &Contact) -> Option<&str> {
+        let intent = self.intents.get(contact.intent?)?;
+        Some(&intent.name)
+    }
+
+    /// One of the messages, at random.
+    pub(in crate::learn) fn any<'a>(&'a self, random: &mut Random) -> Option<&'a Contact> {
+        let week = self.weeks.get(random.below(self.weeks.len()))?;
+        week.get(random.below(week.len()))
+    }
+
     /// Whether a suggested text is what this contact needs.
     pub(super) fn is_right(&self, contact: &Contact, text: &str) -> bool {
         let intent = contact.intent.and_then(|intent| self.intents.get(intent));
@@ -141,7 +175,7 @@ impl World {
     }
 
     /// What the agent does who sees this suggestion, or none.
-    pub(super) fn act(&self, contact: &Contact, suggested: Option<&str>) -> Act {
+    pub(in crate::learn) fn act(&self, contact: &Contact, suggested: Option<&str>) -> Act {
         let mut random = Random::new(contact.seed);
         let shape = &self.shape;
         let mut act =
