@@ -550,6 +550,7 @@ fn write_report(dir: &Path) -> Result<()> {
             report::sides(&group, scenario, dir)?;
         }
     }
+    learn::redraw(dir)?;
     let page = dir.join("README.md");
     std::fs::write(&page, report::markdown(&documents))
         .with_context(|| format!("cannot write {}", page.display()))

@@ -14,6 +14,7 @@ use crate::wire::http::{Head, Requests};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at whether all is learned.
 const LOOK: Duration = Duration::from_millis(20);
+const SUBJECT_CHARS_MAX: usize = 60;
 const READ_BYTES: usize = 16 * 1024;
 
 /// One agent's connection.
@@ -27,10 +28,15 @@ pub(super) struct Desk {
 impl Desk {
     /// Connects as the `index`-th agent of the target.
     pub(super) fn connect(target: &Target, index: usize) -> Result<Self> {
+        Self::with_token(target, target.token(index))
+    }
+
+    /// Connects with a token of its own.
+    pub(super) fn with_token(target: &Target, token: &str) -> Result<Self> {
         let stream = Stream::connect(&target.api)
             .with_context(|| format!("cannot connect to the gateway at {}", target.api))?;
         stream.block(PATIENCE)?;
-        let requests = Requests::new(&target.host, target.token(index));
+        let requests = Requests::new(&target.host, token);
         Ok(Self { stream, requests, input: Vec::new(), output: Vec::new() })
     }
 
@@ -56,8 +62,9 @@ impl Desk {
 
     /// Opens a ticket; its number.
     pub(super) fn open(&mut self, queue: u32, requester: &str, text: &str) -> Result<u64> {
-        let body =
-            json!({"type": "create", "queue": queue, "subject": "", "requester": requester, "text": text});
+        // As mail programs do: the text's beginning, which says nothing more.
+        let subject: String = text.chars().take(SUBJECT_CHARS_MAX).collect();
+        let body = json!({"type": "create", "queue": queue, "subject": subject, "requester": requester, "text": text});
         let event = self.order("/v1/tickets", &body)?;
         event.get("ticket").and_then(Value::as_u64).with_context(|| format!("no ticket in {event}"))
     }

@@ -121,12 +121,43 @@ fn kinds(names: &[String]) -> Result<Vec<learner::Kind>> {
         .collect())
 }
 
+/// Makes the pages and pictures of all results anew.
+///
+/// # Errors
+/// Where a file cannot be read or written.
+pub fn redraw(results_dir: &Path) -> Result<()> {
+    let dir = results_dir.join("learn");
+    let Ok(entries) = std::fs::read_dir(&dir) else { return Ok(()) };
+    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.retain(|path| path.extension().is_some_and(|end| end == "json"));
+    paths.sort();
+    for path in paths {
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let value: serde_json::Value =
+            serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))?;
+        let drawn = if value.get("rows").is_some() {
+            serde_json::from_value(value).map_err(Into::into).and_then(|document| pages(&document, &dir))
+        } else if value.get("weeks").is_some() {
+            quarter::redraw(value, &dir)
+        } else {
+            suggest::redraw(value, &dir)
+        };
+        drawn.with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
 fn save(document: &Document, results_dir: &Path) -> Result<()> {
     let name = &document.name;
     let dir = folder(name, results_dir)?;
     document.save(&dir.join(format!("{name}.json")))?;
-    std::fs::write(dir.join(format!("{name}.md")), table::page(document))?;
-    picture::draw(document, &dir)
+    pages(document, &dir)
+}
+
+fn pages(document: &Document, dir: &Path) -> Result<()> {
+    std::fs::write(dir.join(format!("{}.md", document.name)), table::page(document))?;
+    picture::draw(document, dir)
 }
 
 /// Where results of learning are kept; made where it is not there. The name must fit in a file's.

@@ -12,7 +12,6 @@ const SIZE: (u32, u32) = (980, 470);
 /// Of the legend.
 const LEGEND_WIDTH: u32 = 270;
 const LEGEND_LINE: i32 = 22;
-const TICKS: usize = 11;
 
 /// An axis and what is on it.
 #[derive(Debug, Clone)]
@@ -22,6 +21,8 @@ pub(in crate::learn) struct Axis {
     pub low: f64,
     pub high: f64,
     pub is_logarithmic: bool,
+    /// How many numbers there may be on it.
+    pub ticks: usize,
 }
 
 /// How a line is drawn.
@@ -97,8 +98,8 @@ impl Lines {
             .configure_mesh()
             .x_desc(self.x.name.as_str())
             .y_desc(self.y.name.as_str())
-            .x_labels(TICKS)
-            .y_labels(TICKS)
+            .x_labels(self.x.ticks)
+            .y_labels(self.y.ticks)
             .x_label_formatter(&|value| if self.x.is_logarithmic { rare(*value) } else { short(*value) })
             .y_label_formatter(&|value| short(*value))
             .label_style((FONT, 13))

@@ -96,8 +96,14 @@ fn curves(document: &Document) -> Lines {
             "one pass, mean (band: range) of {} orders;\ndashed: trained anew at each point, one order",
             document.settings.shuffles
         ),
-        x: Axis { name: "examples seen".into(), low: few, high: all, is_logarithmic: true },
-        y: Axis { name: "right answers in scope, %".into(), low: 0.0, high: 100.0, is_logarithmic: false },
+        x: Axis { name: "examples seen".into(), low: few, high: all, is_logarithmic: true, ticks: 11 },
+        y: Axis {
+            name: "right answers in scope, %".into(),
+            low: 0.0,
+            high: 100.0,
+            is_logarithmic: false,
+            ticks: 11,
+        },
         lines,
     }
 }

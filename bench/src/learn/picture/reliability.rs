@@ -57,7 +57,8 @@ fn lines(document: &Document, rows: &[&Row]) -> Lines {
         stroke: Stroke::Thin,
         color: GREY,
     });
-    let axis = |name: &str| Axis { name: name.into(), low: 0.0, high: 100.0, is_logarithmic: false };
+    let axis =
+        |name: &str| Axis { name: name.into(), low: 0.0, high: 100.0, is_logarithmic: false, ticks: 11 };
     Lines {
         title: String::new(),
         note: format!(

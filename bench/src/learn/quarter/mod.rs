@@ -36,7 +36,7 @@ pub struct QuarterArguments {
     /// Messages that nobody answers, asked at the end of each week.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     held_out: u32,
-    /// Share of the intents that are there from the start; the others come until the ninth week.
+    /// Share of the intents that are there from the start; the others come until the tenth week.
     #[arg(long, default_value_t = 0.6, value_parser = share)]
     at_start: f64,
     /// Share of agents' acts that are about the wrong intent.
@@ -179,6 +179,16 @@ fn save(document: &Document, results_dir: &Path) -> Result<()> {
     let path = dir.join(format!("{name}.json"));
     let text = serde_json::to_string_pretty(document)? + "\n";
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    pages(document, &dir)
+}
+
+/// Makes the page and the picture of a result anew.
+pub(super) fn redraw(value: serde_json::Value, dir: &Path) -> Result<()> {
+    pages(&serde_json::from_value(value)?, dir)
+}
+
+fn pages(document: &Document, dir: &Path) -> Result<()> {
+    let name = &document.name;
     std::fs::write(dir.join(format!("{name}.md")), page::page(document))?;
     page::draw(document, &dir.join(format!("{name}.svg")))
 }

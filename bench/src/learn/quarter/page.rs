@@ -16,9 +16,10 @@ const PANEL_HEIGHT: u32 = 380;
 
 /// A week per row.
 pub(super) fn table(document: &Document) -> String {
-    const COLUMNS: [(&str, &str); 8] = [
+    const COLUMNS: [(&str, &str); 9] = [
         ("gained, points", "gained_points"),
         ("held out: right %", "held_out_right_percent"),
+        ("intent right %", "held_out_intent_percent"),
         ("known %", "held_out_known_percent"),
         ("right of known %", "held_out_right_of_known_percent"),
         ("live: right %", "live_right_percent"),
@@ -62,7 +63,7 @@ pub(super) fn page(document: &Document) -> String {
          What it means: [docs/BENCHMARKS.md](../../../docs/BENCHMARKS.md).\n\n\
          Texts of `{}`, `{}`{oos}; {} intents, {} dialogues a week, {:.0} % of the intents from the start, \
          {:.0} % of agents' acts wrong, {:.0} % of own replies with a macro and {:.0} % of the others with a label; \
-         {held_out} messages held out; means of {repeat} quarters, ± is the standard deviation; seed {seed}. \
+         {held_out} messages held out; means of {repeat} quarter(s), ± is the standard deviation; seed {seed}. \
          Replies are of the bench's own making. {way}.\n\n\
          {}; {} × {}, Linux {}; commit {}{dirty}.\n\n![Week by week]({name}.svg)\n\n{}",
         data.train,
@@ -106,13 +107,17 @@ fn held_out(document: &Document) -> Lines {
         ("one of three right", "held_out_in_three_percent", Stroke::Thin, COLORS[0]),
         ("says that it knows", "held_out_known_percent", Stroke::Dashed, COLORS[2]),
         ("right where it says so", "held_out_right_of_known_percent", Stroke::Bold, COLORS[1]),
+        ("likeliest intent right", "held_out_intent_percent", Stroke::Thin, COLORS[3]),
     ];
     let name = format!("{} messages that nobody answers", document.held_out);
     panel(document, &format!("At the end of each week, asked the same {name}"), "share, %", &lines)
 }
 
 fn gained(document: &Document) -> Lines {
-    let lines = [("right suggestions", "gained_points", Stroke::Bold, COLORS[0])];
+    let lines = [
+        ("right suggestions", "gained_points", Stroke::Bold, COLORS[0]),
+        ("likeliest intent right", "gained_intent_points", Stroke::Thin, COLORS[3]),
+    ];
     let mut panel =
         panel(document, "Gained within each week, on the same messages", "percentage points", &lines);
     let values = panel.lines.iter().flat_map(|line| &line.band);
@@ -163,9 +168,12 @@ fn panel(document: &Document, title: &str, axis: &str, lines: &[(&str, &str, Str
     let weeks = document.weeks.len() as f64;
     Lines {
         title: title.to_owned(),
-        note: format!("figures: the last week's;\nmeans of {} quarters, bands: range", document.repeat),
-        x: Axis { name: "week".into(), low: 1.0, high: weeks.max(2.0), is_logarithmic: false },
-        y: Axis { name: axis.into(), low: 0.0, high: 100.0, is_logarithmic: false },
+        note: match document.repeat {
+            1 => "figures: the last week's; one quarter".to_owned(),
+            repeat => format!("figures: the last week's;\nmeans of {repeat} quarters, bands: range"),
+        },
+        x: Axis { name: "week".into(), low: 1.0, high: weeks.max(2.0), is_logarithmic: false, ticks: 14 },
+        y: Axis { name: axis.into(), low: 0.0, high: 100.0, is_logarithmic: false, ticks: 11 },
         lines: lines.iter().map(line).filter(|line| !line.points.is_empty()).collect(),
     }
 }

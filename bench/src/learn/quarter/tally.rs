@@ -85,9 +85,13 @@ impl Week {
         for (since, tally) in &self.frozen {
             tally.figures(&format!("frozen_{since}"), &mut figures);
         }
-        let right = |tally: &Tally| 100.0 * tally.right as f64 / tally.asked.max(1) as f64;
-        let gained = right(&self.held_out) - before.map_or(0.0, |week| right(&week.held_out));
-        figures.insert("gained_points".into(), gained);
+        let mut gained = |name: &str, of: fn(&Tally) -> u64| {
+            let share = |tally: &Tally| 100.0 * of(tally) as f64 / tally.asked.max(1) as f64;
+            let before = before.map_or(0.0, |week| share(&week.held_out));
+            figures.insert(name.to_owned(), share(&self.held_out) - before);
+        };
+        gained("gained_points", |tally| tally.right);
+        gained("gained_intent_points", |tally| tally.intent);
         figures.insert("snapshot_mib".into(), self.model_mib);
         figures
     }

@@ -25,7 +25,7 @@ const FAMILY: [&str; 12] = [
 pub(in crate::learn) struct Shape {
     /// Dialogues of a week.
     pub per_week: usize,
-    /// Of the intents, the share that is there from the start; the others come until the ninth week.
+    /// Of the intents, the share that is there from the start; the others come until the tenth week.
     pub at_start: f64,
     /// Of agents' acts, the share that is about the wrong intent.
     pub errors: f64,

@@ -127,7 +127,33 @@ pub fn run(arguments: &SuggestArguments) -> Result<()> {
 fn save(document: &Document, results_dir: &Path) -> Result<()> {
     let dir = super::folder(&document.name, results_dir)?;
     document.save(&dir.join(format!("{}.json", document.name)))?;
-    report::draw(document, "suggestion_p99_us", &dir.join(format!("{}.svg", document.name)))
+    pages(document, &dir)
+}
+
+/// Makes the page and the picture of a result anew.
+pub(super) fn redraw(value: serde_json::Value, dir: &Path) -> Result<()> {
+    pages(&serde_json::from_value(value)?, dir)
+}
+
+fn pages(document: &Document, dir: &Path) -> Result<()> {
+    let (name, facts) = (&document.name, &document.facts);
+    let page = format!(
+        "# From a customer's message to the suggestion: {name}\n\nMade by `waggle-bench suggest`; do not edit. \
+         What it means: [docs/BENCHMARKS.md](../../../docs/BENCHMARKS.md). Medians of {} rounds.\n\n\
+         {}; {} × {}, Linux {}, data on {}; commit {}; load average before: {:.2}.\n\n\
+         ![Latencies]({name}.svg)\n\n```\n{}```\n",
+        document.settings.repeat,
+        facts.date,
+        facts.cores,
+        facts.cpu,
+        facts.kernel,
+        facts.file_system,
+        facts.git_revision,
+        facts.load_average[0],
+        report::summary(document, &COLUMNS)
+    );
+    std::fs::write(dir.join(format!("{name}.md")), page)?;
+    report::draw(document, "suggestion_p99_us", &dir.join(format!("{name}.svg")))
 }
 
 fn settings(arguments: &SuggestArguments) -> Settings {
@@ -153,6 +179,8 @@ fn rounds(arguments: &SuggestArguments, task: &Task, gateway: &Gateway) -> Resul
     let target = gateway.target()?;
     let queue = gateway.queues().first().copied().unwrap_or(1);
     let mut desk = Desk::connect(&target, 0)?;
+    let token = gateway.admin_token().context("the gateway's ready line has no administrator")?;
+    let mut admin = Desk::with_token(&target, token)?;
     let world = World::of_messages(task, arguments.seed)?;
     teach(&mut desk, &world, arguments.taught, queue)?;
     let targets = [target.clone()];
@@ -175,7 +203,7 @@ fn rounds(arguments: &SuggestArguments, task: &Task, gateway: &Gateway) -> Resul
         // Another one goes first in each round.
         let order = if round % 2 == 0 { [true, false] } else { [false, true] };
         for is_on in order {
-            set_mode(&mut desk, queue, is_on)?;
+            set_mode(&mut admin, queue, is_on)?;
             let rate = Rate::PerSecond(arguments.rate);
             let window = Window { rate, duration, is_on, seed: arguments.seed ^ u64::from(round) << 8 };
             let (seen, others) = std::thread::scope(|scope| {
