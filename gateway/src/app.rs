@@ -353,8 +353,7 @@ impl Base {
         let metrics = Arc::new(Metrics::default());
         stats::add_to(&metrics, &ledger, &push, tls.as_ref());
         count_stats::add_to(&metrics, &counts);
-        find_stats::add_to(&metrics, &find, &ledger);
-        learn_stats::add_to(&metrics, &learn, &ledger);
+        made_of_the_log(&metrics, &find, &learn, &ledger);
         leg_stats::add_to(&metrics, &accel);
         redirect_stats::add_to(&metrics, &redirect);
         let readiness = Arc::new(Readiness::default());
@@ -430,6 +429,12 @@ impl Base {
             lock,
         })
     }
+}
+
+/// Metrics of what is made of the log.
+fn made_of_the_log(metrics: &Metrics, find: &Find, learn: &Learner, ledger: &Ledger) {
+    find_stats::add_to(metrics, find, ledger);
+    learn_stats::add_to(metrics, learn, ledger);
 }
 
 /// The one that erases people, with what the API has.

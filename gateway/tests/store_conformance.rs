@@ -15,8 +15,8 @@ use waggle_core::ticket::{
 use waggle_core::time::Timestamp;
 use waggle_gateway::store::{
     AuditActor, AuditEntry, AuditFault, AuditFilter, AuditHead, AuditStore, CommitEvent, EventKinds,
-    FindStore, IdentityRow, Keep, KeyRecord, Method, NewSession, PasswordKind, PasswordRow, Scope, Seen,
-    SqliteStore, Store, StoreError, TenantRow, TicketFilter, verify_audit,
+    IdentityRow, Keep, KeyRecord, Method, NewSession, PasswordKind, PasswordRow, Scope, Seen, SqliteStore,
+    Store, StoreError, TenantRow, TicketFilter, verify_audit,
 };
 
 async fn sqlite(folder: &Path) -> SqliteStore {
@@ -77,21 +77,6 @@ impl Book {
             key.map(|key| KeyRecord { caller: ANA.actor, key: key.to_owned(), fingerprint: u64::MAX - 7 });
         self.pending.push((subject, requester, follow_up_of));
         self.assembler.offer(Admitted { tenant: self.tenant, slot, event, caller: key, with: None });
-    }
-
-    fn teach(&mut self, teaching: &str) {
-        let lifecycles = Lifecycles::built_in();
-        let slot = Arc::clone(&self.slots.iter().find(|(id, _)| *id == TicketId::TENANT).unwrap().1);
-        let command = Command::Teach { teaching };
-        let intent = command.intent(&lifecycles, slot.cell.load().status()).unwrap().unwrap();
-        let all = Authority { rights: Rights::ALL, ..ANA };
-        let reserved = slot.cell.reserve(&lifecycles, all, Expect::Any, None, intent).unwrap();
-        let transition = &reserved.transition;
-        let event =
-            NewEvent::admitted(&lifecycles, TicketId::TENANT, &command, transition, ANA.actor, Timestamp(1))
-                .unwrap();
-        self.pending.push((None, None, None));
-        self.assembler.offer(Admitted { tenant: self.tenant, slot, event, caller: None, with: None });
     }
 
     fn batch(&mut self) -> Vec<CommitEvent> {
@@ -526,39 +511,6 @@ async fn tickets_are_the_same_wherever_they_are_read_from() {
         assert_eq!((head.cursor.offset, head.ticket), (Offset(401), TicketId(200)), "case {number}");
         store.close().await;
     }
-}
-
-#[tokio::test]
-async fn the_tenant_itself_has_events_and_is_no_ticket() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = sqlite(folder.path()).await;
-    let tenant = furnished(&store).await;
-    assert_eq!(store.standing(tenant.id, TicketId::TENANT).await.unwrap(), None);
-    let mut book = Book::new(&tenant);
-    let cell = Cell::new(Version(0), Status::from_index(0), Fence(0), None);
-    book.slots.push((TicketId::TENANT, Arc::new(Slot::new(cell, Written::default()))));
-    book.submit(1, &create(1, "card"), None);
-    book.teach(r#"{"teach":"create","intent":"card_lost"}"#);
-    book.teach(r#"{"teach":"settings","settings":{}}"#);
-    store.commit(&book.batch()).await.unwrap();
-    store.close().await;
-
-    let store = sqlite(folder.path()).await;
-    let standing = store.standing(tenant.id, TicketId::TENANT).await.unwrap().unwrap();
-    assert_eq!((standing.version, standing.newest), (Version(2), Offset(3)));
-    let events =
-        store.ticket_events(tenant.id, TicketId::TENANT, Version(0), 9, EventKinds::All).await.unwrap();
-    let data: Vec<&str> = events.iter().map(|event| event.data.as_str()).collect();
-    assert_eq!(data, [r#"{"teach":"create","intent":"card_lost"}"#, r#"{"teach":"settings","settings":{}}"#]);
-    assert_eq!(store.ticket(tenant.id, TicketId::TENANT).await.unwrap(), None);
-    assert_eq!(store.tickets(tenant.id, &TicketFilter::default(), None, 9).await.unwrap().len(), 1);
-    assert_eq!(store.ticket_rows(tenant.id, &[TicketId::TENANT]).await.unwrap().len(), 0);
-    assert_eq!(store.columns(tenant.id, &[TicketId::TENANT]).await.unwrap().len(), 0);
-    assert_eq!(store.heads().await.unwrap()[0].ticket, TicketId(1));
-    let audit = store.audit_rows(tenant.id, &AuditFilter::default(), None, 9).await.unwrap();
-    let taught: Vec<_> = audit.iter().filter(|row| row.action == "learn.taught").collect();
-    assert_eq!((taught.len(), taught[1].object.as_str()), (2, "tenant"));
-    assert_eq!(taught[1].detail, r#"{"teaching":{"intent":"card_lost","teach":"create"},"version":1}"#);
 }
 
 #[tokio::test]

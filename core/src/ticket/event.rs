@@ -268,7 +268,10 @@ impl NewEvent {
         actor: Actor,
         at: Timestamp,
     ) -> Option<Self> {
-        let mut data = Data::with_capacity(96);
+        let mut data = match command {
+            Command::Teach { teaching } => Data::of(teaching),
+            _ => Data::with_capacity(96),
+        };
         let mut queue_to = None;
         let mut priority_to = None;
         let mut patch = None;
@@ -308,22 +311,9 @@ impl NewEvent {
                 patch = Some(ERASED.as_bytes().into());
                 Kind::Erased
             }
-            Command::Feedback(feedback) => {
-                data.number("message", u64::from(feedback.message.0));
-                data.number("reply", feedback.suggested.reply);
-                data.number("model", feedback.suggested.model.0);
-                data.text("verdict", feedback.verdict.name());
-                Kind::Feedback
-            }
-            Command::Label { message, intent } => {
-                data.number("message", u64::from(message.0));
-                data.literal("intent", intent.as_ref().map_or("null", |intent| intent.literal()));
-                Kind::Labelled
-            }
-            Command::Teach { teaching } => {
-                data = Data::of(teaching);
-                Kind::Taught
-            }
+            Command::Feedback(_) => Kind::Feedback,
+            Command::Label { .. } => Kind::Labelled,
+            Command::Teach { .. } => Kind::Taught,
             Command::Claim => Kind::Claimed,
             Command::Release => Kind::Released,
             Command::Assign { .. } => Kind::Assigned,
@@ -340,12 +330,7 @@ impl NewEvent {
             data.text("from", lifecycles.name(transition.status_from));
             data.text("status", lifecycles.name(transition.status_to));
         }
-        if let Command::Message { text } | Command::Reply { text, .. } | Command::Note { text } = command {
-            data.literal("text", text.literal());
-        }
-        if let Command::Reply { origin, .. } = command {
-            data.origin(origin);
-        }
+        data.told(command);
         Some(Self {
             ticket,
             version: transition.version,
@@ -402,6 +387,28 @@ impl Data {
     fn of(object: &str) -> Self {
         let object = object.trim();
         Self(object.strip_suffix('}').unwrap_or(object).as_bytes().to_vec())
+    }
+
+    /// What people say, and what they say of suggestions.
+    fn told(&mut self, command: &Command<'_>) {
+        match command {
+            Command::Message { text } | Command::Note { text } => self.literal("text", text.literal()),
+            Command::Reply { text, origin, .. } => {
+                self.literal("text", text.literal());
+                self.origin(origin);
+            }
+            Command::Feedback(feedback) => {
+                self.number("message", u64::from(feedback.message.0));
+                self.number("reply", feedback.suggested.reply);
+                self.number("model", feedback.suggested.model.0);
+                self.text("verdict", feedback.verdict.name());
+            }
+            Command::Label { message, intent } => {
+                self.number("message", u64::from(message.0));
+                self.literal("intent", intent.as_ref().map_or("null", |intent| intent.literal()));
+            }
+            _ => {}
+        }
     }
 
     fn origin(&mut self, origin: &Origin<'_>) {

@@ -19,6 +19,12 @@ static VERSION: Metric = metric(
     "Offset of the newest event that taught something, the highest of all tenants",
 );
 
+static ACCURACY: Metric = metric(
+    "waggle_learn_accuracy_thousandths",
+    MetricKind::Gauge,
+    "Of the newest 1,000 predictions, how many of a thousand were right: of the tenant with the fewest",
+);
+
 /// A counter, and where it is.
 type Counter = (Metric, fn(&LearnStats) -> &LearnCount);
 
@@ -78,6 +84,15 @@ pub(super) fn add_to(metrics: &Metrics, learn: &Learner, ledger: &Ledger) {
         let versions = of.positions().into_iter().map(|(tenant, _)| of.look(tenant, |model| model.version()));
         Value::Number(versions.map(|model| model.version.0).max().unwrap_or_default())
     });
+    let of = learn.clone();
+    metrics.add(&ACCURACY, move || {
+        let tenants = of.positions().into_iter().map(|(tenant, _)| tenant);
+        let known =
+            tenants.filter_map(|tenant| of.look(tenant, |model| model.report()).champion.accuracy_1000);
+        // A share of one: it fits.
+        let thousandths = known.map(|share| (share * 1_000.0).round() as u64).min();
+        Value::Number(thousandths.unwrap_or_default())
+    });
     for (metric, counter) in &COUNTERS {
         let of = learn.clone();
         metrics.add(metric, move || Value::Number(counter(of.stats()).get()));
@@ -94,5 +109,5 @@ pub(super) fn add_to(metrics: &Metrics, learn: &Learner, ledger: &Ledger) {
 /// All of them.
 pub(super) fn metrics() -> impl Iterator<Item = &'static Metric> {
     let counters = COUNTERS.iter().map(|(metric, _)| metric);
-    [&BEHIND, &VERSION].into_iter().chain(counters).chain(TIMES.iter().map(|(metric, _)| metric))
+    [&BEHIND, &VERSION, &ACCURACY].into_iter().chain(counters).chain(TIMES.iter().map(|(metric, _)| metric))
 }

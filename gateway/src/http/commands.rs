@@ -10,6 +10,7 @@ use waggle_core::ticket::{Command, Request};
 
 use super::answer::{self, Response};
 use super::{Api, auth, body, preconditions};
+use crate::directory::Principal;
 use crate::ledger::{self, Outcome, Submission, SubmitError};
 use crate::problem::Problem;
 
@@ -43,6 +44,7 @@ where
     }
     request.expect = preconditions::expectation(if_match, request.expect)?;
     check_expectation(&request)?;
+    check_suggested(api, &principal, &request)?;
     let path = parts.uri.path();
     let fingerprint = |key| (key, ledger::fingerprint(parts.method.as_str(), path, &body));
     let submission = Submission {
@@ -82,6 +84,17 @@ fn check_expectation(request: &Request<'_>) -> Result<(), Problem> {
             ),
         )),
         _ => Ok(()),
+    }
+}
+
+/// What is said of a suggestion is said of one that there is. One that is gone meanwhile, after a rollback or with whom it
+/// came from, is nothing to learn from, and no reason to refuse a reply.
+fn check_suggested(api: &Api, principal: &Principal, request: &Request<'_>) -> Result<(), Problem> {
+    let Command::Feedback(feedback) = request.command else { return Ok(()) };
+    let reply = feedback.suggested.reply;
+    match api.learn.look(principal.tenant, |model| model.has_reply(reply)) {
+        true => Ok(()),
+        false => Err(Problem::new("unknown_suggestion", format!("there is no suggested reply {reply}"))),
     }
 }
 

@@ -14,9 +14,10 @@ use waggle_core::limits::{AUTOMATIC_TRIES_MAX, AUTOMATIC_WAIT_MS_MAX};
 use waggle_core::right::Rights;
 use waggle_core::ticket::{Actor, Authority, Command, Details, Expect, Origin, Refusal, Request, Suggested};
 
+use super::ByTenant;
 use super::dialogues;
 use super::state::Tenants;
-use crate::ledger::{self, Ledger, Submission, SubmitError};
+use crate::ledger::{self, Ledger, Outcome, Submission, SubmitError};
 use crate::store::{Store, StoreError};
 use crate::wall_clock::now;
 
@@ -34,6 +35,8 @@ pub(super) struct Robot {
     pub(super) store: Arc<dyn Store>,
     pub(super) ledger: Ledger,
     pub(super) tenants: Arc<Tenants>,
+    /// One reply of a tenant at a time, until it is learned: caps count those before it.
+    pub(super) turns: parking_lot::Mutex<ByTenant<Arc<tokio::sync::Mutex<()>>>>,
 }
 
 /// What became of one attempt.
@@ -49,6 +52,8 @@ impl Robot {
         if !known.reached(trigger.offset, Duration::from_millis(AUTOMATIC_WAIT_MS_MAX)).await {
             return tracing::debug!(ticket = %trigger.ticket, "the assistant is too far behind to reply by itself");
         }
+        let turn = Arc::clone(self.turns.lock().entry(trigger.tenant).or_default());
+        let _turn = turn.lock().await;
         for _ in 0..AUTOMATIC_TRIES_MAX {
             match self.attempt(trigger).await {
                 Ok(Attempt::Again) => {}
@@ -99,8 +104,10 @@ impl Robot {
         let origin = Origin { suggestion: Some(suggested), made_with: None, is_automatic: true };
         let command = Command::Reply { text, status: None, seen: None, origin };
         match self.submit(trigger, "reply", command, Some(Expect::Version(version))).await {
-            Ok(is_new) => {
-                self.tenants.stats.automatic.add(u64::from(is_new));
+            Ok(Outcome { entry, replayed }) => {
+                self.tenants.stats.automatic.add(u64::from(!replayed));
+                let known = self.tenants.of(trigger.tenant);
+                known.reached(entry.offset, Duration::from_millis(AUTOMATIC_WAIT_MS_MAX)).await;
                 Ok(Attempt::Over)
             }
             Err(SubmitError::Refused(Refusal::StaleVersion { .. })) => Ok(Attempt::Again),
@@ -123,7 +130,7 @@ impl Robot {
         let details = Details { tags: tags.as_deref(), ..Details::default() };
         let set = Command::Set { subject: None, priority: None, queue: None, status: None, details };
         match self.submit(trigger, "hand-over", set, None).await {
-            Ok(is_new) => self.tenants.stats.handed_over.add(u64::from(is_new)),
+            Ok(outcome) => self.tenants.stats.handed_over.add(u64::from(!outcome.replayed)),
             // Somebody has it already, or it is closed: there is nothing to give back.
             Err(SubmitError::Refused(Refusal::NotHolder | Refusal::Closed | Refusal::Deleted)) => {
                 return Ok(Attempt::Over);
@@ -137,14 +144,13 @@ impl Robot {
         Ok(Attempt::Over)
     }
 
-    /// Whether it was not done before.
     async fn submit(
         &self,
         trigger: Trigger,
         what: &str,
         command: Command<'_>,
         expect: Option<Expect>,
-    ) -> Result<bool, SubmitError> {
+    ) -> Result<Outcome, SubmitError> {
         let key = format!("assistant/{what}/{}/{}", trigger.ticket, trigger.message);
         let fingerprint = ledger::fingerprint("assistant", &key, command.name().as_bytes());
         let submission = Submission {
@@ -154,7 +160,7 @@ impl Robot {
             request: Request { command, expect, fence: None },
             key: Some((&key, fingerprint)),
         };
-        Ok(!self.ledger.submit(submission).await?.replayed)
+        self.ledger.submit(submission).await
     }
 }
 

@@ -313,23 +313,20 @@ impl Follower {
         course: &mut Course,
         mut anew: Anew,
     ) -> Result<bool, StoreError> {
-        let after = anew.model.position();
-        let entries = self.log.read_after(tenant, after, LEARN_EVENTS_PER_TURN_MAX).await;
-        let entries = match entries {
-            Ok(entries) => entries,
+        // From storage: what is in memory may be from before it was erased.
+        let (after, limit) = (anew.model.position(), LEARN_EVENTS_PER_TURN_MAX);
+        let events = self.store.events_after(tenant, after, u32::try_from(limit).unwrap_or(u32::MAX)).await;
+        let events = match events {
+            Ok(events) => events,
             Err(error) => {
                 course.anew = Some(anew);
                 return Err(error);
             }
         };
-        let is_end = entries.len() < LEARN_EVENTS_PER_TURN_MAX;
+        let is_end = events.len() < limit;
         let mut again = None;
-        for entry in &entries {
-            let Some(seen) = Seen::of(entry) else {
-                anew.model.pass(entry.offset);
-                continue;
-            };
-            let event = seen.happening();
+        for event in &events {
+            let event = Happening::of(event);
             match anew.fold.lesson(&*self.store, tenant, &event).await {
                 // What it changed was told when it was new.
                 Ok(Some(lesson)) => drop(anew.model.learn(event.offset, &lesson)),

@@ -40,7 +40,12 @@ impl Suggester {
         screens: Arc<dyn Screens>,
         tenants: Arc<Tenants>,
     ) -> Self {
-        let robot = Robot { store: Arc::clone(&store), ledger, tenants: Arc::clone(&tenants) };
+        let robot = Robot {
+            store: Arc::clone(&store),
+            ledger,
+            tenants: Arc::clone(&tenants),
+            turns: parking_lot::Mutex::default(),
+        };
         Self {
             hub,
             store,

@@ -55,6 +55,10 @@ const WORDS: &[&str] = &[
     "\"after_ms\":",
     "\"sent\":",
     "\"event\"",
+    "created {\"queue\":1,\"requester\":\"Kim <k@x.example>\",\"text\":\"",
+    "reply {\"text\":\"Hi Kim, ",
+    "labelled {\"message\":1,\"intent\":\"",
+    "taught {\"teach\":\"",
 ];
 
 #[test]
@@ -75,6 +79,11 @@ fn cursors() {
 #[test]
 fn client_machine() {
     Fuzzer::new("client_machine", WORDS).run(targets::client_machine);
+}
+
+#[test]
+fn lessons() {
+    Fuzzer::new("lessons", WORDS).run(targets::lessons);
 }
 
 /// All that a server answers to these bytes, after which the client says no more.

@@ -42,7 +42,11 @@ fn the_second_customer_gets_the_first_ones_answer() {
     let second = gateway.create("Good morning");
     let mut screen = Screen::open(&gateway, &[&format!("ticket:{second}")]);
     gateway.command(second, &json!({"type": "message", "text": ASKED_AGAIN}));
-    let told = screen.hear("suggestion");
+    let mut told = screen.hear("suggestion");
+    if told["message"] == 1 {
+        // The first message was looked at after the screen was opened.
+        told = screen.hear("suggestion");
+    }
     assert_eq!((&told["ticket"], &told["message"]), (&json!(second), &json!(2)), "{told}");
     assert_eq!(told["replies"][0]["text"], ANSWER, "{told}");
     let (status, asked) = gateway.get(&format!("/v1/tickets/{second}/suggestions?message=2"));
@@ -164,6 +168,77 @@ fn a_queue_whose_mode_is_off_is_left_alone() {
     gateway.learned();
     gateway.command(ticket, &json!({"type": "message", "text": "Well?"}));
     screen.hear("suggestion");
+}
+
+#[test]
+fn it_replies_by_itself_where_it_may_and_gives_back_what_it_should_not_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut gateway = Gateway::start(folder.path());
+    let asked = |number: usize| {
+        let who = ["I", "We", "My wife and I"][number % 3];
+        format!("{who} ordered a debit card {number} days ago and it has not arrived. Where is the card?")
+    };
+    for number in 0..60 {
+        let ticket = gateway.create(&asked(number));
+        gateway.command(ticket, &json!({"type": "label", "message": 1, "intent": "card_arrival"}));
+        let mut reply = json!({"type": "reply", "text": ANSWER});
+        if number >= 50 {
+            let (_, told) = gateway.get(&format!("/v1/tickets/{ticket}/suggestions"));
+            assert_eq!(told["replies"][0]["text"], ANSWER, "{told}");
+            reply["suggestion"] =
+                json!({"model": told["model"]["version"], "reply": told["replies"][0]["id"]});
+        }
+        gateway.command(ticket, &reply);
+        let other = gateway.create(&format!("Please show me the PIN of the account, attempt {number}"));
+        gateway.command(other, &json!({"type": "label", "message": 1, "intent": "pin"}));
+        gateway
+            .command(other, &json!({"type": "reply", "text": "Open the app, tap the card, then Show PIN."}));
+    }
+    let mode = json!({"teach": "mode", "queue": 1, "mode": "auto", "precision": 0.8, "per_ticket": 1, "per_hour": 2});
+    assert_eq!(gateway.teach(&mode).0, 200);
+    gateway.learned();
+
+    let replied = |gateway: &Gateway, ticket: u64| {
+        let (_, page) = gateway.get(&format!("/v1/tickets/{ticket}/events"));
+        let events = page["events"].as_array().unwrap().clone();
+        events.into_iter().filter(|event| event["data"]["automatic"] == true).collect::<Vec<_>>()
+    };
+    let wait = |gateway: &Gateway, ticket: u64, what: &dyn Fn(&Value) -> bool| {
+        let start = Instant::now();
+        loop {
+            let (_, shown) = gateway.get(&format!("/v1/tickets/{ticket}"));
+            if what(&shown) || start.elapsed() > Duration::from_secs(10) {
+                return what(&shown);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    let first = gateway.create(&asked(100));
+    assert!(wait(&gateway, first, &|shown| shown["version"].as_u64() >= Some(2)), "it replies");
+    let sent = replied(&gateway, first);
+    assert_eq!(sent.len(), 1);
+    assert_eq!((&sent[0]["actor"], &sent[0]["data"]["text"]), (&json!("system"), &json!(ANSWER)));
+    assert!(sent[0]["data"]["suggestion"]["model"].is_u64(), "{}", sent[0]);
+    // Never twice in a row; and who is angry gets a human.
+    gateway.command(
+        first,
+        &json!({"type": "message", "text": "This is ridiculous, I want to speak to a human!"}),
+    );
+    assert!(wait(&gateway, first, &|shown| shown["tags"]["handed-over"] == true), "it gives the ticket back");
+    assert_eq!(replied(&gateway, first).len(), 1);
+    // What an agent holds is his.
+    let held = gateway.create("Hello");
+    gateway.command(held, &json!({"type": "claim"}));
+    gateway.command(held, &json!({"type": "message", "text": asked(101)}));
+    // The cap of the hour holds after a restart, too.
+    let second = gateway.create(&asked(102));
+    assert!(wait(&gateway, second, &|shown| shown["version"].as_u64() >= Some(2)), "it replies");
+    gateway.kill();
+    gateway = Gateway::start(folder.path());
+    gateway.learned();
+    let third = gateway.create(&asked(103));
+    assert!(!wait(&gateway, third, &|shown| shown["version"].as_u64() >= Some(2)), "two an hour");
+    assert_eq!((replied(&gateway, held).len(), replied(&gateway, second).len()), (0, 1));
 }
 
 /// Prints how long it takes from a command's answer to the suggestion on the screen.

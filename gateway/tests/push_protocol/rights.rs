@@ -3,10 +3,12 @@
 use std::net::TcpStream;
 
 use serde_json::json;
-use waggle_core::id::QueueId;
+use waggle_core::id::{AgentId, QueueId, TicketId};
+use waggle_core::push::text_frame;
 use waggle_core::right::QueueSet;
+use waggle_gateway::push::SuggestionNews;
 
-use crate::harness::{Client, Frame, Gateway};
+use crate::harness::{Client, Frame, Gateway, TENANT};
 
 fn queues(numbers: &[u32]) -> QueueSet {
     QueueSet::of(numbers.iter().copied().map(QueueId))
@@ -159,4 +161,40 @@ fn a_revoked_token_is_heeded_before_the_next_event() {
         gateway.log.commit(1, 1, 0);
         client.expect_close(4200, "the token was revoked");
     }
+}
+
+#[test]
+fn suggestions_are_for_those_who_watch_the_ticket_and_may_see_it() {
+    let gateway = Gateway::start(3, |_| {});
+    gateway.tokens.see(1, queues(&[1]));
+    let (seven, mine) = (r#""ticket:7""#, r#""mine""#);
+    let mut watching =
+        [session(&gateway, 2, seven), session(&gateway, 3, mine), session(&gateway, 3, r#""inbox""#)];
+    let mut narrow = session(&gateway, 1, seven);
+    let mut others = [session(&gateway, 2, mine), session(&gateway, 2, r#""ticket:8","tenant","queue:1""#)];
+    let hub = gateway.engine.hub();
+    let told = |ticket: u64, queue: u32, agent: Option<u32>| {
+        let (ticket, agent) = (TicketId(ticket), agent.map(AgentId));
+        let text = format!(r#"{{"type":"suggestion","ticket":{ticket},"message":{queue}}}"#);
+        let frame = text_frame(text.as_bytes());
+        let is_watched = hub.may_watch(TENANT, ticket, agent);
+        hub.suggest(SuggestionNews { tenant: TENANT, ticket, queue: QueueId(queue), agent, frame });
+        is_watched
+    };
+    // The narrow one does not see queue 2; that it watches is known all the same.
+    assert!(told(7, 2, Some(3)) && told(7, 1, Some(3)) && told(9, 1, Some(3)));
+    assert!(!told(9, 1, None));
+    let first = json!({"type": "suggestion", "ticket": 7, "message": 2});
+    assert_eq!(watching[0].expect("suggestion"), first);
+    assert_eq!(watching[0].expect("suggestion")["message"], 1);
+    for client in &mut watching[1..] {
+        let heard = [0; 3].map(|_| client.expect("suggestion")["ticket"].as_u64().unwrap());
+        assert_eq!(heard, [7, 7, 9]);
+    }
+    assert_eq!(narrow.expect("suggestion")["message"], 1);
+    // Nothing came before this for anybody else.
+    gateway.log.commit(1, 1, 0);
+    others[1].expect("event");
+    others[0].say(r#"{"type":"subscribe","id":"s","views":["tenant"]}"#);
+    others[0].expect("result");
 }

@@ -28,7 +28,10 @@ impl Model {
             };
         }
         let understood = self.understand(ask, precision);
-        let Some((intent, confidence)) = understood.best().filter(|_| understood.is_known) else {
+        let Some((intent, confidence)) = understood.best().filter(|(_, confidence)| {
+            // Past predictions say nothing of questions that are like none of them; the learner's own confidence does.
+            understood.is_known && *confidence >= precision
+        }) else {
             return unknown(&ask.gate);
         };
         if !self.champion.scores.is_proved() {

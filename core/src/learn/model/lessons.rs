@@ -47,16 +47,17 @@ impl Model {
             }
             Template::of(wording, |word| self.said.is_public(word))
         });
-        let told = self.told_by_reply(replied, template.as_ref(), &features, notices);
+        let told = self.told_by_reply(replied, template.as_ref(), notices);
         let told = told.or_else(|| self.guessed(replied, template.as_ref(), &features));
         let Some(Told { intent, weight, is_said, is_known }) = told else {
             return replied.corrects.is_some();
         };
         if weight > 0.0 {
+            let predicted = self.predict(&features);
             if is_known || is_said {
-                self.predict(&features, is_known.then_some(intent));
+                self.score(&predicted, is_known.then_some(intent));
             }
-            self.learn_intent(&features, intent, weight, Some(replied.agent));
+            self.learn_intent(&features, &predicted, intent, weight, replied.agent);
         }
         let mut written = None;
         if let (Some(template), Some(wording)) = (template, replied.wording.as_ref()) {
@@ -71,7 +72,6 @@ impl Model {
         &mut self,
         replied: &Replied,
         template: Option<&Template>,
-        features: &Features,
         notices: &mut Vec<Notice>,
     ) -> Option<Told> {
         if let Some(name) = &replied.made_with {
@@ -86,7 +86,6 @@ impl Model {
         let (intent, reply) = self.replies.find(replied.made_of?)?;
         let is_same = template.is_some_and(|template| reply.template.is_same(template));
         let weight = if is_same { 1.0 } else { WEIGHT_EDITED };
-        let _ = features;
         Some(Told { intent, weight, is_said: false, is_known: true })
     }
 
@@ -178,8 +177,9 @@ impl Model {
         let known = self.learned.get(asked.ticket, asked.message);
         if weight > 0.0 && !known.is_some_and(|known| known.is_said) {
             let features = Self::features(&asked.text);
-            self.predict(&features, Some(intent));
-            self.learn_intent(&features, intent, weight, Some(judged.agent));
+            let predicted = self.predict(&features);
+            self.score(&predicted, Some(intent));
+            self.learn_intent(&features, &predicted, intent, weight, judged.agent);
             let known = Known { intent, is_said: false, reply: Some(judged.reply) };
             self.learned.set(asked.ticket, asked.message, known);
         }
@@ -213,11 +213,12 @@ impl Model {
             return false;
         }
         let features = Self::features(&asked.text);
+        let predicted = self.predict(&features);
         // Of a message that was learned already, a prediction tells nothing.
         if before.is_none() {
-            self.predict(&features, is_known.then_some(intent));
+            self.score(&predicted, is_known.then_some(intent));
         }
-        self.learn_intent(&features, intent, 1.0, Some(labelled.agent));
+        self.learn_intent(&features, &predicted, intent, 1.0, labelled.agent);
         if before.is_some_and(|before| before.intent != intent) {
             self.set_right(&features, intent, labelled);
         }

@@ -69,6 +69,13 @@ pub struct Model {
     newest: VecDeque<IntentId>,
 }
 
+/// What a message was taken for: intent and confidence.
+#[derive(Debug, Clone, Copy)]
+struct Predicted {
+    champion: Option<(IntentId, f32)>,
+    challenger: Option<(IntentId, f32)>,
+}
+
 /// How the tenant wants it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Settings {
@@ -179,45 +186,48 @@ impl Model {
         Featurizer::new().features(text)
     }
 
-    /// Predicts a message that a lesson tells the intent of, before it is learned: `taught` is nothing where the intent
-    /// is new, or none.
-    fn predict(&mut self, features: &Features, taught: Option<IntentId>) {
-        self.labelled = self.labelled.saturating_add(1);
-        let champion = self.champion.predict(features);
-        self.champion.scores.note(champion, taught);
-        if let Some(challenger) = &mut self.challenger {
-            let other = challenger.predict(features);
-            challenger.scores.note(other, taught);
-            let is_right = |predicted: Option<(IntentId, f32)>| predicted.map(|(intent, _)| intent) == taught;
-            if taught.is_some() {
-                self.trial.note(is_right(other), is_right(champion));
-            }
-        }
+    /// What both learners take a message for, before it is learned.
+    fn predict(&self, features: &Features) -> Predicted {
+        let challenger = self.challenger.as_ref().and_then(|challenger| challenger.predict(features));
+        Predicted { champion: self.champion.predict(features), challenger }
     }
 
-    /// The intent that the model is sure of.
-    fn sure(&self, features: &Features) -> Option<IntentId> {
-        self.champion
-            .predict(features)
-            .filter(|(_, confidence)| *confidence >= SURE)
-            .map(|(intent, _)| intent)
+    /// Scores predictions of a message that a lesson tells the intent of: `taught` is nothing where the intent is new, or
+    /// none.
+    fn score(&mut self, predicted: &Predicted, taught: Option<IntentId>) {
+        self.labelled = self.labelled.saturating_add(1);
+        self.champion.scores.note(predicted.champion, taught);
+        let Some(challenger) = &mut self.challenger else { return };
+        challenger.scores.note(predicted.challenger, taught);
+        let is_right = |predicted: Option<(IntentId, f32)>| predicted.map(|(intent, _)| intent) == taught;
+        if taught.is_some() {
+            self.trial.note(is_right(predicted.challenger), is_right(predicted.champion));
+        }
     }
 
     /// Learns that a message is of `intent`. Where most lessons of late are of this one and a learner knows the message
     /// already, it learns nothing: a flood of one intent moves no weights of others.
-    fn learn_intent(&mut self, features: &Features, intent: IntentId, weight: f32, by: Option<AgentId>) {
-        let trust = by.map_or(1.0, |agent| {
-            self.teachers.note(agent, intent, self.sure(features));
-            self.teachers.weight(agent, intent)
-        });
+    fn learn_intent(
+        &mut self,
+        features: &Features,
+        predicted: &Predicted,
+        intent: IntentId,
+        weight: f32,
+        by: AgentId,
+    ) {
+        let is_sure = |(intent, confidence): (IntentId, f32)| (confidence >= SURE).then_some(intent);
+        self.teachers.note(by, intent, predicted.champion.and_then(is_sure));
+        let weight = weight * self.teachers.weight(by, intent);
         let recent = self.newest.iter().filter(|newest| **newest == intent).count();
         let is_flood = recent * 2 > FLOOD_LESSONS;
-        for contender in [Some(&mut self.champion), self.challenger.as_mut()].into_iter().flatten() {
-            let is_known =
-                contender.predict(features).is_some_and(|(best, sure)| best == intent && sure >= SURE);
-            if !(is_flood && is_known) {
-                contender.learner.learn(features, intent, weight * trust);
-            }
+        let is_known = |predicted: Option<(IntentId, f32)>| predicted.and_then(is_sure) == Some(intent);
+        if !(is_flood && is_known(predicted.champion)) {
+            self.champion.learner.learn(features, intent, weight);
+        }
+        if let Some(challenger) =
+            self.challenger.as_mut().filter(|_| !(is_flood && is_known(predicted.challenger)))
+        {
+            challenger.learner.learn(features, intent, weight);
         }
         if self.newest.len() >= FLOOD_LESSONS {
             self.newest.pop_front();

@@ -169,23 +169,16 @@ impl Scores {
 
     /// The confidence from which on a prediction of `intent` counts as known.
     pub(super) fn threshold(&self, intent: IntentId, precision: f32) -> f32 {
-        let own = self.own.get(&intent).map(|own| &own.predicted).filter(|own| !own.0.is_empty());
-        let steps = own.map(Window::steps);
-        if let Some(found) = steps
-            .filter(|_| own.is_some_and(|own| own.0.len() >= OWN_MIN))
-            .and_then(|steps| threshold(&steps, precision))
-        {
+        let own = self.own.get(&intent).map(|own| &own.predicted).filter(|own| own.0.len() >= OWN_MIN);
+        let general = self.general(precision);
+        let Some(steps) = own.map(Window::steps) else { return general };
+        if let Some(found) = threshold(&steps, precision) {
             return found;
         }
-        let general = self.general(precision);
         // An intent that is predicted wrongly is not known because others are.
-        let above = steps
-            .unwrap_or([(0, 0); STEPS])
-            .iter()
-            .enumerate()
-            .filter(|(place, _)| edge(*place) >= general)
-            .fold((0, 0), |sum, (_, step)| (sum.0 + step.0, sum.1 + step.1));
-        if above.1 > 0 && wilson(above.0, above.1).1 < precision { NEVER } else { general }
+        let above = steps.iter().enumerate().filter(|(place, _)| edge(*place) >= general);
+        let (right, all) = above.fold((0, 0), |sum, (_, step)| (sum.0 + step.0, sum.1 + step.1));
+        if all > 0 && wilson(right, all).1 < precision { NEVER } else { general }
     }
 
     /// The same, where nothing is known of the intent.
@@ -303,7 +296,7 @@ mod tests {
             scores.note(Some((B, 0.99)), Some(A));
         }
         assert_eq!(scores.threshold(B, 0.9), NEVER, "it was wrong each time");
-        assert_eq!(scores.confusions(1), [(A, B, 20)]);
+        assert_eq!(scores.confusions(2), [(B, A, 140), (A, B, 20)]);
         assert_eq!(scores.of(B).0, Some(0.0));
     }
 

@@ -1,5 +1,10 @@
 //! Whole dialogues through the model.
 
+mod automatic;
+mod bad_input;
 mod desk;
+mod learning;
 mod privacy;
 mod sample;
+mod trust;
+mod versions;

@@ -78,6 +78,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_suggestion_says_what_is_wanted_and_what_fits() {
+        let look = Look { is_colored: false, columns: 60 };
+        let drawn = |text: &str| suggestion_lines(&serde_json::from_str(text).unwrap(), look);
+        let known = r#"{"type":"suggestion","ticket":7,"message":3,"model":{"version":12,"recipe":"x"},"answer":"known",
+            "intent":{"name":"card\narrival","confidence":0.93,"threshold":0.7},"candidates":[],
+            "replies":[{"id":123,"text":"Hi Kim,\nit is on its way.","slots":[]}],"why":"w"}"#;
+        let lines = "         #7       . message 3: card arrival 0.93\n         #7       . reply 123: Hi Kim, it is on its way.\n";
+        assert_eq!(drawn(known), lines);
+        let unknown = r#"{"ticket":7,"message":3,"model":{"version":12},"intent":null,"replies":[]}"#;
+        assert_eq!(drawn(unknown), "         #7       . message 3: not known\n");
+    }
+
+    #[test]
     fn a_line_for_each_thing() {
         let look = Look { is_colored: false, columns: 80 };
         let drawn = |text: &str| signal_lines(&Hint::parse(text), look);

@@ -1,14 +1,26 @@
 //! What people tell the assistant, and the tenant itself.
 
 use serde_json::{Value, json};
-use waggle_core::id::{Offset, TenantId, TicketId};
+use waggle_core::id::{AgentId, Offset, TenantId, TicketId};
 use waggle_core::right::Rights;
-use waggle_core::ticket::{Actor, Authority, Command, Request};
+use waggle_core::ticket::{Actor, Authority, Command, Kind, Request};
 
 use super::{Answer, World};
-use crate::ledger::{Submission, SubmitError};
+use crate::ledger::{Outcome, Submission, SubmitError};
 
 const ACME: TenantId = TenantId(1);
+
+impl World {
+    /// A command of Ana's on ticket 1, past the HTTP API.
+    async fn submit(&self, command: Value) -> Result<Outcome, SubmitError> {
+        let text = command.to_string();
+        let authority = Authority { actor: Actor::Agent(AgentId(1)), rights: Rights::AGENT };
+        let request = Request::parse(text.as_bytes()).unwrap();
+        let submission =
+            Submission { tenant: ACME, authority, ticket: Some(TicketId(1)), request, key: None };
+        self.ledger.submit(submission).await
+    }
+}
 
 async fn ask(world: &World, command: Value) -> Answer {
     world.post("/v1/tickets/1/commands", command).await
@@ -24,7 +36,10 @@ async fn feedback_and_labels_are_events_that_disturb_nobody() {
     let none = ask(&world, json!({"type": "label", "message": 1, "intent": null})).await;
     assert_eq!(none.json()["data"], json!({"message": 1, "intent": null}));
     let feedback = json!({"type": "feedback", "message": 1, "reply": 7, "model": 1, "verdict": "rejected"});
-    assert_eq!(ask(&world, feedback.clone()).await.json()["kind"], "feedback");
+    assert_eq!(ask(&world, feedback.clone()).await.code(), "unknown_suggestion");
+    // Over a push connection it is taken, and nothing is learned of it.
+    let outcome = world.submit(feedback.clone()).await.unwrap();
+    assert_eq!(outcome.entry.kind(), Some(Kind::Feedback));
     // Nobody wrote anything since.
     let reply = json!({"type": "reply", "text": "We send a new one.", "seen": 1, "macro": "card_lost",
         "suggestion": {"model": 1, "reply": 7}});
@@ -72,8 +87,8 @@ async fn the_tenant_takes_teaching_from_its_administrators_and_is_no_ticket() {
         world.ledger.submit(submission).await
     };
     let text = r#"{"teach":"create","intent":"card_lost"}"#;
-    let ana = Actor::Agent(waggle_core::id::AgentId(1));
-    let ben = Actor::Agent(waggle_core::id::AgentId(2));
+    let ana = Actor::Agent(AgentId(1));
+    let ben = Actor::Agent(AgentId(2));
     for version in 1..3 {
         let outcome = teach(text, 0, ana, Rights::ALL).await.unwrap();
         let event: Value = serde_json::from_slice(&outcome.entry.json()).unwrap();

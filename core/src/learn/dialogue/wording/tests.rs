@@ -16,7 +16,7 @@ fn what_is_about_the_customer_is_a_slot() {
     let kim = "Kim Lee <kim.lee@mail.example>";
     for (reply, customer, wanted) in [
         ("Hi Kim, your card is on its way.", "", "Hi {name}, your card is on its way."),
-        ("Dear Ms Lee,\nwe refunded you.", "", "Dear {full_name},\nwe <refunded> you."),
+        ("Dear Ms Lee,\nwe refunded you.", "", "Dear {full_name},\nwe refunded you."),
         ("Hello Bob, hello there", "", "Hello {name}, hello there"),
         ("Hi there, please wait", "", "Hi there, please wait"),
         ("Hi will, ok", "", "Hi will, ok"),
@@ -34,7 +34,7 @@ fn what_is_about_the_customer_is_a_slot() {
             "",
             "See <https://help.example/cards> or {url}",
         ),
-        ("Your marmot is ill", "my marmot is ill", "Your <marmot> is ill"),
+        ("Your marmot is lost", "my marmot is lost", "Your <marmot> is lost"),
         ("Please call Anna at the desk. Zed knows.", "", "Please call <Anna> at the desk. <Zed> knows."),
         ("Thank you, Lee", "", "Thank you, {last_name}"),
         ("Mr. Bob Ross will call you in May", "", "{full_name} will call you in <May>"),
