@@ -538,6 +538,8 @@ pub const MENTION_SIGNS_MAX: usize = 200;
 
 /// Bytes of a text that are looked at to know what it is about.
 pub const FEATURE_TEXT_BYTES_MAX: usize = 4 * 1024;
+/// Such a text after it was normalised and masked: both may make it longer.
+pub const FEATURE_MASKED_BYTES_MAX: usize = 32 * FEATURE_TEXT_BYTES_MAX;
 /// Features of one text.
 pub const FEATURES_MAX: usize = 4_096;
 /// Intents of one tenant that are learned.
@@ -595,3 +597,7 @@ pub const PROMOTIONS_MAX: usize = 20;
 pub const ROLLBACKS_MAX: usize = 10_000;
 /// Bytes of a model's snapshot.
 pub const SNAPSHOT_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Features and intents that one learner knows something about together: of eight bytes each.
+pub const INTENT_CELLS_MAX: usize = 3_000_000;
+/// Examples that one learner keeps to look at again.
+pub const INTENT_REPLAYS_MAX: usize = 2_048;

@@ -1,6 +1,6 @@
 //! Whatever learns intents one example at a time, by name.
 
-use waggle_core::learn::intent::{Features, IntentId, Intents, Recipe};
+use waggle_core::learn::intent::{Baseline, Features, IntentId, Intents, Method, Ranking, Recipe};
 
 /// Answers that are looked at.
 const BEST: usize = 3;
@@ -47,18 +47,28 @@ pub(super) struct Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Make {
     Intents(Recipe),
+    Baseline(Method),
 }
 
 /// All of them, Waggle's own first.
-pub(super) const KINDS: [Kind; 2] = [
-    Kind { name: "waggle", is_ours: true, is_probability: true, make: Make::Intents(Recipe::Replay) },
-    Kind {
-        name: "waggle-one-pass",
-        is_ours: true,
-        is_probability: true,
-        make: Make::Intents(Recipe::OnePass),
-    },
+pub(super) const KINDS: [Kind; 7] = [
+    ours("waggle", Recipe::Replay),
+    ours("waggle one pass", Recipe::OnePass),
+    // Adaptive regularisation alone is a baseline, too.
+    Kind { name: "AROW", is_ours: false, is_probability: true, make: Make::Intents(Recipe::Weights) },
+    baseline(Method::PassiveAggressive, "passive-aggressive"),
+    baseline(Method::AveragedPerceptron, "averaged perceptron"),
+    baseline(Method::NaiveBayes, "naive Bayes"),
+    baseline(Method::Centroid, "centroid"),
 ];
+
+const fn ours(name: &'static str, recipe: Recipe) -> Kind {
+    Kind { name, is_ours: true, is_probability: true, make: Make::Intents(recipe) }
+}
+
+const fn baseline(method: Method, name: &'static str) -> Kind {
+    Kind { name, is_ours: false, is_probability: false, make: Make::Baseline(method) }
+}
 
 impl Kind {
     /// One that knows nothing.
@@ -66,6 +76,7 @@ impl Kind {
     pub(super) fn make(self) -> Box<dyn Learner> {
         match self.make {
             Make::Intents(recipe) => Box::new(Ours(Intents::new(recipe))),
+            Make::Baseline(method) => Box::new(Other(Baseline::new(method))),
         }
     }
 }
@@ -78,9 +89,7 @@ impl Learner for Ours {
     }
 
     fn answer(&self, features: &Features) -> Answer {
-        let ranking = self.0.rank(features, BEST);
-        let best = ranking.intents.iter().map(|(intent, _)| intent.0).collect();
-        Answer { best, confidence: f64::from(ranking.confidence) }
+        answer(&self.0.rank(features, BEST))
     }
 
     fn bytes(&self) -> usize {
@@ -96,4 +105,33 @@ impl Learner for Ours {
     fn copied(&self) -> Box<dyn Learner> {
         Box::new(Self(self.0.clone()))
     }
+}
+
+struct Other(Baseline);
+
+impl Learner for Other {
+    fn learn(&mut self, features: &Features, intent: u32) {
+        self.0.learn(features, IntentId(intent));
+    }
+
+    fn answer(&self, features: &Features) -> Answer {
+        answer(&self.0.rank(features, BEST))
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+
+    fn snapshot_bytes(&self) -> Option<usize> {
+        None
+    }
+
+    fn copied(&self) -> Box<dyn Learner> {
+        Box::new(Self(self.0.clone()))
+    }
+}
+
+fn answer(ranking: &Ranking) -> Answer {
+    let best = ranking.intents.iter().map(|(intent, _)| intent.0).collect();
+    Answer { best, confidence: f64::from(ranking.confidence) }
 }

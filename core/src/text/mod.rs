@@ -1,5 +1,6 @@
 //! Texts as people write them: words, what reads the same, and what must not be kept of them.
 
+mod dictionary;
 mod mask;
 mod normalise;
 mod words;
@@ -8,4 +9,5 @@ pub use mask::{Masked, Personal, Span, mask};
 pub use normalise::normalise;
 pub use words::{Word, words};
 
+pub(crate) use dictionary::dictionary_words;
 pub(crate) use words::{each_word, is_without_spaces};

@@ -15,7 +15,7 @@ pub(super) use lines::{Axis, Line, Lines, Stroke};
 
 pub(super) const FONT: &str = "sans-serif";
 /// Colours that are told apart by all eyes (Okabe and Ito, 2008).
-pub(super) const COLORS: [RGBColor; 7] = [
+pub(super) const COLORS: [RGBColor; 11] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -23,6 +23,11 @@ pub(super) const COLORS: [RGBColor; 7] = [
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
     RGBColor(0, 0, 0),
+    // More lines than there are such colours: darker ones of the same.
+    RGBColor(120, 94, 0),
+    RGBColor(0, 70, 110),
+    RGBColor(130, 60, 100),
+    RGBColor(0, 90, 60),
 ];
 pub(super) const GREY: RGBColor = RGBColor(130, 130, 130);
 

@@ -1,10 +1,19 @@
 //! What of a text is counted: words, neighbouring words and short runs of characters, each as a hash.
 
 use crate::limits::{FEATURE_TEXT_BYTES_MAX, FEATURES_MAX};
-use crate::text::{each_word, mask, normalise};
+use crate::text::{dictionary_words, each_word, mask, normalise};
 
-/// Characters of the runs within a word, its borders included.
-const GRAM_CHARS: std::ops::RangeInclusive<usize> = 2..=5;
+/// The shortest and longest run of characters within a word, its borders included.
+const GRAM_CHARS: (usize, usize) = (2, 5);
+
+/// What begins each kind of feature's hash.
+mod seed {
+    pub(super) const WORD: u32 = 0x57;
+    pub(super) const PAIR: u32 = 0x32;
+    pub(super) const SIGN: u32 = 0x3a;
+    pub(super) const ENTRY: u32 = 0x44;
+    pub(super) const GRAM: u32 = 0x67;
+}
 
 /// How often a text has each feature.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -13,6 +22,8 @@ pub struct Features {
     pub(super) words: Vec<(u32, f32)>,
     /// Runs of characters.
     pub(super) grams: Vec<(u32, f32)>,
+    /// The masked text, from which they can be made anew.
+    pub(super) text: Box<str>,
 }
 
 impl Features {
@@ -27,14 +38,18 @@ impl Features {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Bytes of memory that they take.
+    pub(super) fn bytes(&self) -> usize {
+        self.text.len() + (self.words.capacity() + self.grams.capacity()) * size_of::<(u32, f32)>()
+    }
 }
 
 /// Makes [`Features`]; holds only room to work in.
 #[derive(Debug, Default)]
 pub struct Featurizer {
-    hashes: Vec<u32>,
+    words: Vec<u32>,
     grams: Vec<u32>,
-    word: Vec<u32>,
 }
 
 impl Featurizer {
@@ -46,51 +61,81 @@ impl Featurizer {
 
     /// The features of `text`: what is about one person is masked first, and only its beginning counts where it is long.
     pub fn features(&mut self, text: &str) -> Features {
-        let start = text.get(..text.floor_char_boundary(FEATURE_TEXT_BYTES_MAX)).unwrap_or_default();
-        let text = normalise(&mask(start).text, FEATURE_TEXT_BYTES_MAX);
-        self.hashes.clear();
+        let normal = normalise(text, FEATURE_TEXT_BYTES_MAX);
+        let masked = mask(&normal).text;
+        self.of_masked(&masked)
+    }
+
+    /// The features of a text that is normal and masked.
+    pub(super) fn of_masked(&mut self, text: &str) -> Features {
+        self.words.clear();
         self.grams.clear();
         let mut before = None;
-        each_word(&text, |word, _| {
-            let hash = hash(0x57, word.chars().map(u32::from));
-            self.hashes.push(hash);
+        each_word(text, |word, _| {
+            let hash = finish(word.chars().fold(seed::WORD.into(), |state, c| mix(state, c.into())));
+            self.words.push(hash);
             if let Some(before) = before {
-                self.hashes.push(self::hash(0x32, [before, hash]));
+                self.words.push(finish(mix(mix(seed::PAIR.into(), before), hash)));
             }
             before = Some(hash);
-            self.word.clear();
-            self.word.push(u32::from(' '));
-            self.word.extend(word.chars().map(u32::from));
-            self.word.push(u32::from(' '));
-            for length in GRAM_CHARS {
-                self.grams
-                    .extend(self.word.windows(length).map(|gram| self::hash(0x67, gram.iter().copied())));
-            }
+            push_grams(&mut self.grams, word);
         });
-        Features { words: counted(&mut self.hashes), grams: counted(&mut self.grams) }
+        if !text.is_ascii() {
+            let signs = text.chars().filter(|c| is_sign(*c));
+            self.words.extend(signs.map(|c| finish(mix(seed::SIGN.into(), c.into()))));
+            dictionary_words(text, |word| {
+                self.words
+                    .push(finish(word.chars().fold(seed::ENTRY.into(), |state, c| mix(state, c.into()))));
+            });
+        }
+        Features { words: counted(&mut self.words), grams: counted(&mut self.grams), text: text.into() }
     }
 }
 
-/// Each hash once, with the logarithm of how often it is there, and one.
+/// Pictures and symbols that stand for a word or a mood.
+fn is_sign(c: char) -> bool {
+    matches!(c, '\u{2600}'..='\u{27bf}' | '\u{2b00}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}')
+}
+
+/// Runs of characters of one word with a space at both ends.
+fn push_grams(grams: &mut Vec<u32>, word: &str) {
+    let mut rest = word.chars();
+    let mut lead = Some(' ');
+    loop {
+        let from = lead.into_iter().chain(rest.clone()).chain([' ']);
+        let mut state = u64::from(seed::GRAM);
+        for (place, c) in from.take(GRAM_CHARS.1).enumerate() {
+            state = mix(state, c.into());
+            if place + 1 >= GRAM_CHARS.0 {
+                grams.push(finish(state));
+            }
+        }
+        if lead.take().is_none() && rest.next().is_none() || grams.len() >= FEATURES_MAX {
+            return;
+        }
+    }
+}
+
+/// Each hash once, by hash, with the logarithm of how often it is there, and one.
 fn counted(hashes: &mut Vec<u32>) -> Vec<(u32, f32)> {
     hashes.truncate(FEATURES_MAX / 2);
     hashes.sort_unstable();
-    hashes
-        .chunk_by(|one, next| one == next)
-        .filter_map(|same| {
-            let count = u16::try_from(same.len()).unwrap_or(u16::MAX);
-            same.first().map(|hash| (*hash, if count == 1 { 1.0 } else { 1.0 + libm::logf(count.into()) }))
-        })
-        .collect()
+    let mut counted = Vec::with_capacity(hashes.len());
+    for same in hashes.chunk_by(|one, next| one == next) {
+        let Some(hash) = same.first() else { continue };
+        let count = u16::try_from(same.len()).unwrap_or(u16::MAX);
+        counted.push((*hash, if count == 1 { 1.0 } else { 1.0 + libm::logf(count.into()) }));
+    }
+    counted
 }
 
-/// A hash of numbers: multiplied and mixed (the constants are those of MurmurHash3's 64-bit finaliser).
-fn hash(seed: u64, numbers: impl IntoIterator<Item = u32>) -> u32 {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    for number in numbers {
-        state = (state ^ u64::from(number)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-        state ^= state >> 33;
-    }
-    state = state.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    u32::try_from(state >> 32).unwrap_or_default()
+/// The constants are those of MurmurHash3's 64-bit finaliser.
+fn mix(state: u64, number: u32) -> u64 {
+    let state = (state ^ u64::from(number)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    state ^ state >> 33
+}
+
+fn finish(state: u64) -> u32 {
+    let mixed = state.wrapping_mul(0xc4ce_b9fe_1a85_ec53) >> 32;
+    u32::try_from(mixed).unwrap_or_default()
 }

@@ -1,47 +1,80 @@
-//! The learner: adaptive regularisation of weights for many classes, by the true class against the best wrong one.
-//! Crammer, Kulesza, Dredze: Adaptive Regularization of Weight Vectors, Machine Learning 91 (2013), with a diagonal
-//! covariance.
+//! The learner: adaptive regularisation of weights for many classes, by the true class against the best wrong ones
+//! (Crammer, Kulesza, Dredze: Adaptive Regularization of Weight Vectors, Machine Learning 91, 2013, with a diagonal
+//! covariance; Crammer, Dredze, Kulesza: Multi-Class Confidence Weighted Algorithms, EMNLP 2009).
 
-use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
 
+use smallvec::SmallVec;
+
+use super::calibration::{Calibration, Verdict};
+use super::table::{TEXT_STEPS, Table, Weighed};
 use super::{Features, IntentId, Ranking, Recipe};
-use crate::learn::SnapshotError;
-use crate::learn::snapshot::{put_float, put_number, take_count, take_float, take_number};
-use crate::limits::{INTENT_FEATURES_MAX, INTENTS_MAX};
+use crate::limits::{INTENT_REPLAYS_MAX, INTENTS_MAX};
 
 /// How slowly variances shrink.
 const REGULARISATION: f32 = 1.0;
-
-/// What is known of a feature and a class.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Cell {
-    class: u16,
-    weight: f32,
-    variance: f32,
-}
-
-/// What is known of a feature.
-#[derive(Debug, Clone, PartialEq, Default)]
-struct Row {
-    /// Texts that had it.
-    texts: u32,
-    cells: Vec<Cell>,
-}
+/// Wrong classes that one example moves.
+const WRONG_MAX: usize = 3;
+/// What a feature counts in a class that has never had it, in texts.
+const UNSEEN: f32 = 0.02;
+/// Features that a class without texts is taken to have.
+const CLASS_FEATURES: f32 = 1_000.0;
+/// How much it counts against a class that it has many features. Naive Bayes says one; classes of very different sizes
+/// are better told apart with half of it.
+const SIZE_POWER: f32 = 0.5;
+/// Counts whose logarithms are looked up.
+const LOGARITHMS: u16 = 1_024;
 
 /// One learner of intents.
 #[derive(Debug, Clone)]
 pub struct Intents {
-    recipe: Recipe,
-    classes: Vec<IntentId>,
-    texts: u32,
-    rows: FxHashMap<u32, Row>,
+    pub(super) recipe: Recipe,
+    pub(super) classes: Vec<Class>,
+    pub(super) table: Table,
+    pub(super) calibration: Calibration,
+    /// Examples that were not clear enough, the oldest first.
+    pub(super) replays: VecDeque<Example>,
+    /// Of each count, the logarithm of how much more that is than [`UNSEEN`], times the recipe's weight of evidence.
+    evidence: Vec<f32>,
+}
+
+/// An intent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Class {
+    pub(super) intent: IntentId,
+    /// Features of its texts, in quarters.
+    pub(super) features: u64,
+}
+
+/// What was told.
+#[derive(Debug, Clone)]
+pub(super) struct Example {
+    pub(super) features: Features,
+    pub(super) intent: IntentId,
+    pub(super) weight: f32,
+}
+
+/// Of each class, in order.
+struct Scores {
+    /// By weights alone.
+    linear: Vec<f32>,
+    /// With the evidence of counts.
+    mixed: Vec<f32>,
 }
 
 impl Intents {
     /// One that knows nothing.
     #[must_use]
     pub fn new(recipe: Recipe) -> Self {
-        Self { recipe, classes: Vec::new(), texts: 0, rows: FxHashMap::default() }
+        let log = |count: u16| recipe.evidence() * libm::logf(1.0 + f32::from(count) / (TEXT_STEPS * UNSEEN));
+        Self {
+            recipe,
+            classes: Vec::new(),
+            table: Table::default(),
+            calibration: Calibration::default(),
+            replays: VecDeque::new(),
+            evidence: (0..LOGARITHMS).map(log).collect(),
+        }
     }
 
     /// How it learns.
@@ -54,191 +87,213 @@ impl Intents {
     /// is a new one; beyond [`INTENTS_MAX`] of them nothing is learned.
     pub fn learn(&mut self, features: &Features, intent: IntentId, weight: f32) {
         let weight = if weight.is_finite() { weight.clamp(0.0, 1.0) } else { 0.0 };
-        let Some(class) = self.class(intent).filter(|_| weight > 0.0 && !features.is_empty()) else { return };
-        self.texts = self.texts.saturating_add(1);
-        for (hash, _) in features.words.iter().chain(&features.grams) {
-            if self.rows.len() < INTENT_FEATURES_MAX || self.rows.contains_key(hash) {
-                let row = self.rows.entry(*hash).or_default();
-                row.texts = row.texts.saturating_add(1);
-            }
-        }
-        let weighed = self.weigh(features);
-        let scores = self.scores(&weighed);
-        let score = |class: u16| scores.get(usize::from(class)).copied().unwrap_or_default();
-        let wrong = (0_u16..).zip(&scores).filter(|(other, _)| *other != class);
-        let Some((wrong, best)) = wrong.max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0))) else { return };
-        let loss = 1.0 - (score(class) - best);
-        if loss <= 0.0 {
+        if weight <= 0.0 || features.is_empty() {
             return;
         }
-        let mut spread = 0.0;
-        for (hash, value) in &weighed {
-            let Some(row) = self.rows.get(hash) else { continue };
-            spread += value * value * (row.variance(class) + row.variance(wrong));
+        self.table.see(features);
+        let weighed = self.table.weigh(features, 1);
+        let scores = self.scores(&weighed);
+        if let Some((best, signal)) = self.signal(&weighed, &scores) {
+            let is_right = self.classes.get(usize::from(best)).is_some_and(|class| class.intent == intent);
+            let verdict = if is_right { Verdict::Right } else { Verdict::Wrong };
+            self.calibration.learn(signal, verdict, weight);
         }
-        let beta = 1.0 / (spread + REGULARISATION);
-        for (hash, value) in &weighed {
-            let Some(row) = self.rows.get_mut(hash) else { continue };
-            row.update(class, weight * loss * beta * value, beta * value * value);
-            row.update(wrong, -weight * loss * beta * value, beta * value * value);
+        let Some(class) = self.class(intent) else { return };
+        let loss = self.step(&weighed, &scores.linear, class, weight);
+        let steps = (weight * TEXT_STEPS + 0.5) as u16;
+        self.table.count(&weighed.values, class, steps);
+        if let Some(class) = self.classes.get_mut(usize::from(class)) {
+            class.features += u64::from(steps) * weighed.values.len() as u64;
         }
+        self.replay(features, intent, weight, loss);
     }
 
     /// The `most` likely intents of a text.
     #[must_use]
     pub fn rank(&self, features: &Features, most: usize) -> Ranking {
-        let scores = self.scores(&self.weigh(features));
-        let mut intents: Vec<(IntentId, f32)> = self.classes.iter().copied().zip(scores).collect();
-        intents.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        let confidence = match intents.as_slice() {
-            [] => 0.0,
-            [_] => 0.5,
-            [best, next, ..] => 1.0 / (1.0 + libm::expf(-2.0 * (best.1 - next.1))),
-        };
+        let weighed = self.table.weigh(features, 0);
+        let scores = self.scores(&weighed);
+        let signal = self.signal(&weighed, &scores);
+        let mut intents: Vec<(IntentId, f32)> =
+            self.classes.iter().map(|class| class.intent).zip(scores.mixed).collect();
+        let by_score = |a: &(IntentId, f32), b: &(IntentId, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        if most > 0 && most < intents.len() {
+            intents.select_nth_unstable_by(most - 1, by_score);
+        }
         intents.truncate(most);
+        intents.sort_unstable_by(by_score);
+        // A text of which nothing is known could be of any intent.
+        let confidence = match signal {
+            Some((_, signal)) if !weighed.values.is_empty() => self.calibration.probability(signal),
+            _ => 0.0,
+        };
         Ranking { intents, confidence }
     }
 
     /// What was learned of `from` is of `into` from now on.
     pub fn merge(&mut self, from: IntentId, into: IntentId) {
-        let place = |intent| self.classes.iter().position(|known| *known == intent);
-        let Some(gone) = place(from).filter(|_| from != into) else { return };
-        let Some(kept) = place(into) else {
-            if let Some(class) = self.classes.get_mut(gone) {
-                *class = into;
+        let Some(gone) = self.place(from).filter(|_| from != into) else { return };
+        self.replays
+            .iter_mut()
+            .filter(|example| example.intent == from)
+            .for_each(|example| example.intent = into);
+        let Some(kept) = self.place(into) else {
+            if let Some(class) = self.classes.get_mut(usize::from(gone)) {
+                class.intent = into;
             }
             return;
         };
-        let (Ok(gone_class), Ok(kept)) = (u16::try_from(gone), u16::try_from(kept)) else { return };
-        for row in self.rows.values_mut() {
-            let Some(cell) = row.cells.iter().find(|cell| cell.class == gone_class).copied() else {
-                continue;
-            };
-            row.update(kept, cell.weight / row.variance(kept), 0.0);
+        self.table.merge(gone, kept);
+        let features = self.classes.get(usize::from(gone)).map_or(0, |class| class.features);
+        if let Some(class) = self.classes.get_mut(usize::from(kept)) {
+            class.features += features;
         }
         self.remove(from);
     }
 
     /// Forgets an intent.
     pub fn remove(&mut self, intent: IntentId) {
-        let Some(gone) = self.classes.iter().position(|known| *known == intent) else { return };
-        self.classes.remove(gone);
-        let Ok(gone) = u16::try_from(gone) else { return };
-        for row in self.rows.values_mut() {
-            row.cells.retain(|cell| cell.class != gone);
-            row.cells.iter_mut().filter(|cell| cell.class > gone).for_each(|cell| cell.class -= 1);
-        }
+        let Some(gone) = self.place(intent) else { return };
+        self.classes.remove(gone.into());
+        self.table.remove(gone);
+        self.replays.retain(|example| example.intent != intent);
     }
 
     /// Bytes of memory that it takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let cells: usize = self.rows.values().map(|row| row.cells.capacity() * size_of::<Cell>()).sum();
-        cells + self.rows.capacity() * (size_of::<(u32, Row)>() + 1) + self.classes.capacity() * 4
+        let replays: usize = self.replays.iter().map(|example| example.features.bytes()).sum();
+        let lists =
+            self.replays.capacity() * size_of::<Example>() + self.classes.capacity() * size_of::<Class>();
+        self.table.bytes() + replays + lists + self.evidence.capacity() * size_of::<f32>()
     }
 
-    /// Appends it as bytes.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        put_number(
-            out,
-            Recipe::ALL.iter().position(|recipe| *recipe == self.recipe).unwrap_or_default() as u64,
-        );
-        put_number(out, self.texts.into());
-        put_number(out, self.classes.len() as u64);
-        self.classes.iter().for_each(|class| put_number(out, class.0.into()));
-        let mut rows: Vec<_> = self.rows.iter().collect();
-        rows.sort_unstable_by_key(|(hash, _)| **hash);
-        put_number(out, rows.len() as u64);
-        for (hash, row) in rows {
-            put_number(out, u64::from(*hash));
-            put_number(out, row.texts.into());
-            put_number(out, row.cells.len() as u64);
-            for cell in &row.cells {
-                put_number(out, cell.class.into());
-                put_float(out, cell.weight);
-                put_float(out, cell.variance);
-            }
-        }
+    fn place(&self, intent: IntentId) -> Option<u16> {
+        let place = self.classes.iter().position(|class| class.intent == intent)?;
+        u16::try_from(place).ok()
     }
 
-    /// Takes what [`Intents::encode`] has written from the front.
-    ///
-    /// # Errors
-    ///
-    /// Where the bytes are not such, or not all of them.
-    pub fn decode(input: &mut &[u8]) -> Result<Self, SnapshotError> {
-        let recipe = take_count(input, Recipe::ALL.len() - 1, "a recipe")?;
-        let mut intents = Self::new(Recipe::ALL.get(recipe).copied().unwrap_or_default());
-        let number = |found: u64| u32::try_from(found).unwrap_or(u32::MAX);
-        intents.texts = number(take_number(input, "texts")?);
-        for _ in 0..take_count(input, INTENTS_MAX, "intents")? {
-            intents.classes.push(IntentId(number(take_number(input, "an intent")?)));
-        }
-        for _ in 0..take_count(input, INTENT_FEATURES_MAX, "features")? {
-            let hash = number(take_number(input, "a feature")?);
-            let mut row = Row { texts: number(take_number(input, "texts of a feature")?), cells: Vec::new() };
-            let last = intents.classes.len().saturating_sub(1);
-            for _ in 0..take_count(input, intents.classes.len(), "weights")? {
-                let class = u16::try_from(take_count(input, last, "a weight's intent")?).unwrap_or_default();
-                let weight = take_float(input, "a weight")?;
-                row.cells.push(Cell { class, weight, variance: take_float(input, "a variance")? });
-            }
-            intents.rows.insert(hash, row);
-        }
-        Ok(intents)
-    }
-
+    /// The class of an intent, which is made where there is room.
     fn class(&mut self, intent: IntentId) -> Option<u16> {
-        let place = self.classes.iter().position(|known| *known == intent).unwrap_or(self.classes.len());
-        if place == self.classes.len() && place < INTENTS_MAX {
-            self.classes.push(intent);
+        let known = self.place(intent);
+        if known.is_some() || self.classes.len() >= INTENTS_MAX {
+            return known;
         }
-        u16::try_from(place).ok().filter(|_| place < INTENTS_MAX)
+        self.classes.push(Class { intent, features: 0 });
+        u16::try_from(self.classes.len() - 1).ok()
     }
 
-    /// Features as they count here: rare ones more, words and characters alike.
-    fn weigh(&self, features: &Features) -> Vec<(u32, f32)> {
-        let mut weighed = Vec::with_capacity(features.len());
-        for block in [&features.words, &features.grams] {
-            let start = weighed.len();
-            let mut square = 0.0;
-            for (hash, count) in block {
-                let Some(row) = self.rows.get(hash) else { continue };
-                let value = count * libm::logf((self.texts as f32 + 1.0) / (row.texts as f32 + 0.5));
-                square += value * value;
-                weighed.push((*hash, value));
+    fn scores(&self, weighed: &Weighed) -> Scores {
+        let mut linear = vec![0.0; self.classes.len()];
+        let mut mixed = vec![0.0; self.classes.len()];
+        let mut all = 0.0;
+        for (place, value) in &weighed.values {
+            let Some(row) = self.table.row(*place) else { continue };
+            all += value;
+            for cell in &row.cells {
+                let class = usize::from(cell.class);
+                let (Some(linear), Some(mixed)) = (linear.get_mut(class), mixed.get_mut(class)) else {
+                    continue;
+                };
+                *linear += value * cell.weight();
+                *mixed += value * self.evidence(cell.texts);
             }
-            let length = if square > 0.0 { libm::sqrtf(square) } else { 1.0 };
-            weighed.iter_mut().skip(start).for_each(|(_, value)| *value /= length);
         }
-        weighed
+        let size = all * self.recipe.evidence() * SIZE_POWER;
+        for ((mixed, linear), class) in mixed.iter_mut().zip(&linear).zip(&self.classes) {
+            let features = class.features as f32 / TEXT_STEPS;
+            *mixed += linear - size * libm::logf(CLASS_FEATURES + features / UNSEEN);
+        }
+        Scores { linear, mixed }
     }
 
-    fn scores(&self, weighed: &[(u32, f32)]) -> Vec<f32> {
-        let mut scores = vec![0.0; self.classes.len()];
-        for (hash, value) in weighed {
-            for cell in self.rows.get(hash).map(|row| row.cells.as_slice()).unwrap_or_default() {
-                if let Some(score) = scores.get_mut(usize::from(cell.class)) {
-                    *score += cell.weight * value;
-                }
+    fn evidence(&self, count: u16) -> f32 {
+        self.evidence.get(usize::from(count)).or(self.evidence.last()).copied().unwrap_or_default()
+    }
+
+    /// The best class, and how much speaks for it: how far it is before the next one, its own score, the share of the text
+    /// that it has seen, and against it, the share that no class has.
+    fn signal(&self, weighed: &Weighed, scores: &Scores) -> Option<(u16, f32)> {
+        let (best, score) = best(&scores.mixed, None)?;
+        let next = self::best(&scores.mixed, Some(best)).map_or(score, |(_, next)| next);
+        let (mut seen, mut all) = (0.0, 0.0);
+        for (place, value) in &weighed.values {
+            all += value * value;
+            if self.table.row(*place).is_some_and(|row| row.has(best)) {
+                seen += value * value;
             }
         }
-        scores
+        let seen = if all > 0.0 { seen / all } else { 0.0 };
+        let linear = scores.linear.get(usize::from(best)).copied().unwrap_or_default();
+        Some((best, score - next + linear + seen - 0.5 * weighed.unknown))
+    }
+
+    /// Moves the true class and the best wrong ones apart where they are less than one apart. Gives how far that was
+    /// missed.
+    fn step(&mut self, weighed: &Weighed, linear: &[f32], class: u16, weight: f32) -> f32 {
+        let truth = linear.get(usize::from(class)).copied().unwrap_or_default();
+        let mut wrong: SmallVec<[(u16, f32); WRONG_MAX]> = SmallVec::new();
+        for (other, score) in (0_u16..).zip(linear) {
+            let loss = 1.0 - (truth - score);
+            if other == class || loss <= 0.0 {
+                continue;
+            }
+            let place = wrong.partition_point(|(_, worse)| *worse >= loss);
+            if place < WRONG_MAX {
+                wrong.truncate(WRONG_MAX - 1);
+                wrong.insert(place, (other, loss));
+            }
+        }
+        let all: f32 = wrong.iter().map(|(_, loss)| loss).sum();
+        for (other, loss) in &wrong {
+            let mut spread = 0.0;
+            for (place, value) in &weighed.values {
+                let Some(row) = self.table.row(*place) else { continue };
+                spread += value * value * (row.variance(class) + row.variance(*other));
+            }
+            let beta = loss / all / (spread + REGULARISATION);
+            self.table.update(&weighed.values, class, weight * loss * beta, weight * beta);
+            self.table.update(&weighed.values, *other, -weight * loss * beta, weight * beta);
+        }
+        wrong.first().map_or(0.0, |(_, loss)| *loss)
+    }
+
+    /// Keeps an example that was not clear, and looks at the oldest of those again.
+    fn replay(&mut self, features: &Features, intent: IntentId, weight: f32, loss: f32) {
+        if self.recipe.replays() == 0 {
+            return;
+        }
+        // The newest label of a text is the one that holds.
+        self.replays.retain(|example| example.features.text != features.text || example.intent == intent);
+        if loss > 0.0 {
+            self.keep(Example { features: features.clone(), intent, weight });
+        }
+        for _ in 0..self.recipe.replays() {
+            let Some(example) = self.replays.pop_front() else { return };
+            let Some(class) = self.place(example.intent) else { continue };
+            let weighed = self.table.weigh(&example.features, 0);
+            let scores = self.scores(&weighed);
+            if self.step(&weighed, &scores.linear, class, example.weight) > 0.0 {
+                self.keep(example);
+            }
+        }
+    }
+
+    fn keep(&mut self, example: Example) {
+        if self.replays.len() >= INTENT_REPLAYS_MAX {
+            self.replays.pop_front();
+        }
+        self.replays.push_back(example);
     }
 }
 
-impl Row {
-    fn variance(&self, class: u16) -> f32 {
-        self.cells.iter().find(|cell| cell.class == class).map_or(1.0, |cell| cell.variance)
-    }
-
-    fn update(&mut self, class: u16, step: f32, shrink: f32) {
-        let place = self.cells.partition_point(|cell| cell.class < class);
-        if self.cells.get(place).is_none_or(|cell| cell.class != class) {
-            self.cells.insert(place, Cell { class, weight: 0.0, variance: 1.0 });
+/// The first class with the highest score, but for one.
+fn best(scores: &[f32], but: Option<u16>) -> Option<(u16, f32)> {
+    let mut best: Option<(u16, f32)> = None;
+    for (class, score) in (0_u16..).zip(scores) {
+        if Some(class) != but && best.is_none_or(|(_, best)| *score > best) {
+            best = Some((class, *score));
         }
-        let Some(cell) = self.cells.get_mut(place) else { return };
-        cell.weight += step * cell.variance;
-        cell.variance -= shrink * cell.variance * cell.variance;
     }
+    best
 }

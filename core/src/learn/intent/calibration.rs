@@ -1,0 +1,71 @@
+//! How likely an answer is right, learned from answers that were given before the truth was told.
+
+use crate::learn::SnapshotError;
+use crate::learn::snapshot::{put_float, take_float};
+
+/// How much of what is known is kept from one answer to the next: about the last thousand count.
+const MEMORY: f32 = 0.999;
+/// Bounds of the slope: a better signal never means less confidence.
+const SLOPE: (f32, f32) = (0.2, 12.0);
+/// The other number's bound.
+const OFFSET_MAX: f32 = 20.0;
+/// What a covariance grows to while nothing is told.
+const SPREAD_MAX: f32 = 4.0;
+
+/// Logistic regression on one signal, by Newton's steps with a covariance that grows old (an extended Kalman filter).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Calibration {
+    slope: f32,
+    offset: f32,
+    /// Covariance: of the slope, of both, of the offset.
+    spread: [f32; 3],
+}
+
+impl Default for Calibration {
+    /// What held-out parts of training sets gave, roughly; a hundred answers change it.
+    fn default() -> Self {
+        Self { slope: 2.0, offset: -1.5, spread: [0.5, 0.0, 0.5] }
+    }
+}
+
+impl Calibration {
+    /// From 0 to 1.
+    pub(super) fn probability(&self, signal: f32) -> f32 {
+        1.0 / (1.0 + libm::expf(-(self.slope * signal + self.offset).clamp(-30.0, 30.0)))
+    }
+
+    /// Learns whether the answer with this signal was right.
+    pub(super) fn learn(&mut self, signal: f32, is_right: Verdict, weight: f32) {
+        let truth = if is_right == Verdict::Right { 1.0 } else { 0.0 };
+        let probability = self.probability(signal);
+        let [slope, both, offset] =
+            self.spread.map(|spread| (spread / MEMORY).clamp(-SPREAD_MAX, SPREAD_MAX));
+        let gain = (slope * signal + both, both * signal + offset);
+        let curve = weight * probability * (1.0 - probability);
+        let shrink = curve / (1.0 + curve * (signal * gain.0 + gain.1));
+        self.spread = [
+            slope - shrink * gain.0 * gain.0,
+            both - shrink * gain.0 * gain.1,
+            offset - shrink * gain.1 * gain.1,
+        ];
+        let error = weight * (truth - probability) / (1.0 + curve * (signal * gain.0 + gain.1));
+        self.slope = (self.slope + gain.0 * error).clamp(SLOPE.0, SLOPE.1);
+        self.offset = (self.offset + gain.1 * error).clamp(-OFFSET_MAX, OFFSET_MAX);
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        [self.slope, self.offset].iter().chain(&self.spread).for_each(|number| put_float(out, *number));
+    }
+
+    pub(super) fn decode(input: &mut &[u8]) -> Result<Self, SnapshotError> {
+        let mut next = || take_float(input, "a number of the calibration");
+        Ok(Self { slope: next()?, offset: next()?, spread: [next()?, next()?, next()?] })
+    }
+}
+
+/// Whether an answer was right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Right,
+    Wrong,
+}
