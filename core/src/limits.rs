@@ -561,6 +561,10 @@ pub const DIALOGUE_MESSAGES_MAX: usize = 16;
 pub const DIALOGUE_MESSAGE_BYTES_MAX: usize = 4 * 1024;
 /// Verdicts of one ticket that are remembered, so that the reply which follows does not count again.
 pub const DIALOGUE_VERDICTS_MAX: usize = 8;
+/// Words of one ticket's customer that are looked for in replies; with more, every word may be one.
+pub const CUSTOMER_WORDS_MAX: usize = 16_384;
+/// Replies that one is compared with word by word, those first that share most.
+pub const COMPARED_REPLIES_MAX: usize = 64;
 /// A reply that is learned to be suggested.
 pub const LEARNED_REPLY_BYTES_MAX: usize = 4 * 1024;
 /// Words and slots of a reply that are compared with others.

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::dialogue::Wording;
+use super::dialogue::{PersonKey, Wording};
 use super::language::Language;
 use super::mode::Mode;
 use super::suggestion::Source;
@@ -80,8 +80,8 @@ pub(super) struct Replied {
     pub(super) asked: Asked,
     pub(super) agent: AgentId,
     pub(super) source: Source,
-    /// Who asked: see [`Person::key`](super::dialogue::Person).
-    pub(super) requester: u64,
+    /// Who asked.
+    pub(super) requester: PersonKey,
     /// The reply, masked; nothing where it is too long to be suggested.
     pub(super) wording: Option<Wording>,
     /// The suggestion that it was made of, unless a verdict on it was given before.

@@ -7,12 +7,14 @@ mod wording;
 
 use std::collections::{BTreeSet, VecDeque};
 
-pub(super) use person::{Person, hash_text};
+pub(super) use person::{Person, PersonKey, hash_text};
 pub(super) use trouble::Trouble;
 pub(super) use vocabulary::is_common_word;
 #[cfg(test)]
 pub(super) use wording::wording_of;
 pub(super) use wording::{Piece, SlotKind, Wording, said_word};
+
+use wording::Said;
 
 use super::ask::{Ask, Filling, Gate};
 use super::automatic::HANDED_OVER_TAG;
@@ -34,6 +36,8 @@ pub struct Dialogue {
     queue: QueueId,
     tags: BTreeSet<String>,
     person: Person,
+    /// All that the customer has said.
+    said: Said,
     /// The newest of the customer's messages.
     messages: VecDeque<Message>,
     /// The customer's turns: messages without an answer between them are one.
@@ -125,7 +129,7 @@ impl Dialogue {
         self.person = Person::of(requester, told.requester_id);
         if requester.is_empty() && told.requester_id.is_none() {
             // Of an unknown requester it is known that it is this ticket's.
-            self.person.key = hash_text(0x74, &self.ticket.to_string());
+            self.person.key = Person::of_ticket(self.ticket);
         }
         let (subject, text) =
             (told.subject.as_deref().unwrap_or_default(), told.text.as_deref().unwrap_or_default());
@@ -180,8 +184,7 @@ impl Dialogue {
         let message = waiting.or(corrects.map(|(message, _)| message))?;
         let asked = self.asked(message)?;
         let text = told.text.as_deref().unwrap_or_default();
-        let said = self.messages.iter().map(|message| message.text.as_str());
-        let wording = Wording::of(text, &self.person, said);
+        let wording = Wording::of(text, &self.person, &self.said);
         let made_of = told.suggestion.map(|suggested| suggested.reply);
         Some(What::Reply(Box::new(Replied {
             agent,
@@ -197,6 +200,7 @@ impl Dialogue {
 
     fn set(&mut self, told: &Told<'_>, agent: Option<AgentId>) -> Option<What> {
         let added = self.change_tags(told);
+        self.person.identify(told.requester_id);
         let agent = agent.filter(|_| !added.is_empty())?;
         let asked = self.asked(self.messages.back()?.version)?;
         Some(What::Labelled(Box::new(Labelled { asked, agent, label: Label::Tags(added) })))
@@ -228,6 +232,7 @@ impl Dialogue {
             Kind::Erased => {
                 self.messages.clear();
                 self.tags.clear();
+                self.said = Said::default();
                 self.person = Person::default();
             }
             _ => {}
@@ -249,6 +254,7 @@ impl Dialogue {
 
     fn push(&mut self, version: Version, text: &str) {
         self.trouble = self.trouble.or(trouble::trouble(text));
+        self.said.say(text);
         let is_answered = self.messages.back().is_none_or(|newest| newest.is_answered);
         self.turns = self.turns.saturating_add(u32::from(is_answered));
         if self.messages.len() >= DIALOGUE_MESSAGES_MAX {

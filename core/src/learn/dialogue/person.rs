@@ -3,16 +3,30 @@
 use std::hash::Hasher;
 
 use rustc_hash::FxHasher;
+use serde::{Deserialize, Serialize};
 
 use super::vocabulary::is_common_word;
+use crate::id::TicketId;
 use crate::limits::PERSON_PARTS_MAX;
 use crate::text::is_without_spaces;
+
+/// By what requesters are told apart: hashes of address, number and name; 0 where that is not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::learn) struct PersonKey([u32; 3]);
+
+impl PersonKey {
+    /// Whether the two are surely not one person: all that is known of both differs.
+    pub(in crate::learn) fn is_another(self, other: Self) -> bool {
+        let both = self.0.iter().zip(other.0).filter(|(one, other)| **one != 0 && *other != 0);
+        let differ: Vec<bool> = both.map(|(one, other)| *one != other).collect();
+        !differ.is_empty() && differ.iter().all(|differs| *differs)
+    }
+}
 
 /// Whoever asks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::learn) struct Person {
-    /// Tells requesters apart; of one person it may be several.
-    pub(in crate::learn) key: u64,
+    pub(in crate::learn) key: PersonKey,
     /// As they call themselves.
     pub(in crate::learn) name: Option<String>,
     /// Their address, in lower case.
@@ -41,11 +55,36 @@ impl Person {
                 parts.push(part);
             }
         }
-        let key = id.map_or_else(
-            || hash_text(0x70, &email.clone().unwrap_or_else(|| requester.trim().to_lowercase())),
-            |id| hash_text(0x69, &id.to_string()),
-        );
-        Self { key, name: is_name.then(|| name.to_owned()), email, parts }
+        // `Lee, Kim` is how directories write `Kim Lee`.
+        let name = match name.split_once(", ") {
+            Some((last, first)) if !first.contains(',') => format!("{first} {last}"),
+            _ => name.to_owned(),
+        };
+        let name = is_name.then_some(name);
+        let contact = email.clone().unwrap_or_else(|| requester.trim().to_lowercase());
+        let mut person = Self { key: PersonKey::default(), name, email, parts };
+        let called = person.name.as_deref().unwrap_or_default().to_lowercase();
+        person.key = PersonKey([hash_short(0x70, &contact), 0, hash_short(0x6e, &called)]);
+        person.identify(id);
+        person
+    }
+
+    /// Takes over the requester's number, where there is one.
+    pub(in crate::learn) fn identify(&mut self, id: Option<u64>) {
+        if let (Some(id), [_, known, _]) = (id, &mut self.key.0) {
+            *known = hash_short(0x69, &id.to_string());
+        }
+    }
+
+    /// Somebody of whom only the ticket is known.
+    pub(in crate::learn) fn of_ticket(ticket: TicketId) -> PersonKey {
+        PersonKey([hash_short(0x74, &ticket.to_string()), 0, 0])
+    }
+
+    /// Whether a word is of the name.
+    pub(in crate::learn) fn is_called(&self, word: &str) -> bool {
+        let mut names = self.name.iter().flat_map(|name| name.split(|c: char| !c.is_alphanumeric()));
+        is_telling(word) && names.any(|name| name.to_lowercase() == word.to_lowercase())
     }
 
     /// A text without this person's name: what is learned is about the matter.
@@ -84,6 +123,12 @@ fn is_telling(part: &str) -> bool {
     part.chars().count() > 1 || part.chars().any(is_without_spaces)
 }
 
+/// Never 0 for a text; 0 for none.
+fn hash_short(seed: u64, text: &str) -> u32 {
+    let hash = u32::try_from(hash_text(seed, text) >> 32).unwrap_or(u32::MAX);
+    if text.is_empty() { 0 } else { hash.max(1) }
+}
+
 /// A hash of a text that is the same on every machine.
 pub(in crate::learn) fn hash_text(seed: u64, text: &str) -> u64 {
     let mut hasher = FxHasher::default();
@@ -115,8 +160,19 @@ mod tests {
             assert_eq!((person.name.as_deref(), person.email.as_deref()), (name, email), "{requester}");
             assert_eq!(person.parts, parts, "{requester}");
         }
-        assert_eq!(Person::of("a@b.c", Some(3)).key, Person::of("Kim", Some(3)).key);
-        assert_eq!(Person::of("Kim <a@b.c>", None).key, Person::of("A@B.c", None).key);
-        assert_ne!(Person::of("a@b.c", None).key, Person::of("b@b.c", None).key);
+        assert_eq!(Person::of("Lee, Kim <a@b.c>", None).name.as_deref(), Some("Kim Lee"));
+    }
+
+    #[test]
+    fn two_are_two_only_where_nothing_says_that_they_are_one() {
+        let is_another = |one: (&str, Option<u64>), other: (&str, Option<u64>)| {
+            Person::of(one.0, one.1).key.is_another(Person::of(other.0, other.1).key)
+        };
+        assert!(is_another(("a@b.c", None), ("b@b.c", None)));
+        assert!(is_another(("Kim <a@b.c>", Some(1)), ("Bob <b@b.c>", Some(2))));
+        assert!(!is_another(("a@b.c", Some(3)), ("Kim", Some(3))));
+        assert!(!is_another(("Kim <a@b.c>", None), ("A@B.c", None)));
+        assert!(!is_another(("Kim Lee <a@b.c>", None), ("kim lee <b@b.c>", None)));
+        assert!(!is_another(("", None), ("b@b.c", None)), "nobody is known to be somebody else");
     }
 }

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::person::{Person, hash_text};
 use super::vocabulary::{is_common_word, may_be_name};
 use crate::learn::language::Language;
-use crate::limits::LEARNED_REPLY_BYTES_MAX;
-use crate::text::Personal;
+use crate::limits::{CUSTOMER_WORDS_MAX, LEARNED_REPLY_BYTES_MAX};
+use crate::text::{Personal, is_without_spaces};
 use tokens::{Token, tokens};
 
 /// What belongs into a slot.
@@ -72,23 +72,35 @@ pub(in crate::learn) fn said_word(word: &str) -> u64 {
     hash_text(0x77, &word.to_lowercase())
 }
 
-/// What a customer has said.
+/// What a customer has said in a ticket: of words and of pairs of characters, their hashes.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Said {
-    words: FxHashSet<String>,
+    words: FxHashSet<u64>,
     pairs: FxHashSet<(char, char)>,
+    /// There was more than is remembered: every word may be one of theirs.
+    is_too_much: bool,
 }
 
 impl Said {
-    fn of<'a>(texts: impl Iterator<Item = &'a str>) -> Self {
-        let mut said = Self { words: FxHashSet::default(), pairs: FxHashSet::default() };
-        for text in texts {
-            for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
-                said.words.insert(word.to_lowercase());
-            }
-            let chars: Vec<char> = text.chars().collect();
-            said.pairs.extend(chars.iter().copied().zip(chars.iter().copied().skip(1)));
+    pub(super) fn say(&mut self, text: &str) {
+        for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+            self.words.insert(said_word(word));
         }
-        said
+        let dense = text.split(|c: char| !is_without_spaces(c));
+        for run in dense.filter(|run| !run.is_empty()) {
+            self.pairs.extend(run.chars().zip(run.chars().skip(1)));
+        }
+        if self.words.len() > CUSTOMER_WORDS_MAX || self.pairs.len() > CUSTOMER_WORDS_MAX {
+            *self = Self { is_too_much: true, ..Self::default() };
+        }
+    }
+
+    fn has_word(&self, word: &str) -> bool {
+        self.is_too_much || self.words.contains(&said_word(word))
+    }
+
+    fn has_pair(&self, pair: (char, char)) -> bool {
+        self.is_too_much || self.pairs.contains(&pair)
     }
 }
 
@@ -171,20 +183,14 @@ const NAME_WORDS_MAX: usize = 4;
 
 impl Wording {
     /// Masks a reply; nothing where it is empty, or longer than what is suggested.
-    pub(super) fn of<'a>(
-        reply: &str,
-        person: &Person,
-        customer: impl Iterator<Item = &'a str>,
-    ) -> Option<Self> {
+    pub(super) fn of(reply: &str, person: &Person, said: &Said) -> Option<Self> {
         let reply = reply.trim();
         if reply.is_empty() || reply.len() > LEARNED_REPLY_BYTES_MAX {
             return None;
         }
         let clean: String = reply.chars().filter(|c| !c.is_control() || *c == '\n').collect();
-        let said = Said::of(customer);
         let tokens = tokens(&clean);
-        let mut masker =
-            Masker { tokens: &tokens, person, said: &said, pieces: Vec::new(), words: Vec::new() };
+        let mut masker = Masker { tokens: &tokens, person, said, pieces: Vec::new(), words: Vec::new() };
         masker.run();
         let Masker { pieces, words, .. } = masker;
         Some(Self { pieces, said: words, language: Language::of(&clean) })
@@ -248,7 +254,7 @@ impl<'a> Masker<'a> {
         }
         let is_capital = word.starts_with(char::is_uppercase);
         let is_common = is_common_word(word) && !(is_capital && !starts_sentence && may_be_name(word));
-        let is_told = self.said.words.contains(&lower) || self.person.parts.contains(&lower);
+        let is_told = self.said.has_word(word) || self.person.parts.contains(&lower);
         if is_common || !(is_capital || is_told) {
             if !is_common {
                 self.words.push(said_word(word));
@@ -281,7 +287,7 @@ impl<'a> Masker<'a> {
             let is_plain_word = is_common_word(word)
                 && (!word.starts_with(char::is_uppercase)
                     || (is_first && starts_sentence && !may_be_name(word)));
-            is_part(word) && !is_plain_word
+            self.person.is_called(word) && !is_plain_word
         })?;
         let names: Vec<&str> = self.tokens.get(at..end)?.iter().filter_map(Token::word).collect();
         let is = |name: Option<&str>| {
@@ -422,7 +428,7 @@ fn has_token(url: &str) -> bool {
 #[cfg(test)]
 pub(in crate::learn) fn wording_of(reply: &str, person: &Person) -> Wording {
     let empty = Wording { pieces: Vec::new(), said: Vec::new(), language: Language::Unknown };
-    Wording::of(reply, person, std::iter::empty()).unwrap_or(empty)
+    Wording::of(reply, person, &Said::default()).unwrap_or(empty)
 }
 
 #[cfg(test)]

@@ -47,6 +47,9 @@ impl Model {
             }
             Template::of(wording, |word| self.said.is_public(word))
         });
+        if self.was_judged(replied, template.as_ref()) {
+            return true;
+        }
         let told = self.told_by_reply(replied, template.as_ref(), notices);
         let told = told.or_else(|| self.guessed(replied, template.as_ref(), &features));
         let Some(Told { intent, weight, is_said, is_known }) = told else {
@@ -64,6 +67,20 @@ impl Model {
             written = self.write(replied, intent, template, wording.language);
         }
         self.learned.set(asked.ticket, asked.message, Known { intent, is_said, reply: written });
+        true
+    }
+
+    /// Whether a reply is the one that a verdict has told of already: then only where it stands is new.
+    fn was_judged(&mut self, replied: &Replied, template: Option<&Template>) -> bool {
+        let known =
+            self.learned.get(replied.asked.ticket, replied.asked.message).and_then(|known| known.reply);
+        let found = known.and_then(|known| self.replies.find(known)).zip(template);
+        let Some(((_, reply), _)) = found.filter(|((_, reply), template)| reply.template.is_same(template))
+        else {
+            return false;
+        };
+        let id = reply.id;
+        self.replies.update(id, self.lessons, |reply| reply.comes_from(replied.source));
         true
     }
 
@@ -138,8 +155,7 @@ impl Model {
             if reply.template.is_same(&template) {
                 self.replies.update(made_of, lesson, |reply| {
                     reply.accepted = reply.accepted.saturating_add(1);
-                    reply.from.insert(0, replied.source);
-                    reply.from.truncate(crate::limits::REPLY_SOURCES_MAX);
+                    reply.comes_from(replied.source);
                 });
                 self.replies.credit(made_of, context, GOOD);
                 return Some(made_of);

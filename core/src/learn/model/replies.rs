@@ -10,7 +10,9 @@ use crate::learn::intent::IntentId;
 use crate::learn::language::Language;
 use crate::learn::lesson::Context;
 use crate::learn::suggestion::Source;
-use crate::limits::{INTENT_REPLIES_MAX, LEARNED_REPLIES_MAX, REPLY_CONTEXTS_MAX, REPLY_SOURCES_MAX};
+use crate::limits::{
+    COMPARED_REPLIES_MAX, INTENT_REPLIES_MAX, LEARNED_REPLIES_MAX, REPLY_CONTEXTS_MAX, REPLY_SOURCES_MAX,
+};
 
 /// Lessons of an intent after which a use counts half.
 const HALF_LIFE_LESSONS: f32 = 64.0;
@@ -109,6 +111,11 @@ impl Reply {
         }
     }
 
+    pub(super) fn comes_from(&mut self, source: Source) {
+        self.from.insert(0, source);
+        self.from.truncate(REPLY_SOURCES_MAX);
+    }
+
     /// Whether agents sent it often enough, and seldom turned it down, for it to be sent without one.
     pub(super) fn is_proved(&self, uses: u32) -> bool {
         let sent = self.accepted.saturating_add(self.written);
@@ -134,14 +141,15 @@ impl Replies {
     /// Replies of all intents that are this one with small changes.
     pub(super) fn near(&self, template: &Template) -> Vec<(IntentId, u64)> {
         let sketch = template.sketch();
-        let mut near = Vec::new();
+        let mut like: Vec<(usize, IntentId, &Reply)> = Vec::new();
         for (intent, branch) in &self.branches {
-            let found = branch.replies.iter().filter(|reply| is_like(&reply.sketch, &sketch));
-            near.extend(
-                found.filter(|reply| reply.template.is_near(template)).map(|reply| (*intent, reply.id)),
-            );
+            let shared = branch.replies.iter().map(|reply| (shared(&reply.sketch, &sketch), *intent, reply));
+            like.extend(shared.filter(|(shared, ..)| *shared >= SKETCH_SHARED_MIN));
         }
-        near
+        like.sort_by(|a, b| b.0.cmp(&a.0).then(b.2.used.cmp(&a.2.used)).then(a.2.id.cmp(&b.2.id)));
+        like.truncate(COMPARED_REPLIES_MAX);
+        let near = like.into_iter().filter(|(.., reply)| reply.template.is_near(template));
+        near.map(|(_, intent, reply)| (intent, reply.id)).collect()
     }
 
     /// Takes in a reply that an agent wrote: the one of this intent that it nearly is, or a new one; tells its number.
@@ -157,8 +165,7 @@ impl Replies {
         let id = self.place(intent, template, language, lesson);
         self.update(id, lesson, |reply| {
             reply.written = reply.written.saturating_add(1);
-            reply.from.insert(0, source);
-            reply.from.truncate(REPLY_SOURCES_MAX);
+            reply.comes_from(source);
         });
         self.credit(id, context, Worth { good: 1.0, bad: 0.0 });
         id
@@ -324,6 +331,7 @@ impl Replies {
         let Some((intent, reply)) = self.find(id) else { return Vec::new() };
         let near = self.near(&reply.template).into_iter().map(|(near, _)| near);
         let mut twins: Vec<IntentId> = near.filter(|near| *near != intent).collect();
+        twins.sort_unstable();
         twins.dedup();
         twins
     }
@@ -335,8 +343,12 @@ impl Replies {
     }
 }
 
+fn shared(one: &Sketch, other: &Sketch) -> usize {
+    one.iter().zip(other).filter(|(a, b)| a == b).count()
+}
+
 fn is_like(one: &Sketch, other: &Sketch) -> bool {
-    one.iter().zip(other).filter(|(a, b)| a == b).count() >= SKETCH_SHARED_MIN
+    shared(one, other) >= SKETCH_SHARED_MIN
 }
 
 #[cfg(test)]

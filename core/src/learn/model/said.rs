@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::learn::dialogue::PersonKey;
 use crate::limits::SAID_WORDS_MAX;
 
 /// To whom a word was said.
@@ -11,7 +12,7 @@ use crate::limits::SAID_WORDS_MAX;
 enum To {
     /// One requester, in the lesson of this number.
     One {
-        requester: u64,
+        requester: PersonKey,
         lesson: u64,
     },
     Several,
@@ -23,10 +24,10 @@ pub(super) struct SaidWords(BTreeMap<u64, To>);
 
 impl SaidWords {
     /// Takes note of a word in a reply to this requester.
-    pub(super) fn say(&mut self, word: u64, requester: u64, lesson: u64) {
+    pub(super) fn say(&mut self, word: u64, requester: PersonKey, lesson: u64) {
         match self.0.get_mut(&word) {
             Some(To::Several) => {}
-            Some(To::One { requester: before, .. }) if *before == requester => {}
+            Some(To::One { requester: before, .. }) if !before.is_another(requester) => {}
             Some(to) => *to = To::Several,
             None => {
                 if self.0.len() >= SAID_WORDS_MAX {
@@ -70,22 +71,24 @@ impl SaidWords {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::learn::dialogue::Person;
 
     #[test]
     fn a_word_is_public_once_two_have_heard_it_and_memory_is_bounded() {
+        let [one, two] = ["a@b.c", "b@b.c"].map(|requester| Person::of(requester, None).key);
         let mut said = SaidWords::default();
-        said.say(7, 1, 1);
-        said.say(7, 1, 2);
+        said.say(7, one, 1);
+        said.say(7, one, 2);
         assert!(!said.is_public(7));
-        said.say(7, 2, 3);
+        said.say(7, two, 3);
         assert!(said.is_public(7) && !said.is_public(8));
         for word in 0..200_000_u64 {
-            said.say(1_000 + word, 1, word);
+            said.say(1_000 + word, one, word);
         }
         assert!(said.is_public(7) && said.0.len() <= SAID_WORDS_MAX);
         for word in 0..200_000_u64 {
-            said.say(word, 1, word);
-            said.say(word, 2, word);
+            said.say(word, one, word);
+            said.say(word, two, word);
         }
         assert!(said.0.len() <= SAID_WORDS_MAX);
     }

@@ -48,7 +48,7 @@ fn mark_shared(chars: &[(usize, char)], is_known: &[bool], said: &Said, marks: &
     let mut from = 0;
     for until in 1..=chars.len() {
         let is_joined = match (chars.get(until - 1), chars.get(until)) {
-            (Some((_, one)), Some((_, next))) => said.pairs.contains(&(*one, *next)),
+            (Some((_, one)), Some((_, next))) => said.has_pair((*one, *next)),
             _ => false,
         };
         if is_joined {

@@ -3,7 +3,9 @@ use super::*;
 /// Slots as `{kind}`, what may be somebody's in `<>`.
 fn shown(reply: &str, requester: &str, customer: &str) -> String {
     let person = Person::of(requester, None);
-    let wording = Wording::of(reply, &person, [customer].into_iter()).unwrap();
+    let mut said = Said::default();
+    said.say(customer);
+    let wording = Wording::of(reply, &person, &said).unwrap();
     wording.pieces.iter().fold(String::new(), |text, piece| match piece {
         Piece::Plain(plain) => text + plain,
         Piece::Suspect(word) => text + "<" + word + ">",
@@ -58,9 +60,18 @@ fn chinese_replies_are_masked_alike() {
 }
 
 #[test]
+fn who_has_said_too_much_may_have_said_every_word() {
+    let mut said = Said::default();
+    said.say(&(0..CUSTOMER_WORDS_MAX + 1).map(|number| format!("w{number} ")).collect::<String>());
+    assert!(said.words.is_empty() && said.has_word("marmot"));
+    let wording = Wording::of("your marmot is lost", &Person::default(), &said).unwrap();
+    assert!(wording.pieces.contains(&Piece::Suspect("marmot".to_owned())));
+}
+
+#[test]
 fn long_and_empty_replies_are_not_learned() {
     let person = Person::default();
     for reply in ["", " \n", &"x".repeat(LEARNED_REPLY_BYTES_MAX + 1)] {
-        assert_eq!(Wording::of(reply, &person, std::iter::empty()), None);
+        assert_eq!(Wording::of(reply, &person, &Said::default()), None);
     }
 }

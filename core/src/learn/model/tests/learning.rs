@@ -148,7 +148,7 @@ fn suggestions_are_counted_by_what_became_of_them() {
     desk.happens(ticket, Kind::Feedback, Actor::Agent(crate::id::AgentId(2)), &data);
     desk.replies_by(ticket, 2, &reply.text, origin(reply.id));
     let (ticket, judged) = ask(&mut desk);
-    assert_eq!(judged.accepted, edited.accepted + 1);
+    assert_eq!((judged.accepted, judged.written), (edited.accepted + 1, edited.written));
     let data = json!({"message": 1, "reply": reply.id, "model": 1, "verdict": "rejected"});
     desk.happens(ticket, Kind::Feedback, Actor::Agent(crate::id::AgentId(2)), &data);
     let (_, rejected) = ask(&mut desk);
