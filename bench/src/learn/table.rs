@@ -7,11 +7,12 @@ use super::document::{Document, Row};
 /// A column: its head, its figure and digits behind the point.
 type Column = (&'static str, &'static str, usize);
 
-const COLUMNS: [Column; 16] = [
+const COLUMNS: [Column; 17] = [
     ("one pass %", "one_accuracy_percent", 2),
     ("all passes %", "accuracy_percent", 2),
     ("first three %", "in_three_percent", 2),
     ("AUROC", "auroc", 3),
+    ("after all passes", "all_auroc", 3),
     ("recall at 90 % precision", "recall_at_90_percent", 1),
     ("at 95 %", "recall_at_95_percent", 1),
     ("at 98 %", "recall_at_98_percent", 1),
@@ -79,15 +80,23 @@ pub(super) fn page(document: &Document) -> String {
 pub(super) fn tables(document: &Document) -> String {
     let mut text =
         table(document, &COLUMNS.map(|(head, figure, digits)| (head.to_owned(), figure.to_owned(), digits)));
+    let shots = &document.settings.shots;
+    let column = |head: String, figure: String| (head, figure, 1);
     let mut few = Vec::new();
-    for (what, said) in [("few", "of each"), ("new", "of a new intent")] {
-        for shots in &document.settings.shots {
-            few.push((format!("{shots} {said}, first %"), format!("{what}_{shots}_first_percent"), 1));
-            few.push(("in three %".to_owned(), format!("{what}_{shots}_three_percent"), 1));
-        }
+    for shots in shots {
+        few.push(column(format!("{shots} of each, first %"), format!("few_{shots}_first_percent")));
+        few.push(column("in three %".to_owned(), format!("few_{shots}_three_percent")));
     }
-    text.push_str("\nAfter few examples, each seen once: of every intent, and of one that a model of the others did not know.\n\n");
+    text.push_str("\nAfter few examples of every intent, each seen once:\n\n");
     text.push_str(&table(document, &few));
+    let mut new = vec![column("the others before, first %".to_owned(), "new_0_others_percent".to_owned())];
+    for shots in shots {
+        new.push(column(format!("{shots} of a new one, first %"), format!("new_{shots}_first_percent")));
+        new.push(column("in three %".to_owned(), format!("new_{shots}_three_percent")));
+        new.push(column("the others, first %".to_owned(), format!("new_{shots}_others_percent")));
+    }
+    text.push_str("\nA new intent for a model that knows the others, and what becomes of those:\n\n");
+    text.push_str(&table(document, &new));
     text
 }
 
@@ -107,7 +116,7 @@ fn table(document: &Document, columns: &[(String, String, usize)]) -> String {
 fn cell(row: &Row, figure: &str, digits: usize) -> String {
     let Some(value) = row.mean.get(figure) else { return "–".to_owned() };
     // How times and memory differ between orders says nothing.
-    let has_spread = figure.ends_with("percent") || figure == "auroc";
+    let has_spread = figure.ends_with("percent") || figure.ends_with("auroc");
     match row.spread.get(figure).filter(|_| has_spread) {
         Some(spread) => format!("{value:.digits$} ± {spread:.digits$}"),
         None => format!("{value:.digits$}"),

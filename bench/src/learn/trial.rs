@@ -11,7 +11,6 @@ use super::score::{self, Outcome};
 use super::task::Task;
 use crate::clock::nanos;
 use crate::measure::{Latencies, latencies};
-use crate::process::Probe;
 use crate::result::Figures;
 use crate::stop;
 
@@ -19,6 +18,8 @@ use crate::stop;
 const CURVE_POINTS: usize = 18;
 /// Of all intents, this share is new to a model that knows the others; at least so many.
 const NEWCOMERS: (usize, usize) = (10, 3);
+/// Of the messages about the other intents, one in so many is asked.
+const ONE_IN: usize = 4;
 
 /// How learners are measured.
 #[derive(Debug, Clone)]
@@ -64,13 +65,12 @@ impl<'a> Questions<'a> {
             .collect()
     }
 
-    /// Shares of messages in scope whose first, and whose first three, are right; of some intents, or of all.
-    fn shares(&self, learner: &dyn Learner, of: Option<&[u32]>) -> (f64, f64) {
+    /// Shares of messages in scope whose first, and whose first three, are right; of those that `is_meant` takes by their
+    /// intent and their place.
+    fn shares(&self, learner: &dyn Learner, is_meant: impl Fn(u32, usize) -> bool) -> (f64, f64) {
         let (mut count, mut first, mut three) = (0.0, 0.0, 0.0);
-        for (features, wanted) in &self.asked {
-            let Some(wanted) = wanted.filter(|wanted| of.is_none_or(|of| of.contains(wanted))) else {
-                continue;
-            };
+        for (place, (features, wanted)) in self.asked.iter().enumerate() {
+            let Some(wanted) = wanted.filter(|wanted| is_meant(*wanted, place)) else { continue };
             let outcome = Outcome::of(&learner.answer(features).best, 0.0, Some(wanted));
             count += 1.0;
             first += f64::from(u8::from(outcome.is_right));
@@ -90,17 +90,18 @@ pub(super) fn run(kind: Kind, questions: &Questions<'_>, plan: &Plan) -> Result<
         stop::check()?;
         let order = questions.task.order(plan.seed, shuffle);
         let mut figures = Figures::new();
-        // The first shuffle begins with memory that no learner has used.
         let mut learner = timed(kind, questions.task, &order, &mut figures);
         curves.push(curve(kind, questions, &order));
-        add_scores(&mut figures, "one_", &questions.outcomes(&*learner), kind.is_probability);
+        let outcomes = questions.outcomes(&*learner);
+        add_scores(&mut figures, ("one_", ""), &outcomes, kind.is_probability);
+        // Further passes are over what it has seen, which makes it too sure.
+        all.extend(outcomes);
         for pass in 1..plan.passes {
             stop::check()?;
             let order = questions.task.order(plan.seed ^ u64::from(pass) << 32, shuffle);
             questions.learn(&mut *learner, &order);
         }
-        let outcomes = questions.outcomes(&*learner);
-        add_scores(&mut figures, "", &outcomes, kind.is_probability);
+        add_scores(&mut figures, ("", "all_"), &questions.outcomes(&*learner), kind.is_probability);
         figures.insert("memory_mib".into(), mib(learner.bytes()));
         if let Some(bytes) = learner.snapshot_bytes() {
             figures.insert("snapshot_mib".into(), mib(bytes));
@@ -108,7 +109,6 @@ pub(super) fn run(kind: Kind, questions: &Questions<'_>, plan: &Plan) -> Result<
         few(kind, questions, &order, &plan.shots, &mut figures);
         newcomers(kind, questions, &order, plan, &mut figures)?;
         runs.push(figures);
-        all.extend(outcomes);
     }
     let (mean, spread) = score::mean_and_spread(&runs);
     Ok(Row {
@@ -124,15 +124,22 @@ pub(super) fn run(kind: Kind, questions: &Questions<'_>, plan: &Plan) -> Result<
     })
 }
 
-fn add_scores(figures: &mut Figures, before: &str, outcomes: &[Outcome], is_probability: bool) {
-    let scores = score::figures(outcomes, is_probability);
-    figures.extend(scores.into_iter().map(|(name, value)| (format!("{before}{name}"), value)));
+/// Accuracies under one name, and what confidence is worth under another: the first is asked for after all passes, the
+/// second after one, as the product learns.
+fn add_scores(
+    figures: &mut Figures,
+    (accuracy, sureness): (&str, &str),
+    outcomes: &[Outcome],
+    is_probability: bool,
+) {
+    for (name, value) in score::figures(outcomes, is_probability) {
+        let is_accuracy = matches!(name.as_str(), "accuracy_percent" | "in_three_percent");
+        figures.insert(format!("{}{name}", if is_accuracy { accuracy } else { sureness }), value);
+    }
 }
 
 /// The first pass and all answers after it, as a message comes: from its text on, each with its time.
 fn timed(kind: Kind, task: &Task, order: &[usize], figures: &mut Figures) -> Box<dyn Learner> {
-    let probe = Probe::new(vec![std::process::id()]);
-    let before = probe.resident_bytes().unwrap_or_default();
     let (mut learns, mut answers) = (latencies(), latencies());
     let mut featurizer = Featurizer::new();
     let mut learner = kind.make();
@@ -143,8 +150,6 @@ fn timed(kind: Kind, task: &Task, order: &[usize], figures: &mut Figures) -> Box
         learns.saturating_record(nanos(start.elapsed()));
     }
     figures.insert("train_s".into(), begin.elapsed().as_secs_f64());
-    let after = probe.resident_bytes().unwrap_or_default();
-    figures.insert("resident_mib".into(), mib(after.saturating_sub(before) as usize));
     for text in task.test.iter().map(|(text, _)| text).chain(&task.oos) {
         let start = Instant::now();
         std::hint::black_box(learner.answer(&featurizer.features(text)));
@@ -173,7 +178,7 @@ fn curve(kind: Kind, questions: &Questions<'_>, order: &[usize]) -> Vec<(usize, 
     for size in sizes(order.len()) {
         questions.learn(&mut *learner, order.get(done..size).unwrap_or_default());
         done = size;
-        points.push((size, questions.shares(&*learner, None).0));
+        points.push((size, questions.shares(&*learner, |_, _| true).0));
     }
     points
 }
@@ -207,7 +212,7 @@ fn few(kind: Kind, questions: &Questions<'_>, order: &[usize], shots: &[usize], 
     for shot in shots {
         let mut learner = kind.make();
         questions.learn(&mut *learner, &questions.task.few(order, *shot));
-        let (first, three) = questions.shares(&*learner, None);
+        let (first, three) = questions.shares(&*learner, |_, _| true);
         figures.insert(format!("few_{shot}_first_percent"), first);
         figures.insert(format!("few_{shot}_three_percent"), three);
     }
@@ -235,21 +240,29 @@ fn newcomers(
     let (later, before): (Vec<usize>, Vec<usize>) = order.iter().copied().partition(is_new);
     let mut knows = kind.make();
     questions.learn(&mut *knows, &before);
+    let before_any =
+        questions.shares(&*knows, |wanted, place| place % ONE_IN == 0 && !new.contains(&wanted)).0;
     for shot in &plan.shots {
-        let (mut first, mut three) = (0.0, 0.0);
+        let (mut first, mut three, mut others) = (0.0, 0.0, 0.0);
         for intent in &new {
             stop::check()?;
             let mut learner = knows.copied();
             let of = |row: &usize| questions.task.train.get(*row).is_some_and(|(_, one)| one == intent);
             let rows: Vec<usize> = later.iter().copied().filter(of).take(*shot).collect();
             questions.learn(&mut *learner, &rows);
-            let shares = questions.shares(&*learner, Some(std::slice::from_ref(intent)));
+            let shares = questions.shares(&*learner, |wanted, _| wanted == *intent);
+            // A learner that takes everything for the new intent has learned nothing.
+            let known =
+                questions.shares(&*learner, |wanted, place| place % ONE_IN == 0 && !new.contains(&wanted));
+            others += known.0 / new.len() as f64;
             first += shares.0 / new.len() as f64;
             three += shares.1 / new.len() as f64;
         }
         figures.insert(format!("new_{shot}_first_percent"), first);
         figures.insert(format!("new_{shot}_three_percent"), three);
+        figures.insert(format!("new_{shot}_others_percent"), others);
     }
+    figures.insert("new_0_others_percent".into(), before_any);
     Ok(())
 }
 

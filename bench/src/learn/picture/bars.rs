@@ -33,7 +33,7 @@ const PANELS: [Panel; 10] = [
     panel(&["answer_p50_us"], "time for an answer, median, µs", 0, false),
     panel(&["answer_p99_us"], "time for an answer, p99, µs", 0, false),
     panel(&["train_s"], "time for the training set, s", 2, false),
-    panel(&["resident_mib"], "resident memory it adds, MiB", 1, false),
+    panel(&["memory_mib", "resident_mib"], "memory, MiB (grey: growth of the process)", 1, false),
 ];
 
 const fn panel(
