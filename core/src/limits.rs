@@ -546,6 +546,10 @@ pub const FEATURES_MAX: usize = 4_096;
 pub const INTENTS_MAX: usize = 2_000;
 /// Features that one learner of intents knows.
 pub const INTENT_FEATURES_MAX: usize = 400_000;
+/// Features and intents that one learner knows something about together: of eight bytes each.
+pub const INTENT_CELLS_MAX: usize = 3_000_000;
+/// Examples that one learner keeps to look at again.
+pub const INTENT_REPLAYS_MAX: usize = 2_048;
 
 /// Characters of a text that tell its language.
 pub const LANGUAGE_CHARS_MAX: usize = 400;
@@ -601,7 +605,3 @@ pub const PROMOTIONS_MAX: usize = 20;
 pub const ROLLBACKS_MAX: usize = 10_000;
 /// Bytes of a model's snapshot.
 pub const SNAPSHOT_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Features and intents that one learner knows something about together: of eight bytes each.
-pub const INTENT_CELLS_MAX: usize = 3_000_000;
-/// Examples that one learner keeps to look at again.
-pub const INTENT_REPLAYS_MAX: usize = 2_048;

@@ -22,7 +22,7 @@ use super::state::Tenants;
 use super::{Forgotten, Shared};
 use crate::find::Log;
 use crate::priority::background_priority;
-use crate::store::{EventKinds, Store, StoreError};
+use crate::store::{AuditActor, AuditEntry, AuditFilter, EventKinds, Store, StoreError};
 
 /// Why a model is folded from the log's start.
 const FORGETTING: &str = "somebody is forgotten";
@@ -247,7 +247,7 @@ impl Follower {
                     self.tenants.stats.lesson_time.observe(began.elapsed());
                     self.tenants.stats.lessons.add(1);
                     course.lessons += 1;
-                    self.tell(tenant, &notices);
+                    self.tell(tenant, event.offset, &notices).await;
                 }
                 None => shared.model.write().pass(event.offset),
             }
@@ -417,13 +417,35 @@ impl Follower {
         }
     }
 
-    fn tell(&self, tenant: TenantId, notices: &[Notice]) {
+    async fn tell(&self, tenant: TenantId, offset: Offset, notices: &[Notice]) {
         for notice in notices {
-            if matches!(notice, Notice::Promoted { .. }) {
+            if let Notice::Promoted { recipe, why } = notice {
                 self.tenants.stats.promotions.add(1);
+                if let Err(error) = self.audit_promotion(tenant, offset, recipe, why).await {
+                    tracing::warn!(%error, tenant = tenant.0, "a promotion is not in the audit log");
+                }
             }
             let notice = serde_json::to_string(notice).unwrap_or_default();
             tracing::info!(tenant = tenant.0, notice, "the assistant has learned");
         }
+    }
+
+    /// One row for each, though the event is learned from again after a crash.
+    async fn audit_promotion(
+        &self,
+        tenant: TenantId,
+        offset: Offset,
+        recipe: &str,
+        why: &str,
+    ) -> Result<(), StoreError> {
+        const ACTION: &str = "learn.promoted";
+        let object = format!("model:{offset}");
+        let (action, same) = (Some(ACTION.to_owned()), Some(object.clone()));
+        let filter = AuditFilter { action, object: same, ..AuditFilter::default() };
+        if !self.store.audit_rows(tenant, &filter, None, 1).await?.is_empty() {
+            return Ok(());
+        }
+        let entry = AuditEntry::new(tenant, AuditActor::System, ACTION, object);
+        self.store.audit(entry.with("recipe", recipe).with("why", why)).await.map(drop)
     }
 }

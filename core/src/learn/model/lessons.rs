@@ -165,8 +165,9 @@ impl Model {
         }
         let id = self.replies.write(intent, template, language, replied.source, context, lesson);
         // Two intents that nobody has named are one where their replies are.
-        for twin in self.replies.twins(id) {
-            if !self.names.is_named(twin) && !self.names.is_named(intent) && twin != intent {
+        let twins = if self.names.is_named(intent) { Vec::new() } else { self.replies.twins(id) };
+        for twin in twins.into_iter().filter(|twin| *twin != intent) {
+            if !self.names.is_named(twin) {
                 self.merge_intents(twin, intent);
             }
         }

@@ -11,12 +11,24 @@ use crate::text::is_without_spaces;
 
 /// Twice the words that two replies share, of all words of both: from here on they are one with small changes.
 const NEAR_PERCENT: usize = 85;
-/// In a reply of fewer words, one word for another makes it another reply.
-const SHORT_WORDS: usize = 12;
+/// Words that one slot stands for, at most.
+const SLOT_WORDS_MAX: usize = 4;
 /// Words that turn a sentence into its opposite.
 const NEGATIONS: [&str; 22] = [
     "not", "no", "never", "cannot", "t", "don", "without", "unable", "nicht", "kein", "keine", "ne", "pas",
     "non", "não", "不", "没", "无", "未", "别", "勿", "否",
+];
+
+/// Words that may come and go in a reply that stays the same.
+const LITTLE: [&str; 112] = [
+    "a", "an", "the", "this", "that", "these", "those", "i", "we", "you", "he", "she", "it", "they", "me",
+    "us", "them", "my", "our", "your", "its", "their", "and", "or", "but", "so", "as", "of", "to", "in",
+    "on", "at", "by", "for", "with", "from", "up", "into", "there", "here", "is", "are", "was", "were", "be",
+    "been", "am", "do", "does", "did", "have", "has", "had", "will", "would", "can", "could", "please",
+    "very", "really", "just", "also", "now", "kindly", "much", "hi", "hello", "hey", "dear", "thanks",
+    "thank", "sorry", "regards", "best", "kind", "s", "ll", "ve", "re", "d", "m", "der", "die", "das", "ein",
+    "eine", "bitte", "und", "的", "了", "您", "你", "我", "们", "请", "吧", "啊", "呢", "哦", "就", "也",
+    "都", "很", "非", "常", "好", "这", "那", "是", "在", "有", "和",
 ];
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,34 +164,30 @@ impl Template {
         sketch
     }
 
-    /// Whether the two are one reply with small changes.
+    /// Whether the two are one reply with small changes: what one has between words that both have is a slot in the
+    /// other, or says little, or is a word for a word that not everybody writes, such as a name.
     pub(super) fn is_near(&self, other: &Self) -> bool {
-        let (one, two) = (self.units(), other.units());
-        let words = |units: &[Unit<'_>]| -> Vec<u64> {
-            units
-                .iter()
-                .filter(|unit| unit.word().is_some())
-                .filter_map(Unit::hash)
-                .take(REPLY_TOKENS_MAX)
-                .collect()
-        };
-        let slots = |units: &[Unit<'_>]| units.iter().filter(|unit| matches!(unit, Unit::Slot(_))).count();
-        let negations = |units: &[Unit<'_>]| {
-            let words = units.iter().filter_map(|unit| unit.word());
-            words.filter(|word| NEGATIONS.contains(&word.to_lowercase().as_str())).count()
-        };
-        let (a, b) = (words(&one), words(&two));
-        if a.is_empty() || b.is_empty() {
-            return self.is_same(other);
+        let (one, two) = (self.tokens(), other.tokens());
+        let hashes = |tokens: &[Unit<'_>]| -> Vec<u64> { tokens.iter().filter_map(Unit::hash).collect() };
+        let mut pairs = Alignment::of(&hashes(&one), &hashes(&two)).pairs;
+        let shared = pairs
+            .iter()
+            .filter(|(place, _)| one.get(*place).is_some_and(|unit| unit.word().is_some()))
+            .count();
+        pairs.push((one.len(), two.len()));
+        let (mut from, mut differ) = ((0, 0), 0);
+        for (in_one, in_two) in pairs {
+            let (gap, other_gap) = (one.get(from.0..in_one), two.get(from.1..in_two));
+            let Some(words) = gap.zip(other_gap).and_then(|(gap, other)| difference(gap, other)) else {
+                return false;
+            };
+            differ += words;
+            from = (in_one + 1, in_two + 1);
         }
-        let shared = Alignment::of(&a, &b).pairs.len();
-        let is_like = 200 * shared >= NEAR_PERCENT * (a.len() + b.len());
-        let (only_a, only_b) = (a.len() - shared, b.len() - shared);
-        // Words of one may be what the other has slots for.
-        let replaced = only_a.saturating_sub(slots(&two)).min(only_b.saturating_sub(slots(&one)));
-        let is_long = a.len().min(b.len()) >= SHORT_WORDS;
-        let fits = only_a <= slots(&two) && only_b <= slots(&one) && shared * 2 >= a.len().max(b.len());
-        negations(&one) == negations(&two) && ((is_like && (is_long || replaced == 0)) || fits)
+        let longest = one.len().max(two.len());
+        // Where a reply is nearly all slots, its words tell little.
+        let is_like = 200 * shared >= NEAR_PERCENT * (2 * shared + differ);
+        if shared == 0 { self.is_same(other) } else { is_like && shared * 2 >= longest.saturating_sub(2) }
     }
 
     /// A newer reply's words, with slots where an older one of the same has other ones that not everybody writes.
@@ -237,6 +245,14 @@ impl Template {
         units
     }
 
+    /// Words and slots, as many as are compared.
+    fn tokens(&self) -> Vec<Unit<'_>> {
+        let mut units = self.units();
+        units.retain(|unit| unit.hash().is_some());
+        units.truncate(REPLY_TOKENS_MAX);
+        units
+    }
+
     /// Words of it, in lower case: for tests of what it must not have.
     #[cfg(test)]
     pub(super) fn has_word(&self, wanted: &str) -> bool {
@@ -268,6 +284,28 @@ impl<'a> Unit<'a> {
             Self::Gap(_) => None,
         }
     }
+}
+
+/// Words in which two stretches between shared words differ, where that is no other meaning.
+fn difference(one: &[Unit<'_>], other: &[Unit<'_>]) -> Option<usize> {
+    let words = |units: &[Unit<'_>]| -> Vec<String> {
+        units.iter().filter_map(|unit| unit.word()).map(str::to_lowercase).collect()
+    };
+    let has_slot = |units: &[Unit<'_>]| units.iter().any(|unit| matches!(unit, Unit::Slot(_)));
+    let (a, b) = (words(one), words(other));
+    if a.iter().chain(&b).any(|word| NEGATIONS.contains(&word.as_str())) {
+        return None;
+    }
+    if a.len().max(b.len()) <= SLOT_WORDS_MAX
+        && (b.is_empty() || has_slot(one))
+        && (a.is_empty() || has_slot(other))
+    {
+        return Some(0);
+    }
+    let is_name_for_name =
+        a.len() == 1 && b.len() == 1 && !a.iter().chain(&b).any(|word| is_common_word(word));
+    let says_little = |word: &String| LITTLE.contains(&word.as_str());
+    (is_name_for_name || a.iter().chain(&b).all(says_little)).then_some(a.len() + b.len())
 }
 
 /// Words as runs of letters and digits, dense scripts character by character.
@@ -363,6 +401,17 @@ mod tests {
             ("You can get a refund for this order.", "You can not get a refund for this order.", false),
             ("您的退款已到账，请查收。", "您的退款没到账，请查收。", false),
             ("您的退款已到账，请您查收。", "您的退款已到账，请查收。", true),
+            ("Hi Kim, your card is on its way.", "Hi Bob, your refund is on its way.", false),
+            (
+                "Thank you for writing about your new card. Here is what to do: please open the app and look.",
+                "Thank you for writing about your refund. Here is what to do: please open the app and look.",
+                false,
+            ),
+            (
+                "we have given it to the marmot at the door today",
+                "we have given it to the ferret at the door today",
+                true,
+            ),
             (
                 "We are sorry for the delay of your order and have asked the carrier where it is now",
                 "We are very sorry for the delay of your order and have asked the carrier where it is",

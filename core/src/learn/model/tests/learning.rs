@@ -47,7 +47,6 @@ fn shares(examples: usize) -> (f32, f32) {
 #[test]
 fn paraphrases_are_known_after_one_and_better_after_five_and_ten() {
     let shares: Vec<(usize, (f32, f32))> = [1, 5, 10].map(|examples| (examples, shares(examples))).into();
-    println!("share first, share among three, after so many examples: {shares:?}");
     for ((_, (first, three)), (wanted_first, wanted_three)) in
         shares.iter().zip([(0.6, 0.8), (0.85, 0.93), (0.9, 0.95)])
     {
