@@ -81,6 +81,7 @@ struct Predicted {
 struct Settings {
     tag_prefix: String,
     alpha: f64,
+    has_challenger: bool,
 }
 
 impl Default for Model {
@@ -90,14 +91,14 @@ impl Default for Model {
             version: Offset(0),
             lessons: 0,
             labelled: 0,
-            settings: Settings { tag_prefix: "intent:".to_owned(), alpha: 0.01 },
+            settings: Settings { tag_prefix: "intent:".to_owned(), alpha: 0.01, has_challenger: true },
             names: Names::default(),
             replies: Replies::default(),
             said: SaidWords::default(),
             learned: Learned::default(),
             teachers: Teachers::default(),
             champion: Contender::new(Recipe::default()),
-            challenger: other_than(Recipe::default()).map(Contender::new),
+            challenger: challenger_of(Recipe::default(), &BTreeSet::new()).map(Contender::new),
             trial: Trial::default(),
             barred: BTreeSet::new(),
             promotions: VecDeque::new(),
@@ -108,8 +109,9 @@ impl Default for Model {
     }
 }
 
-fn other_than(recipe: Recipe) -> Option<Recipe> {
-    Recipe::ALL.into_iter().find(|other| *other != recipe)
+/// The recipe that challenges this one: the first other one that is not barred.
+fn challenger_of(champion: Recipe, barred: &BTreeSet<String>) -> Option<Recipe> {
+    Recipe::ALL.into_iter().find(|other| *other != champion && !barred.contains(other.name()))
 }
 
 impl Model {
@@ -262,8 +264,7 @@ impl Model {
     /// Promotes the challenger where it has proved to be better.
     fn try_challenger(&mut self, notices: &mut Vec<Notice>) {
         let (e_value, needed) = (self.trial.e_value(), 1.0 / self.settings.alpha);
-        let Some(challenger) = self.challenger.as_ref().filter(|_| e_value >= needed) else { return };
-        if self.barred.contains(challenger.recipe().name()) {
+        if self.challenger.is_none() || e_value < needed {
             return;
         }
         let Trial { challenger_only, champion_only, .. } = self.trial;

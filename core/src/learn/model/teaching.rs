@@ -2,7 +2,7 @@
 
 use super::names::tidy;
 use super::trial::Trial;
-use super::{Contender, Model, Notice, other_than};
+use super::{Contender, Model, Notice, challenger_of};
 use crate::id::Offset;
 use crate::learn::intent::Recipe;
 use crate::learn::lesson::Teach;
@@ -24,8 +24,10 @@ enum Refused {
     NoRecipe { given: String, expected: String },
     #[error("there is no challenger to promote; expected one that is switched on and not barred")]
     NoChallenger,
-    #[error("all recipes would be barred; expected one that may go on")]
-    AllBarred,
+    #[error(
+        "there is no challenger to take the champion's place; expected another recipe, or one that learns beside it"
+    )]
+    NoOther,
     #[error("{0} as alpha is none; expected more than 0 and at most 0.5")]
     Alpha(f64),
     #[error("a tag's beginning has {bytes} bytes; expected at most {TAG_BYTES_MAX}")]
@@ -118,6 +120,7 @@ impl Model {
             Teach::Allow { recipe: name } => {
                 let recipe = recipe(name)?.name();
                 self.barred.remove(recipe);
+                self.find_challenger();
                 notices.push(Notice::Allowed { recipe });
             }
             Teach::Mode { queue, mode } => {
@@ -144,7 +147,7 @@ impl Model {
     fn promote_by_hand(&mut self, name: Option<&str>, notices: &mut Vec<Notice>) -> Result<(), Refused> {
         let wanted = name.map(recipe).transpose()?;
         let challenger = self.challenger.as_ref().map(Contender::recipe).ok_or(Refused::NoChallenger)?;
-        if wanted.is_some_and(|wanted| wanted != challenger) || self.barred.contains(challenger.name()) {
+        if wanted.is_some_and(|wanted| wanted != challenger) {
             return Err(Refused::NoChallenger);
         }
         self.promote("an administrator said so".to_owned(), notices);
@@ -153,16 +156,28 @@ impl Model {
 
     fn bar(&mut self, barred: Recipe, notices: &mut Vec<Notice>) -> Result<(), Refused> {
         let is_champion = self.champion.recipe() == barred;
-        let next = self.challenger.as_ref().map(Contender::recipe);
-        if is_champion && next.is_none_or(|next| self.barred.contains(next.name())) {
-            return Err(Refused::AllBarred);
+        if is_champion && self.challenger.is_none() {
+            return Err(Refused::NoOther);
         }
         self.barred.insert(barred.name().to_owned());
         notices.push(Notice::Barred { recipe: barred.name() });
         if is_champion {
             self.promote("the champion's recipe was barred".to_owned(), notices);
         }
+        // What is barred challenges nobody. Another one begins with nothing: it learns from here on.
+        if self.challenger.as_ref().is_some_and(|challenger| challenger.recipe() == barred) {
+            self.challenger = None;
+            self.find_challenger();
+        }
         Ok(())
+    }
+
+    /// A challenger that begins with nothing, where there is none and shall be one.
+    fn find_challenger(&mut self) {
+        if self.challenger.is_none() && self.settings.has_challenger {
+            self.challenger = challenger_of(self.champion.recipe(), &self.barred).map(Contender::new);
+            self.trial = Trial::default();
+        }
     }
 
     fn set(
@@ -182,14 +197,11 @@ impl Model {
             self.settings.tag_prefix = prefix.to_owned();
         }
         self.settings.alpha = alpha.unwrap_or(self.settings.alpha);
-        match challenger {
-            Some(false) => self.challenger = None,
-            Some(true) if self.challenger.is_none() => {
-                self.challenger = other_than(self.champion.recipe()).map(Contender::new);
-            }
-            _ => return Ok(()),
+        self.settings.has_challenger = challenger.unwrap_or(self.settings.has_challenger);
+        if !self.settings.has_challenger {
+            self.challenger = None;
         }
-        self.trial = Trial::default();
+        self.find_challenger();
         Ok(())
     }
 }

@@ -19,9 +19,13 @@ fn promotion_bar_and_allow_are_part_of_the_fold() {
     assert_eq!(desk.model.version().version, Offset(desk.log.len() as u64));
     desk.teaches(&json!({"teach": "bar", "recipe": second}));
     assert_eq!(desk.model.version().recipe, first, "a barred champion goes");
+    let third = desk.model.report().challenger.map(|challenger| challenger.recipe);
+    assert!(third.is_some_and(|third| third != first && third != second), "another one challenges");
     desk.teaches(&json!({"teach": "promote", "recipe": second}));
     assert_eq!(desk.model.version().recipe, first);
     assert!(matches!(desk.notices.last(), Some(Notice::Ignored { .. })));
+    desk.teaches(&json!({"teach": "bar", "recipe": third}));
+    assert!(desk.model.report().challenger.is_none() && desk.model.report().barred.len() == 2);
     desk.teaches(&json!({"teach": "bar", "recipe": first}));
     assert!(matches!(desk.notices.last(), Some(Notice::Ignored { .. })), "one has to go on");
     desk.teaches(&json!({"teach": "allow", "recipe": second}));
