@@ -7,14 +7,12 @@ use std::collections::VecDeque;
 use smallvec::SmallVec;
 
 use super::calibration::{Calibration, Verdict};
-use super::table::{TEXT_STEPS, Table, Weighed};
+use super::table::{CLASSES_MAX, TEXT_STEPS, Table, WEIGHT_STEPS, Weighed};
 use super::{Features, IntentId, Ranking, Recipe};
 use crate::limits::{INTENT_REPLAYS_MAX, INTENTS_MAX};
 
 /// How slowly variances shrink.
 const REGULARISATION: f32 = 1.0;
-/// Wrong classes that one example moves.
-const WRONG_MAX: usize = 3;
 /// What a feature counts in a class that has never had it, in texts.
 const UNSEEN: f32 = 0.02;
 /// Features that a class without texts is taken to have.
@@ -22,6 +20,10 @@ const CLASS_FEATURES: f32 = 1_000.0;
 /// How much it counts against a class that it has many features. Naive Bayes says one; classes of very different sizes
 /// are better told apart with half of it.
 const SIZE_POWER: f32 = 0.5;
+/// Texts up to which examples are looked at again with each lesson.
+const REPLAY_SOON: u32 = 1_000;
+/// Lessons to each time that they are, later.
+const REPLAY_EVERY: u32 = 8;
 /// Counts whose logarithms are looked up.
 const LOGARITHMS: u16 = 1_024;
 
@@ -54,12 +56,13 @@ pub(super) struct Example {
     pub(super) weight: f32,
 }
 
-/// Of each class, in order.
-struct Scores {
+/// What speaks for a class.
+#[derive(Debug, Clone, Copy, Default)]
+struct Score {
     /// By weights alone.
-    linear: Vec<f32>,
+    linear: f32,
     /// With the evidence of counts.
-    mixed: Vec<f32>,
+    mixed: f32,
 }
 
 impl Intents {
@@ -99,7 +102,7 @@ impl Intents {
             self.calibration.learn(signal, verdict, weight);
         }
         let Some(class) = self.class(intent) else { return };
-        let loss = self.step(&weighed, &scores.linear, class, weight);
+        let loss = self.step(&weighed, &scores, class, weight);
         let steps = (weight * TEXT_STEPS + 0.5) as u16;
         self.table.count(&weighed.values, class, steps);
         if let Some(class) = self.classes.get_mut(usize::from(class)) {
@@ -115,7 +118,7 @@ impl Intents {
         let scores = self.scores(&weighed);
         let signal = self.signal(&weighed, &scores);
         let mut intents: Vec<(IntentId, f32)> =
-            self.classes.iter().map(|class| class.intent).zip(scores.mixed).collect();
+            self.classes.iter().zip(&scores).map(|(class, score)| (class.intent, score.mixed)).collect();
         let by_score = |a: &(IntentId, f32), b: &(IntentId, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
         if most > 0 && most < intents.len() {
             intents.select_nth_unstable_by(most - 1, by_score);
@@ -183,39 +186,35 @@ impl Intents {
         u16::try_from(self.classes.len() - 1).ok()
     }
 
-    fn scores(&self, weighed: &Weighed) -> Scores {
-        let mut linear = vec![0.0; self.classes.len()];
-        let mut mixed = vec![0.0; self.classes.len()];
+    /// Of each class, in order.
+    fn scores(&self, weighed: &Weighed) -> Vec<Score> {
+        let mut scores = vec![Score::default(); self.classes.len()];
         let mut all = 0.0;
         for (place, value) in &weighed.values {
             let Some(row) = self.table.row(*place) else { continue };
             all += value;
+            let step = value / WEIGHT_STEPS;
             for cell in &row.cells {
-                let class = usize::from(cell.class);
-                let (Some(linear), Some(mixed)) = (linear.get_mut(class), mixed.get_mut(class)) else {
-                    continue;
-                };
-                *linear += value * cell.weight();
-                *mixed += value * self.evidence(cell.texts);
+                let evidence = self.evidence.get(usize::from(cell.texts.min(LOGARITHMS - 1)));
+                if let Some((score, evidence)) = scores.get_mut(usize::from(cell.class)).zip(evidence) {
+                    score.linear += step * f32::from(cell.weight);
+                    score.mixed += value * evidence;
+                }
             }
         }
         let size = all * self.recipe.evidence() * SIZE_POWER;
-        for ((mixed, linear), class) in mixed.iter_mut().zip(&linear).zip(&self.classes) {
+        for (score, class) in scores.iter_mut().zip(&self.classes) {
             let features = class.features as f32 / TEXT_STEPS;
-            *mixed += linear - size * libm::logf(CLASS_FEATURES + features / UNSEEN);
+            score.mixed += score.linear - size * libm::logf(CLASS_FEATURES + features / UNSEEN);
         }
-        Scores { linear, mixed }
-    }
-
-    fn evidence(&self, count: u16) -> f32 {
-        self.evidence.get(usize::from(count)).or(self.evidence.last()).copied().unwrap_or_default()
+        scores
     }
 
     /// The best class, and how much speaks for it: how far it is before the next one, its own score, the share of the text
     /// that it has seen, and against it, the share that no class has.
-    fn signal(&self, weighed: &Weighed, scores: &Scores) -> Option<(u16, f32)> {
-        let (best, score) = best(&scores.mixed, None)?;
-        let next = self::best(&scores.mixed, Some(best)).map_or(score, |(_, next)| next);
+    fn signal(&self, weighed: &Weighed, scores: &[Score]) -> Option<(u16, f32)> {
+        let (best, score) = best(scores, None)?;
+        let next = self::best(scores, Some(best)).map_or(score.mixed, |(_, next)| next.mixed);
         let (mut seen, mut all) = (0.0, 0.0);
         for (place, value) in &weighed.values {
             all += value * value;
@@ -224,38 +223,41 @@ impl Intents {
             }
         }
         let seen = if all > 0.0 { seen / all } else { 0.0 };
-        let linear = scores.linear.get(usize::from(best)).copied().unwrap_or_default();
-        Some((best, score - next + linear + seen - 0.5 * weighed.unknown))
+        Some((best, score.mixed - next + score.linear + seen - 0.5 * weighed.unknown))
     }
 
     /// Moves the true class and the best wrong ones apart where they are less than one apart. Gives how far that was
     /// missed.
-    fn step(&mut self, weighed: &Weighed, linear: &[f32], class: u16, weight: f32) -> f32 {
-        let truth = linear.get(usize::from(class)).copied().unwrap_or_default();
-        let mut wrong: SmallVec<[(u16, f32); WRONG_MAX]> = SmallVec::new();
-        for (other, score) in (0_u16..).zip(linear) {
-            let loss = 1.0 - (truth - score);
+    fn step(&mut self, weighed: &Weighed, scores: &[Score], class: u16, weight: f32) -> f32 {
+        let truth = scores.get(usize::from(class)).copied().unwrap_or_default().linear;
+        let mut wrong: SmallVec<[(u16, f32); CLASSES_MAX]> = SmallVec::new();
+        for (other, score) in (0_u16..).zip(scores) {
+            let loss = 1.0 - (truth - score.linear);
             if other == class || loss <= 0.0 {
                 continue;
             }
             let place = wrong.partition_point(|(_, worse)| *worse >= loss);
-            if place < WRONG_MAX {
-                wrong.truncate(WRONG_MAX - 1);
+            if place < CLASSES_MAX - 1 {
+                wrong.truncate(CLASSES_MAX - 2);
                 wrong.insert(place, (other, loss));
             }
         }
+        let Some((_, worst)) = wrong.first().copied() else { return 0.0 };
         let all: f32 = wrong.iter().map(|(_, loss)| loss).sum();
-        for (other, loss) in &wrong {
-            let mut spread = 0.0;
-            for (place, value) in &weighed.values {
-                let Some(row) = self.table.row(*place) else { continue };
-                spread += value * value * (row.variance(class) + row.variance(*other));
-            }
-            let beta = loss / all / (spread + REGULARISATION);
-            self.table.update(&weighed.values, class, weight * loss * beta, weight * beta);
-            self.table.update(&weighed.values, *other, -weight * loss * beta, weight * beta);
+        let classes: SmallVec<[u16; CLASSES_MAX]> =
+            [class].into_iter().chain(wrong.iter().map(|(other, _)| *other)).collect();
+        let touched = self.table.prepare(&weighed.values, &classes);
+        let [own, others @ ..] = touched.spreads;
+        let mut moves = [(0.0, 0.0); CLASSES_MAX];
+        let [own_move, other_moves @ ..] = &mut moves;
+        for (((_, loss), spread), other_move) in wrong.iter().zip(others).zip(other_moves) {
+            let beta = weight * loss / all / (own + spread + REGULARISATION);
+            *other_move = (-loss * beta, beta);
+            *own_move = (own_move.0 + loss * beta, own_move.1 + beta);
         }
-        wrong.first().map_or(0.0, |(_, loss)| *loss)
+        let moves = moves.get(..classes.len()).unwrap_or_default();
+        self.table.update(&weighed.values, &touched, moves);
+        worst
     }
 
     /// Keeps an example that was not clear, and looks at the oldest of those again.
@@ -268,12 +270,21 @@ impl Intents {
         if loss > 0.0 {
             self.keep(Example { features: features.clone(), intent, weight });
         }
-        for _ in 0..self.recipe.replays() {
+        // Many at a time, and seldom, once they take longer: most lessons are then quick.
+        let (turn, every) = if self.table.texts < REPLAY_SOON {
+            (true, 1)
+        } else {
+            (self.table.texts.is_multiple_of(REPLAY_EVERY), REPLAY_EVERY)
+        };
+        if !turn {
+            return;
+        }
+        for _ in 0..self.recipe.replays() * every as usize {
             let Some(example) = self.replays.pop_front() else { return };
             let Some(class) = self.place(example.intent) else { continue };
             let weighed = self.table.weigh(&example.features, 0);
             let scores = self.scores(&weighed);
-            if self.step(&weighed, &scores.linear, class, example.weight) > 0.0 {
+            if self.step(&weighed, &scores, class, example.weight) > 0.0 {
                 self.keep(example);
             }
         }
@@ -288,10 +299,10 @@ impl Intents {
 }
 
 /// The first class with the highest score, but for one.
-fn best(scores: &[f32], but: Option<u16>) -> Option<(u16, f32)> {
-    let mut best: Option<(u16, f32)> = None;
+fn best(scores: &[Score], but: Option<u16>) -> Option<(u16, Score)> {
+    let mut best: Option<(u16, Score)> = None;
     for (class, score) in (0_u16..).zip(scores) {
-        if Some(class) != but && best.is_none_or(|(_, best)| *score > best) {
+        if Some(class) != but && best.is_none_or(|(_, best)| score.mixed > best.mixed) {
             best = Some((class, *score));
         }
     }
