@@ -497,6 +497,33 @@ pub const PAST_LISTS_MAX: usize = 16;
 /// Saved views of one tenant.
 pub const SAVED_VIEWS_MAX: usize = 10_000;
 
+/// Events that the assistant learns from before others have their turn.
+pub const LEARN_EVENTS_PER_TURN_MAX: usize = 256;
+/// Events of one ticket that are read at once to make its dialogue.
+pub const LEARN_EVENTS_PER_READ: u32 = 256;
+/// Dialogues of one tenant that are kept in memory while its log is followed.
+pub const LEARN_DIALOGUES_MAX: usize = 2_048;
+/// Dialogues of one gateway that are kept in memory because somebody watches them.
+pub const SUGGEST_DIALOGUES_MAX: usize = 2_048;
+/// Messages of customers that wait to be looked at; of one more nobody is told, and whoever wants asks.
+pub const LEARN_ASKS_MAX: usize = 4_096;
+/// Automatic replies of one gateway that are under way; one more is left to people.
+pub const AUTOMATIC_REPLIES_MAX: usize = 64;
+/// Times that an automatic reply is decided anew because something has become of its ticket meanwhile.
+pub const AUTOMATIC_TRIES_MAX: usize = 3;
+/// Milliseconds that an automatic reply waits for the model to have learned everything before its message.
+pub const AUTOMATIC_WAIT_MS_MAX: u64 = 30_000;
+/// Lessons after which a model is written.
+pub const LEARN_LESSONS_PER_SNAPSHOT: u64 = 2_000;
+/// Milliseconds after which a model is written that has learned anything.
+pub const LEARN_SNAPSHOT_MS: u64 = 300_000;
+/// Bytes of a model's file; a longer one is damaged.
+pub const LEARN_SNAPSHOT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Milliseconds that whoever asks about a model waits for it to have learned everything.
+pub const LEARN_WAIT_MS_MAX: u64 = 500;
+/// Milliseconds without a further erasure after which a model is folded anew though nobody waits for it.
+pub const LEARN_SETTLE_MS: u64 = 5_000;
+
 /// Tickets that are noted to be erased next, and then erased one after the other.
 pub const ERASED_TICKETS_PER_TURN_MAX: usize = 64;
 /// Bytes of the log's database up to which it is written anew after an erasure, while commands wait.
@@ -519,6 +546,10 @@ pub const FEATURES_MAX: usize = 4_096;
 pub const INTENTS_MAX: usize = 2_000;
 /// Features that one learner of intents knows.
 pub const INTENT_FEATURES_MAX: usize = 400_000;
+/// Features and intents that one learner knows something about together: of eight bytes each.
+pub const INTENT_CELLS_MAX: usize = 3_000_000;
+/// Examples that one learner keeps to look at again.
+pub const INTENT_REPLAYS_MAX: usize = 2_048;
 
 /// Characters of a text that tell its language.
 pub const LANGUAGE_CHARS_MAX: usize = 400;
@@ -574,7 +605,3 @@ pub const PROMOTIONS_MAX: usize = 20;
 pub const ROLLBACKS_MAX: usize = 10_000;
 /// Bytes of a model's snapshot.
 pub const SNAPSHOT_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Features and intents that one learner knows something about together: of eight bytes each.
-pub const INTENT_CELLS_MAX: usize = 3_000_000;
-/// Examples that one learner keeps to look at again.
-pub const INTENT_REPLAYS_MAX: usize = 4_096;
