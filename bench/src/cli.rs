@@ -20,7 +20,7 @@ use crate::scrape::Counters;
 use crate::seed::Seeded;
 use crate::stream::Address;
 use crate::target::Target;
-use crate::{accel, desk, report, seed, stop};
+use crate::{accel, desk, learn, report, seed, stop};
 
 /// Between two looks at how many texts are not searchable yet.
 const SEARCHABLE_LOOK: Duration = Duration::from_millis(200);
@@ -53,6 +53,12 @@ enum Action {
     AccelVerdict(Box<accel::VerdictArguments>),
     /// Runs `push-one` between two hosts whose wire loses packets, with everything off and on; needs root.
     AccelWay(Box<accel::WayArguments>),
+    /// Learns intents from messages with labels: accuracy, curves, few examples, speed, beside other learners.
+    Learn(Box<learn::LearnArguments>),
+    /// Simulates a quarter: dialogues week by week, new intents, and agents who accept, edit and correct.
+    LearnQuarter(Box<learn::QuarterArguments>),
+    /// Measures the way from a customer's message to the suggestion on the agent's screen, with other traffic.
+    Suggest(Box<learn::SuggestArguments>),
     /// Makes a data directory with two years of tickets, for `run … --seeded`.
     Seed(seed::SeedArguments),
     /// Serves as the floor of `compare`.
@@ -269,6 +275,9 @@ pub fn run(cli: Cli) -> Result<()> {
             let address = tcp.map(Address::Tcp).or(unix.map(Address::Unix)).context("--tcp or --unix")?;
             fanout::floor::serve(&address, &Address::Tcp(publisher), sessions, broadcast)
         }
+        Action::Learn(arguments) => learn::run(&arguments),
+        Action::LearnQuarter(arguments) => learn::run_quarter(&arguments),
+        Action::Suggest(arguments) => learn::run_suggest(&arguments),
         Action::Seed(arguments) => seed::run(&arguments),
         Action::DriveTable => desk::drive_share(),
         Action::ServeNaive { address } => fanout::naive::serve(address),
@@ -541,6 +550,7 @@ fn write_report(dir: &Path) -> Result<()> {
             report::sides(&group, scenario, dir)?;
         }
     }
+    learn::redraw(dir)?;
     let page = dir.join("README.md");
     std::fs::write(&page, report::markdown(&documents))
         .with_context(|| format!("cannot write {}", page.display()))

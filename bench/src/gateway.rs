@@ -123,6 +123,8 @@ struct ReadyLine {
 struct Demo {
     queues: Vec<Queue>,
     agents: Vec<Agent>,
+    #[serde(default)]
+    admin: Option<Agent>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -286,6 +288,12 @@ impl Gateway {
     pub fn queues(&self) -> Vec<u32> {
         let queues: Vec<_> = self.ready.demo.queues.iter().map(|queue| queue.id).collect();
         if queues.is_empty() { vec![1] } else { queues }
+    }
+
+    /// The token of the demo's administrator, where there is a demo.
+    #[must_use]
+    pub fn admin_token(&self) -> Option<&str> {
+        self.ready.demo.admin.as_ref().map(|admin| admin.token.as_str())
     }
 
     /// Tells it to end and returns at once.

@@ -14,6 +14,7 @@ pub mod gateway;
 #[cfg(target_os = "linux")]
 pub mod lab;
 pub mod lane;
+pub mod learn;
 pub mod load;
 pub mod measure;
 pub mod pace;

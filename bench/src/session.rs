@@ -71,6 +71,15 @@ pub enum Seen {
         /// When.
         now_ns: u64,
     },
+    /// What the assistant would answer, right after the read.
+    Suggestion {
+        /// The version that the customer's message made.
+        message: u32,
+        /// Whether it says that it knows.
+        is_known: bool,
+        /// When.
+        now_ns: u64,
+    },
     /// The gateway wants the session gone within so many milliseconds.
     Drain {
         /// On the wire.
@@ -330,6 +339,9 @@ impl Session {
                 }
                 (self.window, self.cursor, self.phase) = (window, cursor, Phase::Live);
                 see(Seen::Live);
+            }
+            (Message::Suggestion { message, is_known }, Phase::Live) => {
+                see(Seen::Suggestion { message, is_known, now_ns });
             }
             (Message::Drain { after_ms }, Phase::Live) => see(Seen::Drain { after_ms }),
             (Message::Other, _) => see(Seen::Fault("a message that was not expected")),

@@ -310,6 +310,8 @@ impl Crowd {
                 Seen::Live => is_live = true,
                 Seen::Event { .. } | Seen::Fault(_) if is_stopped => {}
                 Seen::Event { event, now_ns } => with.recorder.delivered(event, now_ns),
+                // It may come with any message of a customer's.
+                Seen::Suggestion { .. } => {}
                 Seen::Drain { after_ms } => told = Some(after_ms),
                 Seen::Fault(fault) => with.recorder.error(fault),
             });

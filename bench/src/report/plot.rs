@@ -66,6 +66,10 @@ fn name(what: &str) -> String {
         "quiet" => "command to frame, before".into(),
         "storm" => "command to frame, meanwhile".into(),
         "slow" => "command to frame, with slow sessions".into(),
+        "suggestion" => "answer to suggestion".into(),
+        "from_send" => "message's send to suggestion".into(),
+        "others_on" => "other moves to frame, assistant on".into(),
+        "others_off" => "other moves to frame, assistant off".into(),
         "away" => "loss of the connection to live again".into(),
         other => other.to_owned(),
     }

@@ -29,6 +29,13 @@ pub enum Message {
         /// It closes the connection no earlier than this.
         after_ms: u64,
     },
+    /// What the assistant would answer.
+    Suggestion {
+        /// The version that the customer's message made.
+        message: u32,
+        /// Whether it says that it knows.
+        is_known: bool,
+    },
     /// Anything else.
     Other,
 }
@@ -74,6 +81,9 @@ impl Message {
         if let Some(event) = EventKey::quick(text) {
             return Self::Event(event);
         }
+        if let Some(suggestion) = Self::suggestion(text) {
+            return suggestion;
+        }
         match ServerMessage::parse(text) {
             Ok(ServerMessage::Welcome(welcome)) => Self::Welcome {
                 window: welcome.window,
@@ -89,6 +99,17 @@ impl Message {
             Ok(ServerMessage::Drain { after_ms, .. }) => Self::Drain { after_ms },
             _ => Self::Other,
         }
+    }
+}
+
+impl Message {
+    /// The order in which the gateway writes fields.
+    fn suggestion(text: &[u8]) -> Option<Self> {
+        let rest = text.strip_prefix(br#"{"type":"suggestion","ticket":"#)?;
+        let (_, rest) = digits(rest)?;
+        let (message, rest) = digits(rest.strip_prefix(br#","message":"#)?)?;
+        let is_known = memchr::memmem::find(rest, br#""answer":"known""#).is_some();
+        Some(Self::Suggestion { message: u32::try_from(message).ok()?, is_known })
     }
 }
 
@@ -128,5 +149,8 @@ mod tests {
         let drain = Message::parse(br#"{"type":"drain","after_ms":1,"spread_ms":1}"#);
         assert_eq!(drain, Message::Drain { after_ms: 1 });
         assert_eq!(Message::parse(br#"{"type":"news"}"#), Message::Other);
+        let said =
+            br#"{"type":"suggestion","ticket":7,"message":3,"model":{},"language":"en","answer":"known"}"#;
+        assert_eq!(Message::parse(said), Message::Suggestion { message: 3, is_known: true });
     }
 }

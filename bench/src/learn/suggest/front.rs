@@ -1,0 +1,297 @@
+//! Customers who write, and agents who see suggestions and answer: one thread, one clock.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+
+use super::{World, none};
+use crate::clock::{Clock, Random, nanos};
+use crate::lane::Lane;
+use crate::measure::Latencies;
+use crate::pace::{Arrivals, Pace, Rate};
+use crate::poller::{Key, Poller, Ready};
+use crate::session::{Opening, Reading, Seen, Session};
+use crate::stop;
+use crate::stream::Stream;
+use crate::target::Target;
+use crate::wire::message::EventKey;
+
+/// Connections that messages and replies go over.
+const LANES: u32 = 8;
+/// What has not come by then, after the window, is an error.
+const DRAIN: Duration = Duration::from_secs(5);
+const OPEN: Duration = Duration::from_secs(30);
+const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// One window of the load.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    pub rate: Rate,
+    pub duration: Duration,
+    pub is_on: bool,
+    pub seed: u64,
+}
+
+/// What was seen in it.
+pub(super) struct Outcome {
+    /// From the command's answer, which comes when the message is committed, to the suggestion; zero where that was
+    /// there before.
+    pub suggestions: Latencies,
+    /// From the intended send of the message.
+    pub from_send: Latencies,
+    /// Suggestions that say that they know.
+    pub known: u64,
+    pub errors: BTreeMap<String, u64>,
+}
+
+/// A customer's message on its way, and what it has come to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Asked {
+    intended_ns: u64,
+    version: u32,
+    answered_ns: Option<u64>,
+    /// The version that it is about, and when it came.
+    suggested: Option<(u32, u64)>,
+    is_known: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Job {
+    Message(usize),
+    Reply(usize),
+}
+
+/// Its connections.
+pub(super) struct Front {
+    clock: Clock,
+    poller: Poller,
+    random: Random,
+    world: World,
+    tickets: Vec<u64>,
+    sessions: Vec<Session>,
+    lanes: Vec<Lane>,
+    jobs: Vec<Option<Job>>,
+    free: Vec<u32>,
+    /// Tickets that wait for nothing.
+    idle: VecDeque<usize>,
+    asked: Vec<Option<Asked>>,
+    /// What each ticket's agent will answer.
+    replies: Vec<String>,
+    /// Tickets whose message is to be answered by an agent.
+    to_reply: VecDeque<usize>,
+    outcome: Outcome,
+    scratch: Vec<u8>,
+}
+
+impl Outcome {
+    fn new() -> Self {
+        Self { suggestions: none(), from_send: none(), known: 0, errors: BTreeMap::new() }
+    }
+
+    fn error(&mut self, what: &str) {
+        *self.errors.entry(what.to_owned()).or_default() += 1;
+    }
+}
+
+impl Front {
+    /// Opens a session for each ticket, and connections for commands.
+    pub(super) fn open(target: &Target, tickets: Vec<u64>, world: World) -> Result<Self> {
+        let poller = Poller::new().context("cannot make a poller")?;
+        let mut sessions = Vec::new();
+        for (place, ticket) in (0_u32..).zip(&tickets) {
+            let stream = Stream::connect(&target.push)?;
+            let view = format!("ticket:{ticket}");
+            let (host, token) = (&target.host, target.token(place as usize));
+            let opening = Opening { host, token, view: &view, ticket: *ticket, resume: None };
+            sessions.push(Session::open(stream, Key::Session(place), &poller, opening)?);
+        }
+        let lanes =
+            (0..LANES).map(|index| Lane::connect(target, index, &poller)).collect::<Result<Vec<_>, _>>()?;
+        let mut front = Self {
+            clock: Clock::start(),
+            poller,
+            random: Random::new(1),
+            world,
+            idle: (0..tickets.len()).collect(),
+            asked: vec![None; tickets.len()],
+            replies: vec![String::new(); tickets.len()],
+            tickets,
+            sessions,
+            jobs: vec![None; lanes.len()],
+            free: (0..LANES).collect(),
+            lanes,
+            to_reply: VecDeque::new(),
+            outcome: Outcome::new(),
+            scratch: vec![0; SCRATCH_BYTES],
+        };
+        let until_ns = front.clock.now_ns() + nanos(OPEN);
+        let mut ready = Vec::new();
+        while !front.sessions.iter().all(Session::is_live) {
+            if front.clock.now_ns() >= until_ns {
+                bail!("not all {} sessions are live after {} s", front.tickets.len(), OPEN.as_secs());
+            }
+            front.turn(&mut ready, None, true)?;
+        }
+        Ok(front)
+    }
+
+    /// Messages at their times, each with its reply.
+    pub(super) fn run(&mut self, window: &Window) -> Result<Outcome> {
+        let begin_ns = self.clock.now_ns();
+        let end_ns = begin_ns + nanos(window.duration);
+        self.random = Random::new(window.seed);
+        self.outcome = Outcome::new();
+        let arrivals = Random::new(self.random.next_u64());
+        let mut pace = Pace::new(window.rate, Arrivals::Poisson, begin_ns, end_ns, arrivals);
+        let mut ready = Vec::new();
+        loop {
+            let now_ns = self.clock.now_ns();
+            let is_quiet = self.jobs.iter().all(Option::is_none) && self.to_reply.is_empty();
+            let is_done = is_quiet && self.asked.iter().all(Option::is_none);
+            if now_ns >= end_ns && (is_done || now_ns >= end_ns + nanos(DRAIN)) {
+                break;
+            }
+            self.reply()?;
+            self.ask(&mut pace)?;
+            let can_ask = !self.free.is_empty() && !self.idle.is_empty();
+            let next_ns = pace.until_next(self.clock.now_ns()).filter(|_| can_ask);
+            self.turn(&mut ready, next_ns, window.is_on)?;
+        }
+        for place in 0..self.asked.len() {
+            if self.asked.get_mut(place).and_then(Option::take).is_some() {
+                self.outcome.error("a message without its answer or suggestion");
+                self.idle.push_back(place);
+            }
+        }
+        Ok(std::mem::replace(&mut self.outcome, Outcome::new()))
+    }
+
+    /// Sends messages that are due.
+    fn ask(&mut self, pace: &mut Pace) -> Result<()> {
+        while !self.free.is_empty() && !self.idle.is_empty() {
+            let Some(intended_ns) = pace.due(self.clock.now_ns()) else { break };
+            let Some(place) = self.idle.pop_front() else { break };
+            let contact = self.world.any(&mut self.random).context("no messages")?;
+            let body = json!({"type": "message", "text": contact.text});
+            let reply = self.world.act(contact, None).reply;
+            let reply = json!({"type": "reply", "text": reply, "macro": self.world.intent_of(contact)});
+            if let Some(slot) = self.replies.get_mut(place) {
+                *slot = reply.to_string();
+            }
+            self.send(Job::Message(place), place, &body.to_string())?;
+            if let Some(asked) = self.asked.get_mut(place) {
+                *asked = Some(Asked { intended_ns, ..Asked::default() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends replies that agents have ready.
+    fn reply(&mut self) -> Result<()> {
+        while !self.free.is_empty() {
+            let Some(place) = self.to_reply.pop_front() else { break };
+            let body = self.replies.get_mut(place).map(std::mem::take).unwrap_or_default();
+            self.send(Job::Reply(place), place, &body)?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, job: Job, place: usize, body: &str) -> Result<()> {
+        let Some(index) = self.free.pop() else { return Ok(()) };
+        let ticket = self.tickets.get(place).copied().unwrap_or_default();
+        let path = format!("/v1/tickets/{ticket}/commands");
+        if let Some(slot) = self.jobs.get_mut(index as usize) {
+            *slot = Some(job);
+        }
+        let lane = self.lanes.get_mut(index as usize).context("no such connection")?;
+        lane.send(&self.poller, |requests, out| requests.post(out, &path, body.as_bytes()))?;
+        Ok(())
+    }
+
+    fn turn(&mut self, ready: &mut Vec<Ready>, wake_ns: Option<u64>, is_on: bool) -> Result<()> {
+        stop::check()?;
+        self.poller.wait(wake_ns, ready)?;
+        for socket in ready.iter() {
+            match socket.key {
+                Key::Lane(index) => self.on_lane(index, *socket, is_on)?,
+                Key::Session(index) => self.on_session(index as usize, is_on)?,
+                Key::Former(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn on_lane(&mut self, index: u32, socket: Ready, is_on: bool) -> Result<()> {
+        let lane = self.lanes.get_mut(index as usize).context("no such connection")?;
+        let Some(head) = lane.on_ready(&self.poller, socket)? else { return Ok(()) };
+        let now_ns = self.clock.now_ns();
+        let body = lane.body(&head);
+        let event = EventKey::parse(body).filter(|_| head.status == 200);
+        let said = event.is_none().then(|| String::from_utf8_lossy(body).into_owned());
+        lane.done(&head);
+        self.free.push(index);
+        let job = self.jobs.get_mut(index as usize).and_then(Option::take);
+        if let Some(said) = said {
+            bail!("a command was answered {}, expected 200 and an event: {said}", head.status);
+        }
+        match job {
+            Some(Job::Message(place)) => {
+                if let Some(asked) = self.asked.get_mut(place).and_then(Option::as_mut) {
+                    asked.answered_ns = Some(now_ns);
+                    asked.version = event.map_or(0, |event| event.version);
+                }
+                self.settle(place, is_on);
+            }
+            Some(Job::Reply(place)) => self.idle.push_back(place),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn on_session(&mut self, place: usize, is_on: bool) -> Result<()> {
+        let Some(session) = self.sessions.get_mut(place) else { return Ok(()) };
+        let with = &mut Reading {
+            poller: &self.poller,
+            clock: self.clock,
+            scratch: &mut self.scratch,
+            random: &mut self.random,
+        };
+        let (mut suggestions, mut faults) = (Vec::new(), Vec::new());
+        session.receive(with, |seen| match seen {
+            Seen::Suggestion { message, is_known, now_ns } => suggestions.push((message, is_known, now_ns)),
+            Seen::Fault(fault) => faults.push(fault),
+            Seen::Live | Seen::Event { .. } | Seen::Drain { .. } => {}
+        })?;
+        faults.into_iter().for_each(|fault| self.outcome.error(fault));
+        for (message, is_known, now_ns) in suggestions {
+            if !is_on {
+                self.outcome.error("a suggestion while the assistant is off");
+            } else if let Some(asked) = self.asked.get_mut(place).and_then(Option::as_mut) {
+                asked.suggested = Some((message, now_ns));
+                asked.is_known = is_known;
+            }
+        }
+        self.settle(place, is_on);
+        Ok(())
+    }
+
+    /// Once a message is answered and its suggestion is there, its agent replies.
+    fn settle(&mut self, place: usize, is_on: bool) {
+        let Some(slot) = self.asked.get_mut(place) else { return };
+        let Some(asked) = *slot else { return };
+        let Some(answered_ns) = asked.answered_ns else { return };
+        if is_on {
+            // One about an earlier message may still come.
+            let Some((_, suggested_ns)) = asked.suggested.filter(|(about, _)| *about == asked.version) else {
+                return;
+            };
+            self.outcome.suggestions.saturating_record(suggested_ns.saturating_sub(answered_ns).max(1));
+            self.outcome.from_send.saturating_record(suggested_ns.saturating_sub(asked.intended_ns).max(1));
+            self.outcome.known += u64::from(asked.is_known);
+        }
+        *slot = None;
+        self.to_reply.push_back(place);
+    }
+}
