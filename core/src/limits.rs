@@ -606,4 +606,4 @@ pub const SNAPSHOT_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Features and intents that one learner knows something about together: of eight bytes each.
 pub const INTENT_CELLS_MAX: usize = 3_000_000;
 /// Examples that one learner keeps to look at again.
-pub const INTENT_REPLAYS_MAX: usize = 2_048;
+pub const INTENT_REPLAYS_MAX: usize = 4_096;
