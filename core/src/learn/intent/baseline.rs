@@ -109,7 +109,10 @@ impl Baseline {
             let start = values.len();
             for (hash, count) in block {
                 let Some(row) = self.rows.get(hash) else { continue };
-                values.push((*hash, count * rarity((self.texts as f32 + 1.0) / (row.0 as f32 + 0.5))));
+                values.push((
+                    *hash,
+                    count * rarity(libm::logf((self.texts as f32 + 1.0) / (row.0 as f32 + 0.5))),
+                ));
             }
             let square: f32 = values.iter().skip(start).map(|(_, value)| value * value).sum();
             let scale = if square > 0.0 { 1.0 / libm::sqrtf(square) } else { 0.0 };

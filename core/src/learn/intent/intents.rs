@@ -7,14 +7,12 @@ use std::collections::VecDeque;
 use smallvec::SmallVec;
 
 use super::calibration::{Calibration, Verdict};
-use super::table::{TEXT_STEPS, Table, Weighed};
+use super::table::{CLASSES_MAX, Move, TEXT_STEPS, Table, WEIGHT_STEPS, Weighed};
 use super::{Features, IntentId, Ranking, Recipe};
 use crate::limits::{INTENT_REPLAYS_MAX, INTENTS_MAX};
 
 /// How slowly variances shrink.
 const REGULARISATION: f32 = 1.0;
-/// Wrong classes that one example moves.
-const WRONG_MAX: usize = 3;
 /// What a feature counts in a class that has never had it, in texts.
 const UNSEEN: f32 = 0.02;
 /// Features that a class without texts is taken to have.
@@ -22,6 +20,10 @@ const CLASS_FEATURES: f32 = 1_000.0;
 /// How much it counts against a class that it has many features. Naive Bayes says one; classes of very different sizes
 /// are better told apart with half of it.
 const SIZE_POWER: f32 = 0.5;
+/// Texts up to which examples are looked at again with each lesson.
+const REPLAY_SOON: u32 = 1_000;
+/// Lessons to each time that they are, later.
+const REPLAY_EVERY: u32 = 8;
 /// Counts whose logarithms are looked up.
 const LOGARITHMS: u16 = 1_024;
 
@@ -34,7 +36,8 @@ pub struct Intents {
     pub(super) calibration: Calibration,
     /// Examples that were not clear enough, the oldest first.
     pub(super) replays: VecDeque<Example>,
-    /// Of each count, the logarithm of how much more that is than [`UNSEEN`], times the recipe's weight of evidence.
+    /// Of each count, the logarithm of how much more that is than [`UNSEEN`], times the recipe's weight of evidence, in steps of
+    /// a weight.
     evidence: Vec<f32>,
 }
 
@@ -44,29 +47,40 @@ pub(super) struct Class {
     pub(super) intent: IntentId,
     /// Features of its texts, in quarters.
     pub(super) features: u64,
+    /// What naive Bayes takes off for that.
+    logarithm: f32,
+}
+
+impl Class {
+    pub(super) fn new(intent: IntentId, features: u64) -> Self {
+        let logarithm = libm::logf(CLASS_FEATURES + features as f32 / (TEXT_STEPS * UNSEEN));
+        Self { intent, features, logarithm }
+    }
 }
 
 /// What was told.
 #[derive(Debug, Clone)]
 pub(super) struct Example {
-    pub(super) features: Features,
+    pub(super) features: Box<Features>,
+    /// The text's hash.
+    pub(super) text: u32,
     pub(super) intent: IntentId,
     pub(super) weight: f32,
 }
 
-/// Of each class, in order.
-struct Scores {
-    /// By weights alone.
-    linear: Vec<f32>,
-    /// With the evidence of counts.
-    mixed: Vec<f32>,
+impl Example {
+    pub(super) fn new(features: Features, intent: IntentId, weight: f32) -> Self {
+        Self { text: features.fingerprint, features: Box::new(features), intent, weight }
+    }
 }
 
 impl Intents {
     /// One that knows nothing.
     #[must_use]
     pub fn new(recipe: Recipe) -> Self {
-        let log = |count: u16| recipe.evidence() * libm::logf(1.0 + f32::from(count) / (TEXT_STEPS * UNSEEN));
+        let log = |count: u16| {
+            WEIGHT_STEPS * recipe.evidence() * libm::logf(1.0 + f32::from(count) / (TEXT_STEPS * UNSEEN))
+        };
         Self {
             recipe,
             classes: Vec::new(),
@@ -99,11 +113,12 @@ impl Intents {
             self.calibration.learn(signal, verdict, weight);
         }
         let Some(class) = self.class(intent) else { return };
-        let loss = self.step(&weighed, &scores.linear, class, weight);
+        let loss = self.step(&weighed, class, weight);
         let steps = (weight * TEXT_STEPS + 0.5) as u16;
         self.table.count(&weighed.values, class, steps);
         if let Some(class) = self.classes.get_mut(usize::from(class)) {
-            class.features += u64::from(steps) * weighed.values.len() as u64;
+            let counted = u64::from(steps) * weighed.values.len() as u64;
+            *class = Class::new(intent, class.features.saturating_add(counted));
         }
         self.replay(features, intent, weight, loss);
     }
@@ -115,7 +130,7 @@ impl Intents {
         let scores = self.scores(&weighed);
         let signal = self.signal(&weighed, &scores);
         let mut intents: Vec<(IntentId, f32)> =
-            self.classes.iter().map(|class| class.intent).zip(scores.mixed).collect();
+            self.classes.iter().zip(scores).map(|(class, score)| (class.intent, score)).collect();
         let by_score = |a: &(IntentId, f32), b: &(IntentId, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
         if most > 0 && most < intents.len() {
             intents.select_nth_unstable_by(most - 1, by_score);
@@ -146,7 +161,7 @@ impl Intents {
         self.table.merge(gone, kept);
         let features = self.classes.get(usize::from(gone)).map_or(0, |class| class.features);
         if let Some(class) = self.classes.get_mut(usize::from(kept)) {
-            class.features += features;
+            *class = Class::new(into, class.features.saturating_add(features));
         }
         self.remove(from);
     }
@@ -179,83 +194,105 @@ impl Intents {
         if known.is_some() || self.classes.len() >= INTENTS_MAX {
             return known;
         }
-        self.classes.push(Class { intent, features: 0 });
+        self.classes.push(Class::new(intent, 0));
         u16::try_from(self.classes.len() - 1).ok()
     }
 
-    fn scores(&self, weighed: &Weighed) -> Scores {
-        let mut linear = vec![0.0; self.classes.len()];
-        let mut mixed = vec![0.0; self.classes.len()];
+    /// Of each class, in order: what weights and counts say.
+    fn scores(&self, weighed: &Weighed) -> Vec<f32> {
+        let mut scores = vec![0.0; self.classes.len()];
         let mut all = 0.0;
         for (place, value) in &weighed.values {
             let Some(row) = self.table.row(*place) else { continue };
             all += value;
+            let step = value / WEIGHT_STEPS;
             for cell in &row.cells {
-                let class = usize::from(cell.class);
-                let (Some(linear), Some(mixed)) = (linear.get_mut(class), mixed.get_mut(class)) else {
-                    continue;
-                };
-                *linear += value * cell.weight();
-                *mixed += value * self.evidence(cell.texts);
+                if let Some(score) = scores.get_mut(usize::from(cell.class)) {
+                    *score += step * (f32::from(cell.weight) + self.evidence(cell.texts));
+                }
             }
         }
         let size = all * self.recipe.evidence() * SIZE_POWER;
-        for ((mixed, linear), class) in mixed.iter_mut().zip(&linear).zip(&self.classes) {
-            let features = class.features as f32 / TEXT_STEPS;
-            *mixed += linear - size * libm::logf(CLASS_FEATURES + features / UNSEEN);
+        for (score, class) in scores.iter_mut().zip(&self.classes) {
+            *score -= size * class.logarithm;
         }
-        Scores { linear, mixed }
+        scores
+    }
+
+    /// Of each class, in order: what weights alone say.
+    fn linear(&self, weighed: &Weighed) -> Vec<f32> {
+        let mut scores = vec![0.0; self.classes.len()];
+        for (place, value) in &weighed.values {
+            let Some(row) = self.table.row(*place) else { continue };
+            let step = value / WEIGHT_STEPS;
+            for cell in &row.cells {
+                if let Some(score) = scores.get_mut(usize::from(cell.class)) {
+                    *score += step * f32::from(cell.weight);
+                }
+            }
+        }
+        scores
     }
 
     fn evidence(&self, count: u16) -> f32 {
-        self.evidence.get(usize::from(count)).or(self.evidence.last()).copied().unwrap_or_default()
+        self.evidence.get(usize::from(count.min(LOGARITHMS - 1))).copied().unwrap_or_default()
     }
 
-    /// The best class, and how much speaks for it: how far it is before the next one, its own score, the share of the text
-    /// that it has seen, and against it, the share that no class has.
-    fn signal(&self, weighed: &Weighed, scores: &Scores) -> Option<(u16, f32)> {
-        let (best, score) = best(&scores.mixed, None)?;
-        let next = self::best(&scores.mixed, Some(best)).map_or(score, |(_, next)| next);
-        let (mut seen, mut all) = (0.0, 0.0);
+    /// The best class, and how much speaks for it: how far it is before the next one, what weights alone say, the share of
+    /// the text that it has seen, and against it, the share that no class has.
+    fn signal(&self, weighed: &Weighed, scores: &[f32]) -> Option<(u16, f32)> {
+        let (best, score) = best(scores, None)?;
+        let next = self::best(scores, Some(best)).map_or(score, |(_, next)| next);
+        let (mut seen, mut all, mut linear) = (0.0, 0.0, 0.0);
         for (place, value) in &weighed.values {
             all += value * value;
-            if self.table.row(*place).is_some_and(|row| row.has(best)) {
+            let Some(cell) = self.table.row(*place).and_then(|row| row.of(best)) else { continue };
+            linear += value / WEIGHT_STEPS * f32::from(cell.weight);
+            if cell.texts > 0 {
                 seen += value * value;
             }
         }
         let seen = if all > 0.0 { seen / all } else { 0.0 };
-        let linear = scores.linear.get(usize::from(best)).copied().unwrap_or_default();
         Some((best, score - next + linear + seen - 0.5 * weighed.unknown))
     }
 
     /// Moves the true class and the best wrong ones apart where they are less than one apart. Gives how far that was
     /// missed.
-    fn step(&mut self, weighed: &Weighed, linear: &[f32], class: u16, weight: f32) -> f32 {
+    fn step(&mut self, weighed: &Weighed, class: u16, weight: f32) -> f32 {
+        let linear = self.linear(weighed);
         let truth = linear.get(usize::from(class)).copied().unwrap_or_default();
-        let mut wrong: SmallVec<[(u16, f32); WRONG_MAX]> = SmallVec::new();
-        for (other, score) in (0_u16..).zip(linear) {
+        let mut wrong: SmallVec<[(u16, f32); CLASSES_MAX]> = SmallVec::new();
+        for (other, score) in (0_u16..).zip(&linear) {
             let loss = 1.0 - (truth - score);
             if other == class || loss <= 0.0 {
                 continue;
             }
             let place = wrong.partition_point(|(_, worse)| *worse >= loss);
-            if place < WRONG_MAX {
-                wrong.truncate(WRONG_MAX - 1);
+            if place < CLASSES_MAX - 1 {
+                wrong.truncate(CLASSES_MAX - 2);
                 wrong.insert(place, (other, loss));
             }
         }
+        let Some((_, worst)) = wrong.first().copied() else { return 0.0 };
         let all: f32 = wrong.iter().map(|(_, loss)| loss).sum();
-        for (other, loss) in &wrong {
-            let mut spread = 0.0;
-            for (place, value) in &weighed.values {
-                let Some(row) = self.table.row(*place) else { continue };
-                spread += value * value * (row.variance(class) + row.variance(*other));
-            }
-            let beta = loss / all / (spread + REGULARISATION);
-            self.table.update(&weighed.values, class, weight * loss * beta, weight * beta);
-            self.table.update(&weighed.values, *other, -weight * loss * beta, weight * beta);
+        let classes: SmallVec<[u16; CLASSES_MAX]> =
+            [class].into_iter().chain(wrong.iter().map(|(other, _)| *other)).collect();
+        let touched = self.table.find(&weighed.values, &classes);
+        let [own, others @ ..] = touched.spreads;
+        let mut truth = Move { class, ..Move::default() };
+        let mut moves: SmallVec<[Move; CLASSES_MAX]> = SmallVec::new();
+        moves.push(truth);
+        for ((other, loss), spread) in wrong.iter().zip(others) {
+            let beta = weight * loss / all / (own + spread + REGULARISATION);
+            moves.push(Move { class: *other, step: -loss * beta, shrink: beta });
+            truth.step += loss * beta;
+            truth.shrink += beta;
         }
-        wrong.first().map_or(0.0, |(_, loss)| *loss)
+        if let Some(first) = moves.first_mut() {
+            *first = truth;
+        }
+        self.table.update(&weighed.values, &touched, &moves);
+        worst
     }
 
     /// Keeps an example that was not clear, and looks at the oldest of those again.
@@ -264,16 +301,25 @@ impl Intents {
             return;
         }
         // The newest label of a text is the one that holds.
-        self.replays.retain(|example| example.features.text != features.text || example.intent == intent);
+        let text = features.fingerprint;
+        self.replays.retain(|example| example.text != text || example.intent == intent);
         if loss > 0.0 {
-            self.keep(Example { features: features.clone(), intent, weight });
+            self.keep(Example::new(features.clone(), intent, weight));
         }
-        for _ in 0..self.recipe.replays() {
+        // Many at a time, and seldom, once they take longer: most lessons are then quick.
+        let (turn, every) = if self.table.texts < REPLAY_SOON {
+            (true, 1)
+        } else {
+            (self.table.texts.is_multiple_of(REPLAY_EVERY), REPLAY_EVERY)
+        };
+        if !turn {
+            return;
+        }
+        for _ in 0..self.recipe.replays() * every as usize {
             let Some(example) = self.replays.pop_front() else { return };
             let Some(class) = self.place(example.intent) else { continue };
             let weighed = self.table.weigh(&example.features, 0);
-            let scores = self.scores(&weighed);
-            if self.step(&weighed, &scores.linear, class, example.weight) > 0.0 {
+            if self.step(&weighed, class, example.weight) > 0.0 {
                 self.keep(example);
             }
         }

@@ -8,11 +8,20 @@ use super::Features;
 use crate::limits::{INTENT_CELLS_MAX, INTENT_FEATURES_MAX};
 
 /// Steps of a weight of one.
-const WEIGHT_STEPS: f32 = 4_096.0;
+pub(super) const WEIGHT_STEPS: f32 = 4_096.0;
+/// Steps of a weight that is worth a cell of its own.
+const NEW_WEIGHT_MIN: f32 = 24.0;
 /// Steps of a variance of one, which it begins with.
 const VARIANCE_STEPS: f32 = 65_535.0;
 /// Steps of one text: one that is trusted less counts less.
 pub(super) const TEXT_STEPS: f32 = 4.0;
+
+/// Runs of characters that more than one of so many texts has tell little, and take the most time: they are left out.
+const COMMON_PART: u32 = 3;
+/// Where there are this many such texts.
+const COMMON_MIN: u32 = 16;
+/// Counts whose logarithms are looked up.
+const LOGARITHMS: u16 = 1_024;
 
 /// What is known of a feature and a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +40,17 @@ impl Cell {
         Self { class, weight: 0, variance: u16::MAX, texts: 0 }
     }
 
-    pub(super) fn weight(self) -> f32 {
-        f32::from(self.weight) * (1.0 / WEIGHT_STEPS)
-    }
-
     fn variance(self) -> f32 {
         f32::from(self.variance) * (1.0 / VARIANCE_STEPS)
+    }
+
+    fn change(&mut self, moved: &Move, value: f32) {
+        let variance = self.variance();
+        let weight = f32::from(self.weight) + moved.step * value * variance * WEIGHT_STEPS;
+        // A cast of a float keeps to the type's range.
+        self.weight = (weight + if weight < 0.0 { -0.5 } else { 0.5 }) as i16;
+        let variance = variance - moved.shrink * value * value * variance * variance;
+        self.variance = ((variance * VARIANCE_STEPS + 0.5) as u16).max(1);
     }
 }
 
@@ -55,12 +69,9 @@ impl Row {
         self.cells.binary_search_by_key(&class, |cell| cell.class)
     }
 
-    pub(super) fn variance(&self, class: u16) -> f32 {
-        self.place(class).ok().and_then(|place| self.cells.get(place)).map_or(1.0, |cell| cell.variance())
-    }
-
-    pub(super) fn has(&self, class: u16) -> bool {
-        self.place(class).ok().and_then(|place| self.cells.get(place)).is_some_and(|cell| cell.texts > 0)
+    /// The cell of a class.
+    pub(super) fn of(&self, class: u16) -> Option<&Cell> {
+        self.place(class).ok().and_then(|place| self.cells.get(place))
     }
 
     /// The cell of a class, which is made where there is none; and whether it was.
@@ -77,13 +88,36 @@ impl Row {
 }
 
 /// Every row, in the order in which features came.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Table {
     places: FxHashMap<u32, u32>,
+    /// Logarithms of small counts of texts, each and a half.
+    logarithms: Vec<f32>,
     pub(super) rows: Vec<Row>,
     /// Texts that were counted.
     pub(super) texts: u32,
     cells: usize,
+}
+
+/// Classes that one example moves: the true one and the best wrong ones.
+pub(super) const CLASSES_MAX: usize = 4;
+
+/// How a class's weights move.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Move {
+    pub(super) class: u16,
+    /// Of a weight, for a value and a variance of one.
+    pub(super) step: f32,
+    /// Of a variance.
+    pub(super) shrink: f32,
+}
+
+/// Cells of some classes, for each feature of a text.
+pub(super) struct Touched {
+    /// Where they are in their rows, in the order of the classes; nowhere is the highest number.
+    places: Vec<[usize; CLASSES_MAX]>,
+    /// Sums of variances.
+    pub(super) spreads: [f32; CLASSES_MAX],
 }
 
 /// Features of a text as they count: where each one's row is, and its value.
@@ -91,6 +125,13 @@ pub(super) struct Weighed {
     pub(super) values: Vec<(u32, f32)>,
     /// The share of what its words are worth that no text before had, from 0 to 1.
     pub(super) unknown: f32,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        let logarithms = (0..LOGARITHMS).map(|texts| libm::logf(f32::from(texts) + 0.5)).collect();
+        Self { places: FxHashMap::default(), logarithms, rows: Vec::new(), texts: 0, cells: 0 }
+    }
 }
 
 impl Table {
@@ -121,14 +162,18 @@ impl Table {
     pub(super) fn weigh(&self, features: &Features, seen: u32) -> Weighed {
         let mut values = Vec::with_capacity(features.len());
         let mut unknown = 0.0;
-        let all = self.texts as f32 + 1.0;
+        let all = libm::logf(self.texts as f32 + 1.0);
+        let common = COMMON_MIN.max(self.texts / COMMON_PART);
         for (block, is_words) in [(&features.words, true), (&features.grams, false)] {
             let start = values.len();
             let (mut square, mut square_unknown) = (0.0, 0.0);
             for (hash, count) in block {
                 let place = self.places.get(hash).copied();
                 let texts = place.and_then(|place| self.rows.get(index(place))).map_or(0, |row| row.texts);
-                let value = count * rarity(all / (texts as f32 + 0.5));
+                let value = count * rarity(all - self.logarithm(texts));
+                if !is_words && texts > common {
+                    continue;
+                }
                 if texts <= seen {
                     square_unknown += value * value;
                 }
@@ -147,23 +192,55 @@ impl Table {
         Weighed { values, unknown }
     }
 
+    fn logarithm(&self, texts: u32) -> f32 {
+        self.logarithms.get(index(texts)).copied().unwrap_or_else(|| libm::logf(texts as f32 + 0.5))
+    }
+
     /// A row by its place.
     pub(super) fn row(&self, place: u32) -> Option<&Row> {
         self.rows.get(index(place))
     }
 
-    /// Moves weights by `step` times each feature's value and variance, and shrinks variances by `shrink`.
-    pub(super) fn update(&mut self, values: &[(u32, f32)], class: u16, step: f32, shrink: f32) {
+    /// Finds the cells of some classes, and sums up each class's variances by the squares of values.
+    pub(super) fn find(&self, values: &[(u32, f32)], classes: &[u16]) -> Touched {
+        let mut touched = Touched { places: Vec::with_capacity(values.len()), spreads: [0.0; CLASSES_MAX] };
         for (place, value) in values {
+            let mut places = [usize::MAX; CLASSES_MAX];
+            if let Some(row) = self.rows.get(index(*place)) {
+                for ((class, found), spread) in classes.iter().zip(&mut places).zip(&mut touched.spreads) {
+                    *found = row.place(*class).unwrap_or(usize::MAX);
+                    *spread += value * value * row.cells.get(*found).map_or(1.0, |cell| cell.variance());
+                }
+            }
+            touched.places.push(places);
+        }
+        touched
+    }
+
+    /// Moves each class's weights by its step times each feature's value and variance, and shrinks variances by its shrink.
+    /// A cell that would hardly differ from none is not made: most would, and each takes time whenever its feature comes.
+    pub(super) fn update(&mut self, values: &[(u32, f32)], touched: &Touched, moves: &[Move]) {
+        for ((place, value), cells) in values.iter().zip(&touched.places) {
             let Some(row) = self.rows.get_mut(index(*place)) else { continue };
-            let (Some(cell), made) = row.cell(class) else { continue };
-            self.cells += made;
-            let variance = cell.variance();
-            let weight = f32::from(cell.weight) + step * value * variance * WEIGHT_STEPS;
-            // A cast of a float keeps to the type's range.
-            cell.weight = (weight + if weight < 0.0 { -0.5 } else { 0.5 }) as i16;
-            let variance = variance - shrink * value * value * variance * variance;
-            cell.variance = ((variance * VARIANCE_STEPS + 0.5) as u16).max(1);
+            let mut is_missing = false;
+            for (moved, cell) in moves.iter().zip(cells) {
+                match row.cells.get_mut(*cell) {
+                    Some(cell) => cell.change(moved, *value),
+                    None => is_missing |= (moved.step * value * WEIGHT_STEPS).abs() >= NEW_WEIGHT_MIN,
+                }
+            }
+            if !is_missing {
+                continue;
+            }
+            for (moved, cell) in moves.iter().zip(cells) {
+                if *cell == usize::MAX
+                    && (moved.step * value * WEIGHT_STEPS).abs() >= NEW_WEIGHT_MIN
+                    && let (Some(cell), made) = row.cell(moved.class)
+                {
+                    self.cells += made;
+                    cell.change(moved, *value);
+                }
+            }
         }
     }
 
@@ -227,11 +304,11 @@ impl Table {
     }
 }
 
-/// How much a feature counts that one of `ratio` texts has: the logarithm to the power of three quarters (a whole
-/// logarithm overrates what is rare; found on held-out parts of training sets).
-pub(super) fn rarity(ratio: f32) -> f32 {
-    let log = libm::logf(ratio).max(0.01);
-    libm::sqrtf(log * libm::sqrtf(log))
+/// How much a feature counts, by the logarithm of how many texts there are for one that has it: to the power of three
+/// quarters, for a whole logarithm overrates what is rare (found on held-out parts of training sets).
+pub(super) fn rarity(logarithm: f32) -> f32 {
+    let logarithm = logarithm.max(0.01);
+    libm::sqrtf(logarithm * libm::sqrtf(logarithm))
 }
 
 fn index(place: u32) -> usize {

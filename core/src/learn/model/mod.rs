@@ -29,6 +29,7 @@ use self::replies::Replies;
 use self::said::SaidWords;
 use self::teachers::Teachers;
 use self::trial::Trial;
+use super::dialogue::hash_text;
 use super::intent::{Features, Featurizer, IntentId, Recipe};
 use super::lesson::{Asked, Lesson, What};
 use super::mode::Mode;
@@ -68,8 +69,8 @@ pub struct Model {
     modes: BTreeMap<QueueId, Mode>,
     /// When automatic replies were sent, within an hour before the newest.
     sent: BTreeMap<QueueId, VecDeque<Timestamp>>,
-    /// The intents of the newest lessons.
-    newest: VecDeque<IntentId>,
+    /// The intents of the newest lessons, and hashes of their messages.
+    newest: VecDeque<(IntentId, u64)>,
 }
 
 /// What a message was taken for: intent and confidence.
@@ -228,9 +229,11 @@ impl Model {
         let is_sure = |(intent, confidence): (IntentId, f32)| (confidence >= SURE).then_some(intent);
         self.teachers.note(by, intent, predicted.champion.and_then(is_sure));
         let weight = weight * self.teachers.weight(by, intent);
-        let recent = self.newest.iter().filter(|newest| **newest == intent).count();
-        // The more it is a flood, the less sure it has to be.
+        let text = hash_text(0x6d, &asked.text);
+        let recent = self.newest.iter().filter(|(newest, _)| *newest == intent).count();
+        // The more it is a flood, the less sure it has to be. The same words again tell nothing.
         let sure_enough = match recent * 4 / FLOOD_LESSONS {
+            _ if self.newest.contains(&(intent, text)) => SURE,
             0 => 2.0,
             1 => 0.9,
             _ => SURE,
@@ -247,7 +250,7 @@ impl Model {
         if self.newest.len() >= FLOOD_LESSONS {
             self.newest.pop_front();
         }
-        self.newest.push_back(intent);
+        self.newest.push_back((intent, text));
         self.names.note(intent, self.lessons);
     }
 
