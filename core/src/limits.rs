@@ -546,10 +546,6 @@ pub const FEATURES_MAX: usize = 4_096;
 pub const INTENTS_MAX: usize = 2_000;
 /// Features that one learner of intents knows.
 pub const INTENT_FEATURES_MAX: usize = 400_000;
-/// Features and intents that one learner knows something about together: of eight bytes each.
-pub const INTENT_CELLS_MAX: usize = 3_000_000;
-/// Examples that one learner keeps to look at again.
-pub const INTENT_REPLAYS_MAX: usize = 2_048;
 
 /// Characters of a text that tell its language.
 pub const LANGUAGE_CHARS_MAX: usize = 400;
@@ -587,6 +583,8 @@ pub const UNNAMED_INTENTS_MAX: usize = 500;
 pub const INTENT_ALIASES_MAX: usize = 4_000;
 /// Words of replies of which it is known whether they were said to two requesters.
 pub const SAID_WORDS_MAX: usize = 65_536;
+/// Words of learned messages that are known.
+pub const HEARD_WORDS_MAX: usize = 65_536;
 /// Messages of which it is known what they were learned as.
 pub const LEARNED_MESSAGES_MAX: usize = 16_384;
 /// Predictions of one intent that its threshold goes by, the newest.
@@ -605,3 +603,7 @@ pub const PROMOTIONS_MAX: usize = 20;
 pub const ROLLBACKS_MAX: usize = 10_000;
 /// Bytes of a model's snapshot.
 pub const SNAPSHOT_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Features and intents that one learner knows something about together: of eight bytes each.
+pub const INTENT_CELLS_MAX: usize = 3_000_000;
+/// Examples that one learner keeps to look at again.
+pub const INTENT_REPLAYS_MAX: usize = 2_048;

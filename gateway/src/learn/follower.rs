@@ -240,6 +240,11 @@ impl Follower {
             let event = seen.happening();
             let lesson = course.fold.lesson(&*self.store, tenant, &event).await?;
             self.count(&event);
+            let takes_back = event.offset > course.fold.covered && is_rollback(&event);
+            if takes_back {
+                // Before it is learned: a file of a model that is past it would hide that it has to be folded anew.
+                shared.supersede(ROLLBACK);
+            }
             match lesson {
                 Some(lesson) => {
                     let began = Instant::now();
@@ -251,12 +256,10 @@ impl Follower {
                 }
                 None => shared.model.write().pass(event.offset),
             }
-            if event.offset <= course.fold.covered {
-                continue;
-            }
-            if event.kind == Kind::Erased {
+            if event.kind == Kind::Erased && event.offset > course.fold.covered {
                 self.note_erased(tenant, course);
-            } else if is_rollback(&event) {
+            }
+            if takes_back {
                 course.wants = Some(ROLLBACK);
                 return Ok(true);
             }
@@ -275,7 +278,7 @@ impl Follower {
             }
         };
         course.stale = Some(Stale { newest: Instant::now(), digest });
-        course.model.set_stale(true);
+        course.model.set_erased();
         if let Err(error) = snapshot::erase(&self.folder, tenant) {
             tracing::error!(%error, tenant = tenant.0, "the file of a model that has erased texts cannot be taken away");
         }
@@ -301,7 +304,7 @@ impl Follower {
             before = Some(course.model.digest(&model));
         }
         tracing::info!(tenant = tenant.0, why, "the assistant's model is folded from the log's start");
-        course.model.set_folding(Some(why));
+        course.model.set_folding(why);
         course.wants = None;
         course.anew = Some(Anew { model: Model::new(), fold, before, tell, began: Instant::now() });
         Ok(())
@@ -360,8 +363,7 @@ impl Follower {
         *course.model.model.write() = model;
         (course.fold, course.stale, course.lessons) = (fold, None, 0);
         course.model.forget_digest();
-        course.model.set_folding(None);
-        course.model.set_stale(false);
+        course.model.set_in_force();
         self.tenants.stats.folds.add(1);
         let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(tenant = tenant.0, events = position.0, ms, "the assistant's model is folded anew");

@@ -35,8 +35,8 @@ struct Standing {
     epoch: Epoch,
     snapshot: SnapshotState,
     folding: Option<&'static str>,
-    /// Whether the model has what was erased: no file is written of it.
-    is_stale: bool,
+    /// Whether the model has what was erased or rolled back: no file is written of it.
+    is_superseded: bool,
     is_open: bool,
 }
 
@@ -96,21 +96,30 @@ impl TenantModel {
         self.standing.lock().folding
     }
 
-    pub(super) fn set_folding(&self, why: Option<&'static str>) {
-        self.standing.lock().folding = why;
+    pub(super) fn set_folding(&self, why: &'static str) {
+        self.standing.lock().folding = Some(why);
     }
 
     pub(super) fn snapshot(&self) -> SnapshotState {
         self.standing.lock().snapshot
     }
 
-    /// Whether the model has what was erased.
-    pub(super) fn set_stale(&self, is_stale: bool) {
+    /// The model has what is rolled back: it is folded anew.
+    pub(super) fn supersede(&self, why: &'static str) {
         let mut standing = self.standing.lock();
-        standing.is_stale = is_stale;
-        if is_stale {
-            standing.snapshot = SnapshotState::Erased;
-        }
+        (standing.is_superseded, standing.folding) = (true, Some(why));
+    }
+
+    /// The model has what was erased, and its file is gone.
+    pub(super) fn set_erased(&self) {
+        let mut standing = self.standing.lock();
+        (standing.is_superseded, standing.snapshot) = (true, SnapshotState::Erased);
+    }
+
+    /// The model is the fold of the log as it is now.
+    pub(super) fn set_in_force(&self) {
+        let mut standing = self.standing.lock();
+        (standing.is_superseded, standing.folding) = (false, None);
     }
 
     /// The digest of the model, which is this one's.
@@ -131,7 +140,7 @@ impl TenantModel {
     pub(super) fn save(&self, folder: &Path, tenant: TenantId) -> bool {
         let (epoch, before) = {
             let standing = self.standing.lock();
-            if standing.is_stale || !standing.is_open {
+            if standing.is_superseded || !standing.is_open {
                 return false;
             }
             (standing.epoch, standing.snapshot)

@@ -87,11 +87,21 @@ fn the_model_is_the_fold_of_the_log_whenever_it_was_killed() {
         let is_over = Arc::new(AtomicBool::new(false));
         let authors: Vec<_> = (0..2).map(|seed| author(&gateway, crash * 2 + seed, &is_over)).collect();
         std::thread::sleep(Duration::from_millis(20 + random.below(250)));
-        if crash % 5 == 4 {
+        match crash % 10 {
+            // In the middle of things.
+            2 => gateway.stop(),
             // So that the next ones begin with a file that was written at a stop.
-            gateway.stop();
-        } else {
-            gateway.kill();
+            4 | 9 => {
+                is_over.store(true, Ordering::SeqCst);
+                while !authors.iter().all(JoinHandle::is_finished) {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                gateway.learned();
+                gateway.stop();
+                let checked = check(folder.path());
+                assert_eq!(checked["snapshot"]["state"], "same", "crash {crash}: {checked}");
+            }
+            _ => gateway.kill(),
         }
         is_over.store(true, Ordering::SeqCst);
         authors.into_iter().for_each(|author| author.join().unwrap());

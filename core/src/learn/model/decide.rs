@@ -8,6 +8,8 @@ use crate::time::Timestamp;
 
 /// Times that agents sent a reply before it is sent without one.
 const USES_MIN: u32 = 5;
+/// The share of a message's words that were heard before, at least.
+const HEARD_MIN: f32 = 0.6;
 const HOUR_MS: u64 = 3_600_000;
 
 impl Model {
@@ -30,7 +32,7 @@ impl Model {
         let understood = self.understand(ask, precision);
         let Some((intent, confidence)) = understood.best().filter(|(_, confidence)| {
             // Past predictions say nothing of questions that are like none of them; the learner's own confidence does.
-            understood.is_known && *confidence >= precision
+            understood.is_known && *confidence >= precision && understood.heard >= HEARD_MIN
         }) else {
             return unknown(&ask.gate);
         };

@@ -60,7 +60,7 @@ impl Model {
             if is_known || is_said {
                 self.score(&predicted, is_known.then_some(intent));
             }
-            self.learn_intent(&features, &predicted, intent, weight, replied.agent);
+            self.learn_intent(asked, &features, &predicted, intent, weight, replied.agent);
         }
         let mut written = None;
         if let (Some(template), Some(wording)) = (template, replied.wording.as_ref()) {
@@ -196,7 +196,7 @@ impl Model {
             let features = Self::features(&asked.text);
             let predicted = self.predict(&features);
             self.score(&predicted, Some(intent));
-            self.learn_intent(&features, &predicted, intent, weight, judged.agent);
+            self.learn_intent(asked, &features, &predicted, intent, weight, judged.agent);
             let known = Known { intent, is_said: false, reply: Some(judged.reply) };
             self.learned.set(asked.ticket, asked.message, known);
         }
@@ -235,7 +235,7 @@ impl Model {
         if before.is_none() {
             self.score(&predicted, is_known.then_some(intent));
         }
-        self.learn_intent(&features, &predicted, intent, 1.0, labelled.agent);
+        self.learn_intent(asked, &features, &predicted, intent, 1.0, labelled.agent);
         if before.is_some_and(|before| before.intent != intent) {
             self.set_right(&features, intent, labelled);
         }

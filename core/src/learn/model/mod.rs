@@ -2,6 +2,7 @@
 
 mod contender;
 mod decide;
+mod heard;
 mod learned;
 mod lessons;
 mod names;
@@ -21,14 +22,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use self::contender::Contender;
+use self::heard::HeardWords;
 use self::learned::Learned;
-use self::names::Names;
+use self::names::{NONE, Names};
 use self::replies::Replies;
 use self::said::SaidWords;
 use self::teachers::Teachers;
 use self::trial::Trial;
 use super::intent::{Features, Featurizer, IntentId, Recipe};
-use super::lesson::{Lesson, What};
+use super::lesson::{Asked, Lesson, What};
 use super::mode::Mode;
 use super::notice::Notice;
 use super::report::Promotion;
@@ -53,6 +55,7 @@ pub struct Model {
     names: Names,
     replies: Replies,
     said: SaidWords,
+    heard: HeardWords,
     learned: Learned,
     teachers: Teachers,
     champion: Contender,
@@ -95,6 +98,7 @@ impl Default for Model {
             names: Names::default(),
             replies: Replies::default(),
             said: SaidWords::default(),
+            heard: HeardWords::default(),
             learned: Learned::default(),
             teachers: Teachers::default(),
             champion: Contender::new(Recipe::default()),
@@ -207,28 +211,37 @@ impl Model {
         }
     }
 
-    /// Learns that a message is of `intent`. Where most lessons of late are of this one and a learner knows the message
-    /// already, it learns nothing: a flood of one intent moves no weights of others.
+    /// Learns that a message is of `intent`. Where many lessons of late are of this one and a learner knows the message
+    /// surely, it learns nothing: a flood of one intent moves no weights of others.
     fn learn_intent(
         &mut self,
+        asked: &Asked,
         features: &Features,
         predicted: &Predicted,
         intent: IntentId,
         weight: f32,
         by: AgentId,
     ) {
+        if intent != NONE {
+            self.heard.hear(&asked.text);
+        }
         let is_sure = |(intent, confidence): (IntentId, f32)| (confidence >= SURE).then_some(intent);
         self.teachers.note(by, intent, predicted.champion.and_then(is_sure));
         let weight = weight * self.teachers.weight(by, intent);
         let recent = self.newest.iter().filter(|newest| **newest == intent).count();
-        let is_flood = recent * 2 > FLOOD_LESSONS;
-        let is_known = |predicted: Option<(IntentId, f32)>| predicted.and_then(is_sure) == Some(intent);
-        if !(is_flood && is_known(predicted.champion)) {
+        // The more it is a flood, the less sure it has to be.
+        let sure_enough = match recent * 4 / FLOOD_LESSONS {
+            0 => 2.0,
+            1 => 0.9,
+            _ => SURE,
+        };
+        let is_known = |predicted: Option<(IntentId, f32)>| {
+            predicted.is_some_and(|(best, confidence)| best == intent && confidence >= sure_enough)
+        };
+        if !is_known(predicted.champion) {
             self.champion.learner.learn(features, intent, weight);
         }
-        if let Some(challenger) =
-            self.challenger.as_mut().filter(|_| !(is_flood && is_known(predicted.challenger)))
-        {
+        if let Some(challenger) = self.challenger.as_mut().filter(|_| !is_known(predicted.challenger)) {
             challenger.learner.learn(features, intent, weight);
         }
         if self.newest.len() >= FLOOD_LESSONS {

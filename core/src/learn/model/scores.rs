@@ -18,6 +18,8 @@ const OWN_MIN: usize = 16;
 const ALL_MIN: usize = 50;
 /// The threshold for suggestions before: they are read by an agent.
 const EARLY: f32 = 0.4;
+/// No threshold is lower: lessons are of messages that somebody knew an answer to, others come, too.
+const FLOOR: f32 = 0.5;
 /// A threshold that nothing reaches.
 pub(super) const NEVER: f32 = 2.0;
 
@@ -83,7 +85,7 @@ fn threshold(steps: &Steps, precision: f32) -> Option<f32> {
     let (mut right, mut all, mut found) = (0, 0, None);
     for (place, step) in steps.iter().enumerate().rev() {
         (right, all) = (right + step.0, all + step.1);
-        if step.1 > 0 && wilson(right, all).0 >= precision {
+        if edge(place) >= FLOOR && step.1 > 0 && wilson(right, all).0 >= precision {
             found = Some(edge(place));
         }
     }

@@ -9,12 +9,16 @@ use crate::learn::suggestion::{Answer, Candidate, Meant, SuggestedReply, Suggest
 
 const CANDIDATES_MAX: usize = 5;
 const REPLIES_MAX: usize = 3;
+/// The share of a message's words that were heard before, at least, where it is known.
+const HEARD_MIN: f32 = 0.25;
 
 /// What a message wants.
 pub(super) struct Understood {
     /// The best first, each with its confidence.
     pub(super) ranked: Vec<(IntentId, f32)>,
     pub(super) threshold: f32,
+    /// The share of its words that were heard before.
+    pub(super) heard: f32,
     pub(super) is_known: bool,
 }
 
@@ -44,8 +48,10 @@ impl Model {
             || self.champion.scores.general(precision),
             |best| self.champion.scores.threshold(best, precision),
         );
-        let is_known = best.is_some() && !features.is_empty() && confidence >= threshold;
-        Understood { ranked, threshold, is_known }
+        let heard = self.heard.share(&ask.asked.text);
+        let is_known =
+            best.is_some() && !features.is_empty() && confidence >= threshold && heard >= HEARD_MIN;
+        Understood { ranked, threshold, heard, is_known }
     }
 
     /// What fits a customer's message: its intent, where that is known, and replies that agents sent for it.
@@ -86,6 +92,9 @@ impl Model {
         let (name, threshold) = (self.names.name(intent), understood.threshold);
         if intent == NONE {
             return "unknown: it is like messages that agents said are of no known intent".to_owned();
+        }
+        if !understood.is_known && understood.heard < HEARD_MIN {
+            return "unknown: most of its words were in no message that was learned".to_owned();
         }
         if !understood.is_known && threshold > 1.0 {
             return format!(

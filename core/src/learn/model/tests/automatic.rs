@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::desk::{Desk, QUEUE};
 use super::learning::taught;
-use super::sample::ENGLISH;
+use super::sample::{ENGLISH, OTHER};
 use crate::id::AgentId;
 use crate::learn::{Automatic, HANDED_OVER_TAG};
 use crate::ticket::{Actor, Kind};
@@ -28,7 +28,7 @@ fn desk(per_ticket: u32, per_hour: u32) -> Desk {
             }
         }
     }
-    let mode = json!({"teach": "mode", "queue": 1, "mode": "auto", "precision": 0.6, "per_ticket": per_ticket, "per_hour": per_hour});
+    let mode = json!({"teach": "mode", "queue": 1, "mode": "auto", "precision": 0.8, "per_ticket": per_ticket, "per_hour": per_hour});
     desk.teaches(&mode);
     desk
 }
@@ -129,6 +129,12 @@ fn held_tickets_machines_and_tickets_of_humans_get_none() {
     assert!(matches!(decided(&desk, ticket), Automatic::Send { .. }));
     desk.happens(ticket, Kind::Set, Actor::System, &json!({"tags": {HANDED_OVER_TAG: true}}));
     assert!(matches!(decided(&desk, ticket), Automatic::No { .. }));
-    let ticket = desk.opens("Bob <bob@y.example>", "Sing me a song about bees and volcanoes");
-    assert!(matches!(decided(&desk, ticket), Automatic::No { .. }));
+    let foreign: Vec<&str> = OTHER
+        .into_iter()
+        .filter(|text| {
+            let ticket = desk.opens("Bob <bob@y.example>", text);
+            matches!(decided(&desk, ticket), Automatic::Send { .. })
+        })
+        .collect();
+    assert!(foreign.len() <= 1, "{foreign:?}");
 }

@@ -47,9 +47,7 @@ fn a_better_challenger_is_promoted_at_one_offset() {
     desk.labels(event, 1, 1, Some("card_arrival"));
     assert_ne!(desk.model.version().recipe, before);
     let promoted = desk.notices.iter().find(|notice| matches!(notice, Notice::Promoted { .. })).unwrap();
-    assert!(
-        matches!(promoted, Notice::Promoted { why, .. } if why.contains("e-value") && why.contains("12 times"))
-    );
+    assert!(matches!(promoted, Notice::Promoted { why, .. } if why.contains("e-value of")));
     let report = desk.model.report();
     assert_eq!(report.promotions.last().unwrap().offset, Offset(desk.log.len() as u64));
     assert!((report.trial.unwrap().e_value - 1.0).abs() < 1e-9, "evidence begins anew");
