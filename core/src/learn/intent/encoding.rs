@@ -58,7 +58,7 @@ impl Intents {
         intents.calibration = Calibration::decode(input)?;
         for _ in 0..take_count(input, INTENTS_MAX, "intents")? {
             let intent = IntentId(take_u32(input, "an intent")?);
-            intents.classes.push(Class { intent, features: take_number(input, "features of an intent")? });
+            intents.classes.push(Class::new(intent, take_number(input, "features of an intent")?));
         }
         intents.table.texts = take_u32(input, "texts")?;
         for _ in 0..take_count(input, INTENT_FEATURES_MAX, "features")? {
@@ -86,7 +86,7 @@ impl Intents {
                 found: error.valid_up_to() as u64,
                 expected,
             })?;
-            intents.replays.push_back(Example { features: featurizer.of_masked(text), intent, weight });
+            intents.replays.push_back(Example::new(featurizer.of_masked(text), intent, weight));
         }
         Ok(intents)
     }

@@ -24,6 +24,8 @@ pub struct Features {
     pub(super) grams: Vec<(u32, f32)>,
     /// The masked text, from which they can be made anew.
     pub(super) text: Box<str>,
+    /// A hash of that.
+    pub(super) fingerprint: u32,
 }
 
 impl Features {
@@ -88,7 +90,9 @@ impl Featurizer {
                     .push(finish(word.chars().fold(seed::ENTRY.into(), |state, c| mix(state, c.into()))));
             });
         }
-        Features { words: counted(&mut self.words), grams: counted(&mut self.grams), text: text.into() }
+        let fingerprint = finish(text.bytes().fold(0, |state, byte| mix(state, byte.into())));
+        let (words, grams) = (counted(&mut self.words), counted(&mut self.grams));
+        Features { words, grams, text: text.into(), fingerprint }
     }
 }
 

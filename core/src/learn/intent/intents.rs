@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use smallvec::SmallVec;
 
 use super::calibration::{Calibration, Verdict};
-use super::table::{CLASSES_MAX, TEXT_STEPS, Table, WEIGHT_STEPS, Weighed};
+use super::table::{CLASSES_MAX, Move, TEXT_STEPS, Table, WEIGHT_STEPS, Weighed};
 use super::{Features, IntentId, Ranking, Recipe};
 use crate::limits::{INTENT_REPLAYS_MAX, INTENTS_MAX};
 
@@ -36,7 +36,8 @@ pub struct Intents {
     pub(super) calibration: Calibration,
     /// Examples that were not clear enough, the oldest first.
     pub(super) replays: VecDeque<Example>,
-    /// Of each count, the logarithm of how much more that is than [`UNSEEN`], times the recipe's weight of evidence.
+    /// Of each count, the logarithm of how much more that is than [`UNSEEN`], times the recipe's weight of evidence, in steps of
+    /// a weight.
     evidence: Vec<f32>,
 }
 
@@ -46,30 +47,40 @@ pub(super) struct Class {
     pub(super) intent: IntentId,
     /// Features of its texts, in quarters.
     pub(super) features: u64,
+    /// What naive Bayes takes off for that.
+    logarithm: f32,
+}
+
+impl Class {
+    pub(super) fn new(intent: IntentId, features: u64) -> Self {
+        let logarithm = libm::logf(CLASS_FEATURES + features as f32 / (TEXT_STEPS * UNSEEN));
+        Self { intent, features, logarithm }
+    }
 }
 
 /// What was told.
 #[derive(Debug, Clone)]
 pub(super) struct Example {
-    pub(super) features: Features,
+    pub(super) features: Box<Features>,
+    /// The text's hash.
+    pub(super) text: u32,
     pub(super) intent: IntentId,
     pub(super) weight: f32,
 }
 
-/// What speaks for a class.
-#[derive(Debug, Clone, Copy, Default)]
-struct Score {
-    /// By weights alone.
-    linear: f32,
-    /// With the evidence of counts.
-    mixed: f32,
+impl Example {
+    pub(super) fn new(features: Features, intent: IntentId, weight: f32) -> Self {
+        Self { text: features.fingerprint, features: Box::new(features), intent, weight }
+    }
 }
 
 impl Intents {
     /// One that knows nothing.
     #[must_use]
     pub fn new(recipe: Recipe) -> Self {
-        let log = |count: u16| recipe.evidence() * libm::logf(1.0 + f32::from(count) / (TEXT_STEPS * UNSEEN));
+        let log = |count: u16| {
+            WEIGHT_STEPS * recipe.evidence() * libm::logf(1.0 + f32::from(count) / (TEXT_STEPS * UNSEEN))
+        };
         Self {
             recipe,
             classes: Vec::new(),
@@ -102,11 +113,12 @@ impl Intents {
             self.calibration.learn(signal, verdict, weight);
         }
         let Some(class) = self.class(intent) else { return };
-        let loss = self.step(&weighed, &scores, class, weight);
+        let loss = self.step(&weighed, class, weight);
         let steps = (weight * TEXT_STEPS + 0.5) as u16;
         self.table.count(&weighed.values, class, steps);
         if let Some(class) = self.classes.get_mut(usize::from(class)) {
-            class.features += u64::from(steps) * weighed.values.len() as u64;
+            let counted = u64::from(steps) * weighed.values.len() as u64;
+            *class = Class::new(intent, class.features.saturating_add(counted));
         }
         self.replay(features, intent, weight, loss);
     }
@@ -118,7 +130,7 @@ impl Intents {
         let scores = self.scores(&weighed);
         let signal = self.signal(&weighed, &scores);
         let mut intents: Vec<(IntentId, f32)> =
-            self.classes.iter().zip(&scores).map(|(class, score)| (class.intent, score.mixed)).collect();
+            self.classes.iter().zip(scores).map(|(class, score)| (class.intent, score)).collect();
         let by_score = |a: &(IntentId, f32), b: &(IntentId, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
         if most > 0 && most < intents.len() {
             intents.select_nth_unstable_by(most - 1, by_score);
@@ -149,7 +161,7 @@ impl Intents {
         self.table.merge(gone, kept);
         let features = self.classes.get(usize::from(gone)).map_or(0, |class| class.features);
         if let Some(class) = self.classes.get_mut(usize::from(kept)) {
-            class.features += features;
+            *class = Class::new(into, class.features.saturating_add(features));
         }
         self.remove(from);
     }
@@ -182,57 +194,76 @@ impl Intents {
         if known.is_some() || self.classes.len() >= INTENTS_MAX {
             return known;
         }
-        self.classes.push(Class { intent, features: 0 });
+        self.classes.push(Class::new(intent, 0));
         u16::try_from(self.classes.len() - 1).ok()
     }
 
-    /// Of each class, in order.
-    fn scores(&self, weighed: &Weighed) -> Vec<Score> {
-        let mut scores = vec![Score::default(); self.classes.len()];
+    /// Of each class, in order: what weights and counts say.
+    fn scores(&self, weighed: &Weighed) -> Vec<f32> {
+        let mut scores = vec![0.0; self.classes.len()];
         let mut all = 0.0;
         for (place, value) in &weighed.values {
             let Some(row) = self.table.row(*place) else { continue };
             all += value;
             let step = value / WEIGHT_STEPS;
             for cell in &row.cells {
-                let evidence = self.evidence.get(usize::from(cell.texts.min(LOGARITHMS - 1)));
-                if let Some((score, evidence)) = scores.get_mut(usize::from(cell.class)).zip(evidence) {
-                    score.linear += step * f32::from(cell.weight);
-                    score.mixed += value * evidence;
+                if let Some(score) = scores.get_mut(usize::from(cell.class)) {
+                    *score += step * (f32::from(cell.weight) + self.evidence(cell.texts));
                 }
             }
         }
         let size = all * self.recipe.evidence() * SIZE_POWER;
         for (score, class) in scores.iter_mut().zip(&self.classes) {
-            let features = class.features as f32 / TEXT_STEPS;
-            score.mixed += score.linear - size * libm::logf(CLASS_FEATURES + features / UNSEEN);
+            *score -= size * class.logarithm;
         }
         scores
     }
 
-    /// The best class, and how much speaks for it: how far it is before the next one, its own score, the share of the text
-    /// that it has seen, and against it, the share that no class has.
-    fn signal(&self, weighed: &Weighed, scores: &[Score]) -> Option<(u16, f32)> {
+    /// Of each class, in order: what weights alone say.
+    fn linear(&self, weighed: &Weighed) -> Vec<f32> {
+        let mut scores = vec![0.0; self.classes.len()];
+        for (place, value) in &weighed.values {
+            let Some(row) = self.table.row(*place) else { continue };
+            let step = value / WEIGHT_STEPS;
+            for cell in &row.cells {
+                if let Some(score) = scores.get_mut(usize::from(cell.class)) {
+                    *score += step * f32::from(cell.weight);
+                }
+            }
+        }
+        scores
+    }
+
+    fn evidence(&self, count: u16) -> f32 {
+        self.evidence.get(usize::from(count.min(LOGARITHMS - 1))).copied().unwrap_or_default()
+    }
+
+    /// The best class, and how much speaks for it: how far it is before the next one, what weights alone say, the share of
+    /// the text that it has seen, and against it, the share that no class has.
+    fn signal(&self, weighed: &Weighed, scores: &[f32]) -> Option<(u16, f32)> {
         let (best, score) = best(scores, None)?;
-        let next = self::best(scores, Some(best)).map_or(score.mixed, |(_, next)| next.mixed);
-        let (mut seen, mut all) = (0.0, 0.0);
+        let next = self::best(scores, Some(best)).map_or(score, |(_, next)| next);
+        let (mut seen, mut all, mut linear) = (0.0, 0.0, 0.0);
         for (place, value) in &weighed.values {
             all += value * value;
-            if self.table.row(*place).is_some_and(|row| row.has(best)) {
+            let Some(cell) = self.table.row(*place).and_then(|row| row.of(best)) else { continue };
+            linear += value / WEIGHT_STEPS * f32::from(cell.weight);
+            if cell.texts > 0 {
                 seen += value * value;
             }
         }
         let seen = if all > 0.0 { seen / all } else { 0.0 };
-        Some((best, score.mixed - next + score.linear + seen - 0.5 * weighed.unknown))
+        Some((best, score - next + linear + seen - 0.5 * weighed.unknown))
     }
 
     /// Moves the true class and the best wrong ones apart where they are less than one apart. Gives how far that was
     /// missed.
-    fn step(&mut self, weighed: &Weighed, scores: &[Score], class: u16, weight: f32) -> f32 {
-        let truth = scores.get(usize::from(class)).copied().unwrap_or_default().linear;
+    fn step(&mut self, weighed: &Weighed, class: u16, weight: f32) -> f32 {
+        let linear = self.linear(weighed);
+        let truth = linear.get(usize::from(class)).copied().unwrap_or_default();
         let mut wrong: SmallVec<[(u16, f32); CLASSES_MAX]> = SmallVec::new();
-        for (other, score) in (0_u16..).zip(scores) {
-            let loss = 1.0 - (truth - score.linear);
+        for (other, score) in (0_u16..).zip(&linear) {
+            let loss = 1.0 - (truth - score);
             if other == class || loss <= 0.0 {
                 continue;
             }
@@ -246,17 +277,21 @@ impl Intents {
         let all: f32 = wrong.iter().map(|(_, loss)| loss).sum();
         let classes: SmallVec<[u16; CLASSES_MAX]> =
             [class].into_iter().chain(wrong.iter().map(|(other, _)| *other)).collect();
-        let touched = self.table.prepare(&weighed.values, &classes);
+        let touched = self.table.find(&weighed.values, &classes);
         let [own, others @ ..] = touched.spreads;
-        let mut moves = [(0.0, 0.0); CLASSES_MAX];
-        let [own_move, other_moves @ ..] = &mut moves;
-        for (((_, loss), spread), other_move) in wrong.iter().zip(others).zip(other_moves) {
+        let mut truth = Move { class, ..Move::default() };
+        let mut moves: SmallVec<[Move; CLASSES_MAX]> = SmallVec::new();
+        moves.push(truth);
+        for ((other, loss), spread) in wrong.iter().zip(others) {
             let beta = weight * loss / all / (own + spread + REGULARISATION);
-            *other_move = (-loss * beta, beta);
-            *own_move = (own_move.0 + loss * beta, own_move.1 + beta);
+            moves.push(Move { class: *other, step: -loss * beta, shrink: beta });
+            truth.step += loss * beta;
+            truth.shrink += beta;
         }
-        let moves = moves.get(..classes.len()).unwrap_or_default();
-        self.table.update(&weighed.values, &touched, moves);
+        if let Some(first) = moves.first_mut() {
+            *first = truth;
+        }
+        self.table.update(&weighed.values, &touched, &moves);
         worst
     }
 
@@ -266,9 +301,10 @@ impl Intents {
             return;
         }
         // The newest label of a text is the one that holds.
-        self.replays.retain(|example| example.features.text != features.text || example.intent == intent);
+        let text = features.fingerprint;
+        self.replays.retain(|example| example.text != text || example.intent == intent);
         if loss > 0.0 {
-            self.keep(Example { features: features.clone(), intent, weight });
+            self.keep(Example::new(features.clone(), intent, weight));
         }
         // Many at a time, and seldom, once they take longer: most lessons are then quick.
         let (turn, every) = if self.table.texts < REPLAY_SOON {
@@ -283,8 +319,7 @@ impl Intents {
             let Some(example) = self.replays.pop_front() else { return };
             let Some(class) = self.place(example.intent) else { continue };
             let weighed = self.table.weigh(&example.features, 0);
-            let scores = self.scores(&weighed);
-            if self.step(&weighed, &scores, class, example.weight) > 0.0 {
+            if self.step(&weighed, class, example.weight) > 0.0 {
                 self.keep(example);
             }
         }
@@ -299,10 +334,10 @@ impl Intents {
 }
 
 /// The first class with the highest score, but for one.
-fn best(scores: &[Score], but: Option<u16>) -> Option<(u16, Score)> {
-    let mut best: Option<(u16, Score)> = None;
+fn best(scores: &[f32], but: Option<u16>) -> Option<(u16, f32)> {
+    let mut best: Option<(u16, f32)> = None;
     for (class, score) in (0_u16..).zip(scores) {
-        if Some(class) != but && best.is_none_or(|(_, best)| score.mixed > best.mixed) {
+        if Some(class) != but && best.is_none_or(|(_, best)| *score > best) {
             best = Some((class, *score));
         }
     }

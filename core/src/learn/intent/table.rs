@@ -9,6 +9,8 @@ use crate::limits::{INTENT_CELLS_MAX, INTENT_FEATURES_MAX};
 
 /// Steps of a weight of one.
 pub(super) const WEIGHT_STEPS: f32 = 4_096.0;
+/// Steps of a weight that is worth a cell of its own.
+const NEW_WEIGHT_MIN: f32 = 24.0;
 /// Steps of a variance of one, which it begins with.
 const VARIANCE_STEPS: f32 = 65_535.0;
 /// Steps of one text: one that is trusted less counts less.
@@ -41,6 +43,15 @@ impl Cell {
     fn variance(self) -> f32 {
         f32::from(self.variance) * (1.0 / VARIANCE_STEPS)
     }
+
+    fn change(&mut self, moved: &Move, value: f32) {
+        let variance = self.variance();
+        let weight = f32::from(self.weight) + moved.step * value * variance * WEIGHT_STEPS;
+        // A cast of a float keeps to the type's range.
+        self.weight = (weight + if weight < 0.0 { -0.5 } else { 0.5 }) as i16;
+        let variance = variance - moved.shrink * value * value * variance * variance;
+        self.variance = ((variance * VARIANCE_STEPS + 0.5) as u16).max(1);
+    }
 }
 
 /// What is known of a feature.
@@ -58,8 +69,9 @@ impl Row {
         self.cells.binary_search_by_key(&class, |cell| cell.class)
     }
 
-    pub(super) fn has(&self, class: u16) -> bool {
-        self.place(class).ok().and_then(|place| self.cells.get(place)).is_some_and(|cell| cell.texts > 0)
+    /// The cell of a class.
+    pub(super) fn of(&self, class: u16) -> Option<&Cell> {
+        self.place(class).ok().and_then(|place| self.cells.get(place))
     }
 
     /// The cell of a class, which is made where there is none; and whether it was.
@@ -90,9 +102,19 @@ pub(super) struct Table {
 /// Classes that one example moves: the true one and the best wrong ones.
 pub(super) const CLASSES_MAX: usize = 4;
 
+/// How a class's weights move.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Move {
+    pub(super) class: u16,
+    /// Of a weight, for a value and a variance of one.
+    pub(super) step: f32,
+    /// Of a variance.
+    pub(super) shrink: f32,
+}
+
 /// Cells of some classes, for each feature of a text.
 pub(super) struct Touched {
-    /// Where they are in their rows, in the order of the classes.
+    /// Where they are in their rows, in the order of the classes; nowhere is the highest number.
     places: Vec<[usize; CLASSES_MAX]>,
     /// Sums of variances.
     pub(super) spreads: [f32; CLASSES_MAX],
@@ -179,19 +201,15 @@ impl Table {
         self.rows.get(index(place))
     }
 
-    /// Makes the cells of some classes where there are none, and sums up each class's variances by the squares of values.
-    pub(super) fn prepare(&mut self, values: &[(u32, f32)], classes: &[u16]) -> Touched {
+    /// Finds the cells of some classes, and sums up each class's variances by the squares of values.
+    pub(super) fn find(&self, values: &[(u32, f32)], classes: &[u16]) -> Touched {
         let mut touched = Touched { places: Vec::with_capacity(values.len()), spreads: [0.0; CLASSES_MAX] };
         for (place, value) in values {
-            let mut places = [0; CLASSES_MAX];
-            if let Some(row) = self.rows.get_mut(index(*place)) {
-                for class in classes {
-                    self.cells += row.cell(*class).1;
-                }
+            let mut places = [usize::MAX; CLASSES_MAX];
+            if let Some(row) = self.rows.get(index(*place)) {
                 for ((class, found), spread) in classes.iter().zip(&mut places).zip(&mut touched.spreads) {
-                    let Ok(place) = row.place(*class) else { continue };
-                    *found = place;
-                    *spread += value * value * row.cells.get(place).map_or(1.0, |cell| cell.variance());
+                    *found = row.place(*class).unwrap_or(usize::MAX);
+                    *spread += value * value * row.cells.get(*found).map_or(1.0, |cell| cell.variance());
                 }
             }
             touched.places.push(places);
@@ -200,17 +218,28 @@ impl Table {
     }
 
     /// Moves each class's weights by its step times each feature's value and variance, and shrinks variances by its shrink.
-    pub(super) fn update(&mut self, values: &[(u32, f32)], touched: &Touched, moves: &[(f32, f32)]) {
+    /// A cell that would hardly differ from none is not made: most would, and each takes time whenever its feature comes.
+    pub(super) fn update(&mut self, values: &[(u32, f32)], touched: &Touched, moves: &[Move]) {
         for ((place, value), cells) in values.iter().zip(&touched.places) {
             let Some(row) = self.rows.get_mut(index(*place)) else { continue };
-            for ((step, shrink), cell) in moves.iter().zip(cells) {
-                let Some(cell) = row.cells.get_mut(*cell) else { continue };
-                let variance = cell.variance();
-                let weight = f32::from(cell.weight) + step * value * variance * WEIGHT_STEPS;
-                // A cast of a float keeps to the type's range.
-                cell.weight = (weight + if weight < 0.0 { -0.5 } else { 0.5 }) as i16;
-                let variance = variance - shrink * value * value * variance * variance;
-                cell.variance = ((variance * VARIANCE_STEPS + 0.5) as u16).max(1);
+            let mut is_missing = false;
+            for (moved, cell) in moves.iter().zip(cells) {
+                match row.cells.get_mut(*cell) {
+                    Some(cell) => cell.change(moved, *value),
+                    None => is_missing |= (moved.step * value * WEIGHT_STEPS).abs() >= NEW_WEIGHT_MIN,
+                }
+            }
+            if !is_missing {
+                continue;
+            }
+            for (moved, cell) in moves.iter().zip(cells) {
+                if *cell == usize::MAX
+                    && (moved.step * value * WEIGHT_STEPS).abs() >= NEW_WEIGHT_MIN
+                    && let (Some(cell), made) = row.cell(moved.class)
+                {
+                    self.cells += made;
+                    cell.change(moved, *value);
+                }
             }
         }
     }
