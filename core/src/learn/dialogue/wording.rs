@@ -280,9 +280,6 @@ impl<'a> Masker<'a> {
 
     /// The customer's own name.
     fn own_name(&mut self, at: usize, starts_sentence: bool) -> Option<usize> {
-        let parts = &self.person.parts;
-        let is_part =
-            |word: &str| parts.contains(&word.to_lowercase()) && !word.chars().any(char::is_numeric);
         let end = self.name_end(at, |word, is_first| {
             let is_plain_word = is_common_word(word)
                 && (!word.starts_with(char::is_uppercase)

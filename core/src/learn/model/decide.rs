@@ -36,8 +36,10 @@ impl Model {
         }) else {
             return unknown(&ask.gate);
         };
-        if !self.champion.scores.is_proved() {
-            return Automatic::No { why: "too few predictions have been checked to be sure" };
+        if self.champion.scores.proved(intent, precision).is_none_or(|proved| confidence < proved) {
+            return Automatic::No {
+                why: "checked predictions do not show yet that such answers are right often enough",
+            };
         }
         let ranked = self.replies.ranked(intent, &ask.asked.context);
         let Some(reply) = ranked.first().filter(|reply| reply.is_proved(USES_MIN)) else {

@@ -17,7 +17,7 @@ const OWN_MIN: usize = 16;
 /// Predictions from which on that of all intents counts.
 const ALL_MIN: usize = 50;
 /// The threshold for suggestions before: they are read by an agent.
-const EARLY: f32 = 0.4;
+const EARLY: f32 = 0.25;
 /// No threshold is lower: lessons are of messages that somebody knew an answer to, others come, too.
 const FLOOR: f32 = 0.5;
 /// A threshold that nothing reaches.
@@ -90,6 +90,13 @@ fn threshold(steps: &Steps, precision: f32) -> Option<f32> {
         }
     }
     found
+}
+
+/// This threshold, where predictions from it on do not show that they are right too seldom.
+fn unless_refuted(steps: &Steps, at: f32, precision: f32) -> f32 {
+    let above = steps.iter().enumerate().filter(|(place, _)| edge(*place) >= at);
+    let (right, all) = above.fold((0, 0), |sum, (_, step)| (sum.0 + step.0, sum.1 + step.1));
+    if wilson(right, all).1 < precision { NEVER } else { at }
 }
 
 /// How one intent does.
@@ -171,24 +178,34 @@ impl Scores {
 
     /// The confidence from which on a prediction of `intent` counts as known.
     pub(super) fn threshold(&self, intent: IntentId, precision: f32) -> f32 {
-        let own = self.own.get(&intent).map(|own| &own.predicted).filter(|own| own.0.len() >= OWN_MIN);
         let general = self.general(precision);
-        let Some(steps) = own.map(Window::steps) else { return general };
-        if let Some(found) = threshold(&steps, precision) {
-            return found;
-        }
+        let Some(steps) = self.own_steps(intent) else { return general };
         // An intent that is predicted wrongly is not known because others are.
-        let above = steps.iter().enumerate().filter(|(place, _)| edge(*place) >= general);
-        let (right, all) = above.fold((0, 0), |sum, (_, step)| (sum.0 + step.0, sum.1 + step.1));
-        if all > 0 && wilson(right, all).1 < precision { NEVER } else { general }
+        threshold(&steps, precision).unwrap_or_else(|| unless_refuted(&steps, general, precision))
     }
 
-    /// The same, where nothing is known of the intent.
+    /// The same, where nothing is known of the intent. Where predictions do not show one yet, the learner's own word counts:
+    /// its confidence is a share, too.
     pub(super) fn general(&self, precision: f32) -> f32 {
         if self.all.0.len() < ALL_MIN {
             return EARLY;
         }
-        threshold(&self.all.steps(), precision).unwrap_or(NEVER)
+        let steps = self.all.steps();
+        threshold(&steps, precision).unwrap_or_else(|| unless_refuted(&steps, precision, precision))
+    }
+
+    /// The same, where predictions have shown it: nothing else lets a reply go out without a human.
+    pub(super) fn proved(&self, intent: IntentId, precision: f32) -> Option<f32> {
+        let all = Some(&self.all).filter(|all| all.0.len() >= ALL_MIN)?.steps();
+        let own = self.own_steps(intent);
+        let found = own.and_then(|own| threshold(&own, precision)).or_else(|| threshold(&all, precision))?;
+        let refuted = own.map_or(found, |own| unless_refuted(&own, found, precision));
+        (refuted <= 1.0).then_some(found)
+    }
+
+    fn own_steps(&self, intent: IntentId) -> Option<Steps> {
+        let own = self.own.get(&intent).map(|own| &own.predicted);
+        own.filter(|own| own.0.len() >= OWN_MIN).map(Window::steps)
     }
 
     /// Whether there are predictions enough to answer without a human.

@@ -10,7 +10,7 @@ use crate::learn::suggestion::{Answer, Candidate, Meant, SuggestedReply, Suggest
 const CANDIDATES_MAX: usize = 5;
 const REPLIES_MAX: usize = 3;
 /// The share of a message's words that were heard before, at least, where it is known.
-const HEARD_MIN: f32 = 0.25;
+const HEARD_MIN: f32 = 0.3;
 
 /// What a message wants.
 pub(super) struct Understood {

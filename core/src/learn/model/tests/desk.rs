@@ -118,13 +118,15 @@ impl Desk {
     }
 }
 
-/// The fold of a log, with dialogues dropped and made anew of their tickets' events whenever `drops` says so.
+/// The fold of a log, whenever `drops` says so, dialogues are dropped and made anew of their tickets' events, and the model is
+/// written down and read again.
 pub(super) fn fold(log: &[Event], mut drops: impl FnMut(usize) -> bool) -> Model {
     let mut model = Model::new();
     let mut dialogues: BTreeMap<u64, Dialogue> = BTreeMap::new();
     for (place, event) in log.iter().enumerate() {
         if drops(place) {
             dialogues.clear();
+            model = Model::decode(&model.encode()).unwrap();
         }
         let dialogue = dialogues.entry(event.ticket).or_insert_with(|| {
             let mut dialogue = Dialogue::default();
