@@ -62,12 +62,17 @@ class Svm:
         self.model = self.fresh().fit(texts, labels)
 
     def answer(self, text):
-        scores = self.model.decision_function([text])[0]
-        classes = self.model[-1].classes_
-        if scores.ndim == 0:
+        return self.answer_again([text])[0]
+
+    def answer_again(self, texts):
+        """Messages whose time does not count: all at once."""
+        import numpy as np
+
+        scores = self.model.decision_function(texts)
+        if scores.ndim == 1:
             # Of two classes it says how far the second is ahead.
-            scores = scores * [-1.0, 1.0]
-        return best_of(classes, scores)
+            scores = np.stack([-scores, scores], axis=1)
+        return [best_of(self.model[-1].classes_, row) for row in scores]
 
     def close(self):
         del self.model

@@ -289,7 +289,7 @@ pub(super) mod tests {
                 text: format!("{ask} {wish}"),
                 label: wish.replace(' ', "_"),
             };
-            wishes.iter().flat_map(|wish| asks.iter().map(move |ask| of(&wish, ask))).collect()
+            wishes.iter().flat_map(|wish| asks.iter().map(move |ask| of(wish, ask))).collect()
         };
         let oos = vec![Example { text: "what is the weather".into(), label: "oos".into() }];
         Task::of(

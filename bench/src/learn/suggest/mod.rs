@@ -108,13 +108,18 @@ pub fn run(arguments: &SuggestArguments) -> Result<()> {
     // A gateway that does not end well is an error, yet the figures are worth a look.
     let stopped = gateway.stop();
     let runs = runs?;
+    let mut median = medians(&runs);
+    let p99 = |name: &str| median.get(name).copied();
+    // Of medians: a ratio of two rounds' tails says little.
+    let ratio = p99("others_on_p99_us").zip(p99("others_off_p99_us")).map(|(on, off)| on / off);
+    median.extend(ratio.map(|ratio| ("others_p99_ratio".to_owned(), ratio)));
     let document = Document {
         schema: SCHEMA,
         name: arguments.save.clone().unwrap_or_else(|| "suggest".to_owned()),
         scenario: "suggest".to_owned(),
         settings: settings(arguments),
         facts,
-        median: medians(&runs),
+        median,
         runs,
     };
     print!("{}", report::summary(&document, &COLUMNS));
@@ -227,9 +232,6 @@ fn rounds(arguments: &SuggestArguments, task: &Task, gateway: &Gateway) -> Resul
             }
         }
         run.add("errors", Some(run.errors.values().sum::<u64>() as f64));
-        let p99 = |name: &str| run.figures.get(name).copied();
-        let ratio = p99("others_on_p99_us").zip(p99("others_off_p99_us")).map(|(on, off)| on / off);
-        run.add("others_p99_ratio", ratio);
         eprintln!("round {} of {}:{}", round + 1, arguments.repeat, report::line(&run.figures, &COLUMNS));
         runs.push(run);
     }
