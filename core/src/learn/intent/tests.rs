@@ -153,6 +153,19 @@ fn a_snapshot_is_the_same_learner() {
     }
 }
 
+/// The number is what one machine made: another one, or a change of what is learned, shows here.
+#[test]
+fn a_learner_is_the_same_on_every_machine() {
+    let (intents, mut featurizer) = taught(Recipe::Replay);
+    let mut bytes = encoded(&intents);
+    let ranking = intents.rank(&featurizer.features("a refund for the lost parcel"), 4);
+    ranking.intents.iter().for_each(|(_, score)| bytes.extend(score.to_bits().to_le_bytes()));
+    bytes.extend(ranking.confidence.to_bits().to_le_bytes());
+    let digest =
+        bytes.iter().fold(0_u32, |state, byte| state.rotate_left(5).wrapping_mul(31) ^ u32::from(*byte));
+    assert_eq!(digest, 2_240_627_227);
+}
+
 #[test]
 fn personal_data_is_no_feature() {
     let mut featurizer = Featurizer::new();
