@@ -106,7 +106,8 @@ fn table(document: &Document, columns: &[(String, String, usize)]) -> String {
     let columns: Vec<_> = shown.collect();
     let heads: Vec<_> = columns.iter().map(|column| column.0.as_str()).collect();
     let mut text = format!("| learner | {} |\n|---|{}\n", heads.join(" | "), "---:|".repeat(heads.len()));
-    for row in rows {
+    let has_any = |row: &&Row| columns.iter().any(|column| row.mean.contains_key(&column.1));
+    for row in rows.into_iter().filter(has_any) {
         let cells: Vec<_> = columns.iter().map(|column| cell(row, &column.1, column.2)).collect();
         let _ = writeln!(text, "| {} | {} |", row.name, cells.join(" | "));
     }
