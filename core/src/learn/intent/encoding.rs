@@ -22,6 +22,7 @@ impl Intents {
         for class in &self.classes {
             put_number(out, class.intent.0.into());
             put_number(out, class.features);
+            put_number(out, class.born.into());
         }
         put_number(out, self.table.texts.into());
         put_number(out, self.table.rows.len() as u64);
@@ -58,7 +59,8 @@ impl Intents {
         intents.calibration = Calibration::decode(input)?;
         for _ in 0..take_count(input, INTENTS_MAX, "intents")? {
             let intent = IntentId(take_u32(input, "an intent")?);
-            intents.classes.push(Class::new(intent, take_number(input, "features of an intent")?));
+            let features = take_number(input, "features of an intent")?;
+            intents.classes.push(Class::new(intent, features, take_u32(input, "an intent's first text")?));
         }
         intents.table.texts = take_u32(input, "texts")?;
         for _ in 0..take_count(input, INTENT_FEATURES_MAX, "features")? {

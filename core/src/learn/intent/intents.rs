@@ -24,6 +24,14 @@ const SIZE_POWER: f32 = 0.5;
 const REPLAY_SOON: u32 = 1_000;
 /// Lessons to each time that they are, later.
 const REPLAY_EVERY: u32 = 8;
+/// What a text's likeness to an intent counts that has just come to be. Weights of old intents have been moved by many
+/// texts and those of a new one by few, so that it would not be found for long. Found, like the next two, on held-out
+/// parts of the training sets of BANKING77 and CLINC150 with a tenth of the intents left out.
+const NEWNESS: f32 = 2.0;
+/// Features with which an intent counts half as new.
+const NEW_FEATURES: f32 = 400.0;
+/// Texts for each intent that are told meanwhile, after which it counts half as new: what is rare is not new for ever.
+const NEW_TEXTS: f32 = 1.0;
 /// Counts whose logarithms are looked up.
 const LOGARITHMS: u16 = 1_024;
 
@@ -47,14 +55,16 @@ pub(super) struct Class {
     pub(super) intent: IntentId,
     /// Features of its texts, in quarters.
     pub(super) features: u64,
+    /// How many texts had been told of all intents when it came to be.
+    pub(super) born: u32,
     /// What naive Bayes takes off for that.
     logarithm: f32,
 }
 
 impl Class {
-    pub(super) fn new(intent: IntentId, features: u64) -> Self {
+    pub(super) fn new(intent: IntentId, features: u64, born: u32) -> Self {
         let logarithm = libm::logf(CLASS_FEATURES + features as f32 / (TEXT_STEPS * UNSEEN));
-        Self { intent, features, logarithm }
+        Self { intent, features, born, logarithm }
     }
 }
 
@@ -118,7 +128,7 @@ impl Intents {
         self.table.count(&weighed.values, class, steps);
         if let Some(class) = self.classes.get_mut(usize::from(class)) {
             let counted = u64::from(steps) * weighed.values.len() as u64;
-            *class = Class::new(intent, class.features.saturating_add(counted));
+            *class = Class::new(intent, class.features.saturating_add(counted), class.born);
         }
         self.replay(features, intent, weight, loss);
     }
@@ -161,7 +171,7 @@ impl Intents {
         self.table.merge(gone, kept);
         let features = self.classes.get(usize::from(gone)).map_or(0, |class| class.features);
         if let Some(class) = self.classes.get_mut(usize::from(kept)) {
-            *class = Class::new(into, class.features.saturating_add(features));
+            *class = Class::new(into, class.features.saturating_add(features), class.born);
         }
         self.remove(from);
     }
@@ -194,21 +204,39 @@ impl Intents {
         if known.is_some() || self.classes.len() >= INTENTS_MAX {
             return known;
         }
-        self.classes.push(Class::new(intent, 0));
+        self.classes.push(Class::new(intent, 0, self.table.texts));
         u16::try_from(self.classes.len() - 1).ok()
+    }
+
+    /// Of each class, in order: what likeness counts because it is newer than the oldest.
+    fn newness(&self) -> Vec<f32> {
+        let turn = self.classes.len() as f32 * NEW_TEXTS;
+        let newness = self.classes.iter().map(|class| {
+            let few = NEW_FEATURES / (NEW_FEATURES + class.features as f32 / TEXT_STEPS);
+            let since = self.table.texts.saturating_sub(class.born) as f32;
+            NEWNESS * few * turn / (turn + since)
+        });
+        let mut newness: Vec<f32> = newness.collect();
+        let least = newness.iter().copied().fold(f32::MAX, f32::min);
+        newness.iter_mut().for_each(|new| *new -= least);
+        newness
     }
 
     /// Of each class, in order: what weights and counts say.
     fn scores(&self, weighed: &Weighed) -> Vec<f32> {
         let mut scores = vec![0.0; self.classes.len()];
+        let newness = self.newness();
         let mut all = 0.0;
         for (place, value) in &weighed.values {
             let Some(row) = self.table.row(*place) else { continue };
             all += value;
-            let step = value / WEIGHT_STEPS;
+            let (step, square) = (value / WEIGHT_STEPS, value * value);
             for cell in &row.cells {
-                if let Some(score) = scores.get_mut(usize::from(cell.class)) {
-                    *score += step * (f32::from(cell.weight) + self.evidence(cell.texts));
+                let class = usize::from(cell.class);
+                let (Some(score), Some(new)) = (scores.get_mut(class), newness.get(class)) else { continue };
+                *score += step * (f32::from(cell.weight) + self.evidence(cell.texts));
+                if cell.texts > 0 {
+                    *score += square * new;
                 }
             }
         }
