@@ -513,8 +513,6 @@ pub const SUGGEST_DIALOGUES_MAX: usize = 2_048;
 pub const LEARN_ASKS_MAX: usize = 4_096;
 /// Automatic replies of one gateway that are under way; one more is left to people.
 pub const AUTOMATIC_REPLIES_MAX: usize = 64;
-/// Times that an automatic reply is decided anew because something has become of its ticket meanwhile.
-pub const AUTOMATIC_TRIES_MAX: usize = 3;
 /// Milliseconds that an automatic reply waits for the model to have learned everything before its message.
 pub const AUTOMATIC_WAIT_MS_MAX: u64 = 30_000;
 /// Lessons after which a model is written.

@@ -91,6 +91,23 @@ const MARKERS: [(Language, &[&str]); 7] = [
 ];
 
 impl Language {
+    /// Every one.
+    pub(super) const ALL: [Self; 13] = [
+        Self::Unknown,
+        Self::Arabic,
+        Self::Chinese,
+        Self::Dutch,
+        Self::English,
+        Self::French,
+        Self::German,
+        Self::Italian,
+        Self::Japanese,
+        Self::Korean,
+        Self::Portuguese,
+        Self::Russian,
+        Self::Spanish,
+    ];
+
     /// Its code: two letters of ISO 639-1, or `und`.
     #[must_use]
     pub fn code(self) -> &'static str {

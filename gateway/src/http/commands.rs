@@ -44,7 +44,11 @@ where
     }
     request.expect = preconditions::expectation(if_match, request.expect)?;
     check_expectation(&request)?;
-    check_suggested(api, &principal, &request)?;
+    if matches!(request.command, Command::Feedback(_))
+        && !super::learn::is_again(api, &principal, key).await?
+    {
+        check_suggested(api, &principal, &request)?;
+    }
     let path = parts.uri.path();
     let fingerprint = |key| (key, ledger::fingerprint(parts.method.as_str(), path, &body));
     let submission = Submission {

@@ -58,7 +58,11 @@ pub(super) async fn teach(api: &Api, parts: &Parts, body: &Bytes) -> Result<Resp
     body::check_type(&parts.headers)?;
     let key = preconditions::idempotency_key(&parts.headers)?;
     let expect = preconditions::if_match(&parts.headers)?;
-    let teaching = teaching(api, &principal, body)?;
+    let teaching = match parsed(api, &principal, body)? {
+        // It has been done: what is taken now may be something else.
+        teaching if is_again(api, &principal, key).await? => teaching,
+        teaching => checked(api, &principal, teaching)?,
+    };
     let path = parts.uri.path();
     let fingerprint = |key| (key, ledger::fingerprint(parts.method.as_str(), path, body));
     let submission = Submission {
@@ -73,8 +77,15 @@ pub(super) async fn teach(api: &Api, parts: &Parts, body: &Bytes) -> Result<Resp
     Ok(answer::with_version(answer::json(StatusCode::OK, outcome.entry.json()), outcome.entry.version))
 }
 
-/// The body as an event's data, where it changes something.
-fn teaching(api: &Api, principal: &Principal, body: &Bytes) -> Result<String, Problem> {
+/// Whether a request with this key has had an effect already.
+pub(super) async fn is_again(api: &Api, principal: &Principal, key: Option<&str>) -> Result<bool, Problem> {
+    let Some(key) = key else { return Ok(false) };
+    let earlier = api.store.event_by_key(principal.tenant, principal.authority().actor, key).await;
+    Ok(earlier.map_err(storage)?.is_some())
+}
+
+/// The body as an event's data.
+fn parsed(api: &Api, principal: &Principal, body: &Bytes) -> Result<String, Problem> {
     if body.len() > TEACHING_BYTES_MAX {
         let detail = format!("the body has {} bytes; at most {TEACHING_BYTES_MAX} are taken", body.len());
         return Err(Problem::new("command_too_large", detail));
@@ -90,7 +101,11 @@ fn teaching(api: &Api, principal: &Principal, body: &Bytes) -> Result<String, Pr
             return Err(Problem::new("no_such_queue", format!("there is no queue {queue}")));
         }
     }
-    let teaching = value.to_string();
+    Ok(value.to_string())
+}
+
+/// The same, where it changes something.
+fn checked(api: &Api, principal: &Principal, teaching: String) -> Result<String, Problem> {
     let checked = api.learn.look(principal.tenant, |model| model.check(&teaching));
     checked.map_err(|why| Problem::new("bad_teaching", why.to_string()))?;
     Ok(teaching)

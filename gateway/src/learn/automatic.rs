@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use waggle_core::id::{Offset, TenantId, TicketId, Version};
 use waggle_core::json::{JsonText, push_literal};
 use waggle_core::learn::{Automatic, HANDED_OVER_TAG, Mode};
-use waggle_core::limits::{AUTOMATIC_TRIES_MAX, AUTOMATIC_WAIT_MS_MAX};
+use waggle_core::limits::AUTOMATIC_WAIT_MS_MAX;
 use waggle_core::right::Rights;
 use waggle_core::ticket::{Actor, Authority, Command, Details, Expect, Origin, Refusal, Request, Suggested};
 
@@ -39,13 +39,6 @@ pub(super) struct Robot {
     pub(super) turns: parking_lot::Mutex<ByTenant<Arc<tokio::sync::Mutex<()>>>>,
 }
 
-/// What became of one attempt.
-enum Attempt {
-    Over,
-    /// Something has become of the ticket meanwhile.
-    Again,
-}
-
 impl Robot {
     pub(super) async fn reply(&self, trigger: Trigger) {
         let known = self.tenants.of(trigger.tenant);
@@ -54,74 +47,61 @@ impl Robot {
         }
         let turn = Arc::clone(self.turns.lock().entry(trigger.tenant).or_default());
         let _turn = turn.lock().await;
-        for _ in 0..AUTOMATIC_TRIES_MAX {
-            match self.attempt(trigger).await {
-                Ok(Attempt::Again) => {}
-                Ok(Attempt::Over) => return,
-                Err(error) => {
-                    return tracing::warn!(%error, ticket = %trigger.ticket, "no automatic reply");
-                }
-            }
+        if let Err(error) = self.attempt(trigger).await {
+            tracing::warn!(%error, ticket = %trigger.ticket, "no automatic reply");
         }
     }
 
-    async fn attempt(&self, trigger: Trigger) -> Result<Attempt, SubmitError> {
-        let (dialogue, version) =
+    async fn attempt(&self, trigger: Trigger) -> Result<(), SubmitError> {
+        let (dialogue, _) =
             dialogues::load(&*self.store, trigger.tenant, trigger.ticket).await.map_err(storage)?;
         // Somebody has answered, or the customer has written more.
         let Some(ask) = dialogue.ask().filter(|ask| ask.message() == trigger.message) else {
-            return Ok(Attempt::Over);
+            return Ok(());
         };
         let (decided, model) = {
             let known = self.tenants.of(trigger.tenant);
             let model = known.model.read();
             if !matches!(model.mode(ask.queue()), Mode::Auto { .. }) {
-                return Ok(Attempt::Over);
+                return Ok(());
             }
             (model.automatic(&ask, now()), model.version().version)
         };
         match decided {
             Automatic::No { why } => {
                 tracing::debug!(ticket = %trigger.ticket, why, "no automatic reply");
-                Ok(Attempt::Over)
+                Ok(())
             }
             Automatic::Send { reply, text, .. } => {
-                self.send(trigger, version, &text, Suggested { model, reply }).await
+                self.send(trigger, &text, Suggested { model, reply }).await
             }
             Automatic::HandOver { why } => self.hand_over(trigger, why).await,
         }
     }
 
-    async fn send(
-        &self,
-        trigger: Trigger,
-        version: Version,
-        text: &str,
-        suggested: Suggested,
-    ) -> Result<Attempt, SubmitError> {
+    async fn send(&self, trigger: Trigger, text: &str, suggested: Suggested) -> Result<(), SubmitError> {
         let literal = literal(text);
-        let Ok(text) = JsonText::from_literal(&literal) else { return Ok(Attempt::Over) };
+        let Ok(text) = JsonText::from_literal(&literal) else { return Ok(()) };
         let origin = Origin { suggestion: Some(suggested), made_with: None, is_automatic: true };
         let command = Command::Reply { text, status: None, seen: None, origin };
-        match self.submit(trigger, "reply", command, Some(Expect::Version(version))).await {
+        match self.submit(trigger, "reply", command, Some(Expect::Version(trigger.message))).await {
             Ok(Outcome { entry, replayed }) => {
                 self.tenants.stats.automatic.add(u64::from(!replayed));
                 let known = self.tenants.of(trigger.tenant);
                 known.reached(entry.offset, Duration::from_millis(AUTOMATIC_WAIT_MS_MAX)).await;
-                Ok(Attempt::Over)
+                Ok(())
             }
-            Err(SubmitError::Refused(Refusal::StaleVersion { .. })) => Ok(Attempt::Again),
+            // Something has become of the ticket meanwhile.
+            Err(SubmitError::Refused(Refusal::StaleVersion { .. })) => Ok(()),
             // An earlier attempt has sent another one, before the gateway was started again.
-            Err(SubmitError::KeyReused) => Ok(Attempt::Over),
+            Err(SubmitError::KeyReused) => Ok(()),
             // Somebody is at it.
-            Err(SubmitError::Refused(Refusal::NotHolder | Refusal::Closed | Refusal::Deleted)) => {
-                Ok(Attempt::Over)
-            }
+            Err(SubmitError::Refused(Refusal::NotHolder | Refusal::Closed | Refusal::Deleted)) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    async fn hand_over(&self, trigger: Trigger, why: &str) -> Result<Attempt, SubmitError> {
+    async fn hand_over(&self, trigger: Trigger, why: &str) -> Result<(), SubmitError> {
         let mut tags = vec![b'{'];
         push_literal(&mut tags, HANDED_OVER_TAG);
         tags.extend_from_slice(b":true}");
@@ -133,7 +113,7 @@ impl Robot {
             Ok(outcome) => self.tenants.stats.handed_over.add(u64::from(!outcome.replayed)),
             // Somebody has it already, or it is closed: there is nothing to give back.
             Err(SubmitError::Refused(Refusal::NotHolder | Refusal::Closed | Refusal::Deleted)) => {
-                return Ok(Attempt::Over);
+                return Ok(());
             }
             Err(error) => return Err(error),
         }
@@ -141,7 +121,7 @@ impl Robot {
         if let Ok(text) = JsonText::from_literal(&literal) {
             self.submit(trigger, "hand-over-note", Command::Note { text }, None).await?;
         }
-        Ok(Attempt::Over)
+        Ok(())
     }
 
     async fn submit(

@@ -1,6 +1,7 @@
 //! Where the ledger publishes to, for the assistant.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_queue::ArrayQueue;
 use parking_lot::Mutex;
@@ -32,6 +33,8 @@ struct Inner {
     /// Bounded: what finds no room is asked for by whoever wants it.
     asked: ArrayQueue<Asked>,
     happened: Notify,
+    /// Whether something has found no room.
+    has_lost: AtomicBool,
     waiting: Mutex<Vec<Waiting>>,
 }
 
@@ -41,6 +44,7 @@ impl Default for LearnHub {
             grown: Pending::default(),
             asked: ArrayQueue::new(LEARN_ASKS_MAX),
             happened: Notify::new(),
+            has_lost: AtomicBool::new(false),
             waiting: Mutex::default(),
         }))
     }
@@ -73,6 +77,11 @@ impl LearnHub {
         }
     }
 
+    /// Whether something has found no room since this was asked the last time: perhaps that a ticket was erased.
+    pub(super) fn has_lost(&self) -> bool {
+        self.0.has_lost.swap(false, Ordering::AcqRel)
+    }
+
     pub(super) fn fold_anew(&self, tenant: TenantId, tell: oneshot::Sender<Forgotten>) {
         self.0.waiting.lock().push((tenant, tell));
         self.0.grown.tell(tenant);
@@ -94,9 +103,10 @@ impl Publisher for LearnHub {
         let asks = |kind| matches!(kind, Some(Kind::Created | Kind::Message | Kind::Erased));
         for entry in batch.entries.iter().filter(|entry| asks(entry.kind())) {
             let asked = Asked { tenant: batch.tenant, entry: Arc::clone(entry) };
-            if self.0.asked.push(asked).is_ok() {
-                self.0.happened.notify_one();
+            if self.0.asked.push(asked).is_err() {
+                self.0.has_lost.store(true, Ordering::Release);
             }
+            self.0.happened.notify_one();
         }
     }
 }

@@ -122,8 +122,21 @@ pub(super) fn write(
     file.write_all(&Sha256::digest(encoded))?;
     file.write_all(encoded)?;
     file.sync_all()?;
+    let before = OpenOptions::new().write(true).open(&target);
     fs::rename(&fresh, &target)?;
-    File::open(folder)?.sync_all()
+    File::open(folder)?.sync_all()?;
+    match before {
+        Ok(mut before) => overwrite(&mut before),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Leaves nothing of what is in a file: it may have texts of somebody who is erased later.
+fn overwrite(file: &mut File) -> io::Result<()> {
+    let bytes = file.metadata()?.len();
+    io::copy(&mut io::repeat(0).take(bytes), file)?;
+    file.sync_all()
 }
 
 /// Takes a tenant's file away, and overwrites what was in it.
@@ -138,9 +151,7 @@ pub(super) fn erase(folder: &Path, tenant: TenantId) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        let bytes = file.metadata()?.len();
-        io::copy(&mut io::repeat(0).take(bytes), &mut file)?;
-        file.sync_all()?;
+        overwrite(&mut file)?;
         fs::remove_file(&path)?;
     }
     match File::open(folder) {

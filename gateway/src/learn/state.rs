@@ -120,6 +120,10 @@ impl TenantModel {
     pub(super) fn set_in_force(&self) {
         let mut standing = self.standing.lock();
         (standing.is_superseded, standing.folding) = (false, None);
+        // What is written may be another model, though of the same event.
+        if matches!(standing.snapshot, SnapshotState::Written { .. }) {
+            standing.snapshot = SnapshotState::None;
+        }
     }
 
     /// The digest of the model, which is this one's.

@@ -60,6 +60,10 @@ impl Suggester {
     pub(super) async fn run(mut self) {
         loop {
             let asked = self.hub.asked().await;
+            if self.hub.has_lost() {
+                // They are made of what is left when they are needed.
+                self.known.clear();
+            }
             if let Err(error) = self.suggest(&asked).await {
                 tracing::warn!(%error, ticket = %asked.entry.ticket, "nothing could be suggested");
             }

@@ -8,7 +8,7 @@ use waggle_core::id::{Fence, QueueId, TenantId, TicketId, Version};
 use waggle_core::ledger::{Admitted, Slot, Written};
 use waggle_core::right::Right;
 use waggle_core::ticket::{
-    Authority, Category, Cell, Command, Entry, Followers, Lifecycles, NewEvent, Refusal, Status,
+    Authority, Category, Cell, Command, Entry, Followers, Lifecycles, NewEvent, Refusal, Status, StoredEvent,
 };
 use waggle_core::time::Timestamp;
 
@@ -86,7 +86,7 @@ impl Inner {
         match earlier {
             Some((_, other)) if other != fingerprint => Err(SubmitError::KeyReused),
             // The answer tells of a ticket: whoever may not see it any more is not told.
-            Some((event, _)) if !self.sees(submission, event.route.queue) => {
+            Some((event, _)) if !self.may_be_told(submission, &event) => {
                 Err(SubmitError::NoSuchTicket(event.ticket))
             }
             Some((event, _)) => {
@@ -201,6 +201,12 @@ impl Inner {
             }
             _ => Ok(authority),
         }
+    }
+
+    /// The tenant itself is in no queue: what was taught is for administrators, who alone teach.
+    fn may_be_told(&self, submission: &Submission<'_>, event: &StoredEvent) -> bool {
+        let teaches = matches!(submission.request.command, Command::Teach { .. });
+        (event.ticket == TicketId::TENANT && teaches) || self.sees(submission, event.route.queue)
     }
 
     fn sees(&self, submission: &Submission<'_>, queue: QueueId) -> bool {

@@ -10,6 +10,11 @@ use std::collections::{BTreeSet, VecDeque};
 pub(super) use person::{Person, PersonKey, hash_text};
 pub(super) use trouble::Trouble;
 pub(super) use vocabulary::is_common_word;
+/// What of a message counts.
+fn beginning(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(DIALOGUE_MESSAGE_BYTES_MAX)).unwrap_or_default()
+}
+
 #[cfg(test)]
 pub(super) use wording::wording_of;
 pub(super) use wording::{Piece, SlotKind, Wording, said_word};
@@ -158,8 +163,9 @@ impl Dialogue {
         }
         let is_thanks = trouble::is_thanks(text);
         // Earlier than any automatic reply, an angry customer may still be helped; but not by a machine.
-        let is_same =
-            before.as_ref().is_some_and(|asked| trouble::is_same_question(&asked.text, &mask(text).text));
+        let is_same = before
+            .as_ref()
+            .is_some_and(|asked| trouble::is_same_question(&asked.text, &mask(beginning(text)).text));
         self.trouble = self.trouble.or(is_same.then_some(Trouble::SameAgain));
         let ((_, reply), asked) = self.last_automatic.zip(before)?;
         (is_thanks || self.trouble.is_some())
@@ -209,6 +215,9 @@ impl Dialogue {
     fn judge(&mut self, told: &Told<'_>, agent: AgentId) -> Option<What> {
         let (message, reply, verdict) = (told.message?, told.reply?, told.verdict?);
         let asked = self.asked(message)?;
+        if self.judged.contains(&(message, reply)) {
+            return None;
+        }
         if self.judged.len() >= DIALOGUE_VERDICTS_MAX {
             self.judged.pop_front();
         }
@@ -260,8 +269,7 @@ impl Dialogue {
         if self.messages.len() >= DIALOGUE_MESSAGES_MAX {
             self.messages.pop_front();
         }
-        let end = text.floor_char_boundary(DIALOGUE_MESSAGE_BYTES_MAX);
-        let text = text.get(..end).unwrap_or_default().to_owned();
+        let text = beginning(text).to_owned();
         self.messages.push_back(Message { version, text, turn: self.turns, is_answered: false });
     }
 
@@ -269,11 +277,12 @@ impl Dialogue {
         self.messages.iter_mut().for_each(|message| message.is_answered = true);
     }
 
-    /// A message with those before it of the same turn, masked.
+    /// A message with those before it of the same turn, masked: the newest first, for only the beginning of long texts counts.
     fn asked(&self, message: Version) -> Option<Asked> {
         let found = self.messages.iter().find(|known| known.version == message)?;
         let mut text = String::new();
-        for part in self.messages.iter().filter(|part| part.turn == found.turn && part.version <= message) {
+        let parts = self.messages.iter().rev();
+        for part in parts.filter(|part| part.turn == found.turn && part.version <= message) {
             if !text.is_empty() {
                 text.push('\n');
             }

@@ -254,6 +254,9 @@ impl<'a> Masker<'a> {
         }
         let is_capital = word.starts_with(char::is_uppercase);
         let is_common = is_common_word(word) && !(is_capital && !starts_sentence && may_be_name(word));
+        // Where a script has no capitals, nothing tells a name from other words.
+        let has_case = word.chars().any(|c| c.is_lowercase() || c.is_uppercase());
+        let is_capital = is_capital || !has_case && !word.contains(is_without_spaces);
         let is_told = self.said.has_word(word) || self.person.parts.contains(&lower);
         if is_common || !(is_capital || is_told) {
             if !is_common {

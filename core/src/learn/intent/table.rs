@@ -252,7 +252,7 @@ impl Table {
             self.cells += made;
             cell.texts = cell.texts.saturating_add(steps);
         }
-        if self.cells > INTENT_CELLS_MAX {
+        if self.cells > INTENT_CELLS_MAX || self.rows.len() >= INTENT_FEATURES_MAX {
             self.prune();
         }
     }
@@ -291,6 +291,12 @@ impl Table {
             least *= 2;
         }
         self.rows.retain(|row| !row.cells.is_empty() || row.texts > 2);
+        let mut rare = 1;
+        while self.rows.len() > INTENT_FEATURES_MAX / 4 * 3 {
+            self.rows.retain(|row| row.texts > rare);
+            rare *= 2;
+        }
+        self.cells = self.rows.iter().map(|row| row.cells.len()).sum();
         self.places = (0_u32..).zip(&self.rows).map(|(place, row)| (row.hash, place)).collect();
     }
 

@@ -57,8 +57,10 @@ impl Model {
         };
         if weight > 0.0 {
             let predicted = self.predict(&features);
-            if is_known || is_said {
-                self.score(&predicted, is_known.then_some(intent));
+            // Of a message that was learned already, a prediction tells nothing.
+            let is_new = self.learned.get(asked.ticket, asked.message).is_none();
+            if is_new && (is_known || is_said) {
+                self.score(&predicted, is_known.then_some(intent), replied.agent);
             }
             self.learn_intent(asked, &features, &predicted, intent, weight, replied.agent);
         }
@@ -136,7 +138,7 @@ impl Model {
         if let Some(stalest) = self.names.stalest() {
             self.remove_intent(stalest);
         }
-        let intent = self.names.found()?;
+        let intent = self.names.found(self.position)?;
         Some(Told { intent, weight: 1.0, is_said: false, is_known: false })
     }
 
@@ -163,9 +165,11 @@ impl Model {
             self.replies.update(made_of, lesson, |reply| reply.edited = reply.edited.saturating_add(1));
             self.replies.credit(made_of, context, HALF_GOOD);
         }
+        let words = template.word_count();
         let id = self.replies.write(intent, template, language, replied.source, context, lesson);
         // Two intents that nobody has named are one where their replies are.
-        let twins = if self.names.is_named(intent) { Vec::new() } else { self.replies.twins(id) };
+        let tells = words >= TELLING_WORDS_MIN && !self.names.is_named(intent);
+        let twins = if tells { self.replies.twins(id) } else { Vec::new() };
         for twin in twins.into_iter().filter(|twin| *twin != intent) {
             if !self.names.is_named(twin) {
                 self.merge_intents(twin, intent);
@@ -195,7 +199,10 @@ impl Model {
         if weight > 0.0 && !known.is_some_and(|known| known.is_said) {
             let features = Self::features(&asked.text);
             let predicted = self.predict(&features);
-            self.score(&predicted, Some(intent));
+            // Of a message that was learned already, a prediction tells nothing.
+            if known.is_none() {
+                self.score(&predicted, Some(intent), judged.agent);
+            }
             self.learn_intent(asked, &features, &predicted, intent, weight, judged.agent);
             let known = Known { intent, is_said: false, reply: Some(judged.reply) };
             self.learned.set(asked.ticket, asked.message, known);
@@ -220,7 +227,7 @@ impl Model {
 
     fn label_as(&mut self, labelled: &Labelled, name: Option<&str>, notices: &mut Vec<Notice>) -> bool {
         let (intent, is_known) = match name.map(|name| self.named(name, notices)) {
-            None => (NONE, false),
+            None => (NONE, true),
             Some(Some(named)) => named,
             Some(None) => return false,
         };
@@ -233,7 +240,7 @@ impl Model {
         let predicted = self.predict(&features);
         // Of a message that was learned already, a prediction tells nothing.
         if before.is_none() {
-            self.score(&predicted, is_known.then_some(intent));
+            self.score(&predicted, is_known.then_some(intent), labelled.agent);
         }
         self.learn_intent(asked, &features, &predicted, intent, 1.0, labelled.agent);
         if before.is_some_and(|before| before.intent != intent) {

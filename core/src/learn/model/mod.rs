@@ -42,6 +42,8 @@ use crate::time::Timestamp;
 
 /// A confidence from which on the model is taken to know what a message wants, where a lesson is weighed against it.
 const SURE: f32 = 0.5;
+/// The trust from which on an agent's lessons tell whether predictions are right.
+const TRUST_TO_SCORE: f32 = 0.5;
 /// Lessons that tell whether one intent comes in a flood.
 const FLOOD_LESSONS: usize = 256;
 
@@ -134,6 +136,7 @@ impl Model {
             return notices;
         }
         self.position = offset;
+        self.replies.come_with(offset);
         self.lessons = self.lessons.saturating_add(1);
         let has_learned = match &lesson.what {
             What::Reply(replied) => self.reply(replied, &mut notices),
@@ -200,8 +203,11 @@ impl Model {
     }
 
     /// Scores predictions of a message that a lesson tells the intent of: `taught` is nothing where the intent is new, or
-    /// none.
-    fn score(&mut self, predicted: &Predicted, taught: Option<IntentId>) {
+    /// none. Who is hardly trusted says nothing of what is right.
+    fn score(&mut self, predicted: &Predicted, taught: Option<IntentId>, by: AgentId) {
+        if self.teachers.weight(by, taught.unwrap_or(NONE)) < TRUST_TO_SCORE {
+            return;
+        }
         self.labelled = self.labelled.saturating_add(1);
         self.champion.scores.note(predicted.champion, taught);
         let Some(challenger) = &mut self.challenger else { return };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
+use crate::id::Offset;
 use crate::learn::intent::IntentId;
 use crate::limits::{INTENT_ALIASES_MAX, INTENT_NAME_BYTES_MAX, INTENTS_MAX, UNNAMED_INTENTS_MAX};
 
@@ -15,6 +16,8 @@ pub(super) const NONE: IntentId = IntentId(0);
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Entry {
     pub(super) name: Option<String>,
+    /// Offset of the event that founded it, by which it is called while it has no name: the same in each fold.
+    pub(super) founded: Offset,
     /// Lessons that taught it.
     pub(super) lessons: u32,
     /// Number of the newest of them.
@@ -51,15 +54,19 @@ pub(super) fn tidy(name: &str) -> Option<String> {
 
 impl Names {
     pub(super) fn find(&self, name: &str) -> Option<IntentId> {
-        let unnamed = || name.trim().strip_prefix('#')?.parse().ok().map(IntentId);
+        if let Some(number) = name.trim().strip_prefix('#') {
+            let founded = Offset(number.parse().ok()?);
+            let is_it = |entry: &Entry| entry.name.is_none() && entry.founded == founded;
+            return self.entries.iter().find(|(_, entry)| is_it(entry)).map(|(intent, _)| *intent);
+        }
         let known = tidy(name).and_then(|name| self.by_name.get(&name.to_lowercase()).copied());
-        known.or_else(unnamed).filter(|intent| self.entries.contains_key(intent))
+        known.filter(|intent| self.entries.contains_key(intent))
     }
 
     /// As it is shown.
     pub(super) fn name(&self, intent: IntentId) -> String {
-        let name = self.entries.get(&intent).and_then(|entry| entry.name.clone());
-        name.unwrap_or_else(|| format!("#{}", intent.0))
+        let Some(entry) = self.entries.get(&intent) else { return "#0".to_owned() };
+        entry.name.clone().unwrap_or_else(|| format!("#{}", entry.founded))
     }
 
     pub(super) fn is_named(&self, intent: IntentId) -> bool {
@@ -68,19 +75,23 @@ impl Names {
 
     /// A new intent of this name; nothing where there are as many as there may be.
     pub(super) fn create(&mut self, name: &str) -> Option<IntentId> {
+        // That is how one without a name is called.
+        if name.trim().starts_with('#') {
+            return None;
+        }
         let name = tidy(name)?;
         let named = self.entries.values().filter(|entry| entry.name.is_some()).count();
         if named >= INTENTS_MAX - UNNAMED_INTENTS_MAX - 1 {
             return None;
         }
-        let intent = self.add(Some(name.clone()))?;
+        let intent = self.add(Some(name.clone()), Offset(0))?;
         self.by_name.insert(name.to_lowercase(), intent);
         Some(intent)
     }
 
     /// A new intent without a name.
-    pub(super) fn found(&mut self) -> Option<IntentId> {
-        self.add(None)
+    pub(super) fn found(&mut self, at: Offset) -> Option<IntentId> {
+        self.add(None, at)
     }
 
     /// The one without a name that is to be forgotten so that another one may come.
@@ -90,10 +101,10 @@ impl Names {
         oldest.map(|(intent, _)| *intent).filter(|_| unnamed().count() >= UNNAMED_INTENTS_MAX)
     }
 
-    fn add(&mut self, name: Option<String>) -> Option<IntentId> {
+    fn add(&mut self, name: Option<String>, founded: Offset) -> Option<IntentId> {
         let intent = IntentId(self.next);
         self.next = self.next.checked_add(1)?;
-        self.entries.insert(intent, Entry { name, ..Entry::default() });
+        self.entries.insert(intent, Entry { name, founded, ..Entry::default() });
         Some(intent)
     }
 
@@ -123,6 +134,10 @@ impl Names {
         if let Some(entry) = self.entries.get_mut(&into) {
             entry.lessons = entry.lessons.saturating_add(gone.lessons);
             entry.newest = entry.newest.max(gone.newest);
+            // A name stays, whichever way it was merged.
+            if entry.name.is_none() {
+                entry.name = gone.name;
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::template::{Sketch, Template};
+use crate::id::Offset;
 use crate::learn::dialogue::hash_text;
 use crate::learn::intent::IntentId;
 use crate::learn::language::Language;
@@ -70,6 +71,9 @@ pub(super) struct Replies {
     branches: BTreeMap<IntentId, Branch>,
 }
 
+/// Replies that one event may bring: its offset and a number below this are a reply's number, the same in each fold.
+const PER_EVENT: u64 = 4;
+
 /// The path of a context: all, language, queue, turn, tags; each as one number.
 fn path(context: &Context) -> [u64; 5] {
     let language = hash_text(1, context.language.code());
@@ -84,6 +88,11 @@ fn decay(lessons: u32) -> f32 {
 }
 
 impl Reply {
+    /// Whether it was used in one of these contexts.
+    fn is_of(&self, contexts: &[u64]) -> bool {
+        self.tallies.iter().any(|tally| contexts.contains(&tally.context))
+    }
+
     fn tally(&self, context: u64, now: u32) -> (f32, f32) {
         let found = self.tallies.iter().find(|tally| tally.context == context);
         found.map_or((0.0, 0.0), |tally| {
@@ -124,6 +133,11 @@ impl Reply {
 }
 
 impl Replies {
+    /// Replies that are new from now on come with the event at this offset.
+    pub(super) fn come_with(&mut self, offset: Offset) {
+        self.newest = offset.0.saturating_mul(PER_EVENT).saturating_sub(1);
+    }
+
     pub(super) fn len(&self) -> usize {
         self.branches.values().map(|branch| branch.replies.len()).sum()
     }
@@ -257,7 +271,8 @@ impl Replies {
         }
     }
 
-    /// The replies of an intent, the best in this context first. A reply in the message's language goes before all others.
+    /// The replies of an intent that were used in the context's queue, the best in this context first: whoever sees a queue
+    /// need not see others. A reply in the message's language goes before all others.
     ///
     /// From all contexts down to this one, a reply's share of uses is `(uses + w * share above) / (all uses + w)`: a Beta
     /// prior with the share above as its mean and [`PARENT_WEIGHT`] as its weight. That share counts as far as the reply
@@ -269,7 +284,9 @@ impl Replies {
         let path = path(context);
         let totals =
             path.map(|context| branch.replies.iter().map(|reply| reply.tally(context, now).0).sum::<f32>());
-        for reply in &branch.replies {
+        let queue = context.queue.to_string();
+        let here = Language::ALL.map(|language| hash_text(hash_text(1, language.code()), &queue));
+        for reply in branch.replies.iter().filter(|reply| reply.is_of(&here)) {
             let mut share = 1.0 / (branch.replies.len() as f32);
             for (context, total) in path.iter().zip(&totals) {
                 share = (reply.tally(*context, now).0 + PARENT_WEIGHT * share) / (total + PARENT_WEIGHT);
@@ -391,14 +408,16 @@ mod tests {
         };
         assert_eq!(best(&replies, &context(1, &["vip"])), Some(shop), "a new context asks the one above");
         assert_eq!(best(&replies, &context(2, &[])), Some(mail));
-        assert_eq!(best(&replies, &context(3, &[])), Some(shop));
+        assert_eq!(best(&replies, &context(3, &[])), None, "what was said in other queues stays there");
+        replies.credit(mail, &context(1, &[]), Worth { good: 1.0, bad: 0.0 });
+        assert_eq!(best(&replies, &context(1, &[])), Some(shop));
         for _ in 0..8 {
             replies.credit(shop, &context(1, &[]), Worth { good: 0.0, bad: 1.0 });
         }
-        assert_eq!(best(&replies, &context(3, &[])), Some(mail), "it was turned down");
+        assert_eq!(best(&replies, &context(1, &[])), Some(mail), "it was turned down");
         let warten = template("bitte warten Sie auf den Fahrer");
-        let german = replies.write(INTENT, warten, Language::German, SOURCE, &context(3, &[]), 9);
-        let english_only = replies.ranked(INTENT, &context(3, &[]));
+        let german = replies.write(INTENT, warten, Language::German, SOURCE, &context(1, &[]), 9);
+        let english_only = replies.ranked(INTENT, &context(1, &[]));
         assert_eq!((english_only.len(), german), (2, 3));
     }
 
