@@ -103,6 +103,14 @@ async fn the_tenant_takes_teaching_from_its_administrators_and_is_no_ticket() {
     world.create().await;
     assert!(matches!(teach(text, 1, ana, Rights::ALL).await, Err(SubmitError::WrongTarget)));
 
+    let keyed = async || {
+        let body = json!({"teach": "create", "name": "refund"}).to_string();
+        world.post_as(&world.admin, "/v1/learn", &[("idempotency-key", "k1")], body).await
+    };
+    let (first, again) = (keyed().await, keyed().await);
+    assert_eq!((first.status.as_u16(), again.status.as_u16()), (200, 200), "{:?}", again.bytes);
+    assert_eq!(first.bytes, again.bytes, "the same key is the same answer");
+
     let admin = async |command: Value| {
         world.post_as(&world.admin, "/v1/tickets/0/commands", &[("if-match", "*")], command.to_string()).await
     };
