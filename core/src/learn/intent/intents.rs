@@ -28,6 +28,8 @@ const REPLAY_EVERY: u32 = 8;
 /// texts and those of a new one by few, so that it would not be found for long. Found, like the next two, on held-out
 /// parts of the training sets of BANKING77 and CLINC150 with a tenth of the intents left out.
 const NEWNESS: f32 = 2.0;
+/// Less is not looked at.
+const NEWNESS_MIN: f32 = 0.02;
 /// Features with which an intent counts half as new.
 const NEW_FEATURES: f32 = 400.0;
 /// Texts for each intent that are told meanwhile, after which it counts half as new: what is rare is not new for ever.
@@ -208,7 +210,7 @@ impl Intents {
         u16::try_from(self.classes.len() - 1).ok()
     }
 
-    /// Of each class, in order: what likeness counts because it is newer than the oldest.
+    /// Of each class, in order: what likeness counts because it is newer than the oldest; nothing where that is little of all.
     fn newness(&self) -> Vec<f32> {
         let turn = self.classes.len() as f32 * NEW_TEXTS;
         let newness = self.classes.iter().map(|class| {
@@ -219,24 +221,36 @@ impl Intents {
         let mut newness: Vec<f32> = newness.collect();
         let least = newness.iter().copied().fold(f32::MAX, f32::min);
         newness.iter_mut().for_each(|new| *new -= least);
-        newness
+        if newness.iter().all(|new| *new < NEWNESS_MIN) { Vec::new() } else { newness }
+    }
+
+    fn add_newness(&self, weighed: &Weighed, scores: &mut [f32]) {
+        let newness = self.newness();
+        if newness.is_empty() {
+            return;
+        }
+        for (place, value) in &weighed.values {
+            let Some(row) = self.table.row(*place) else { continue };
+            for cell in row.cells.iter().filter(|cell| cell.texts > 0) {
+                let class = usize::from(cell.class);
+                if let (Some(score), Some(new)) = (scores.get_mut(class), newness.get(class)) {
+                    *score += value * value * new;
+                }
+            }
+        }
     }
 
     /// Of each class, in order: what weights and counts say.
     fn scores(&self, weighed: &Weighed) -> Vec<f32> {
         let mut scores = vec![0.0; self.classes.len()];
-        let newness = self.newness();
         let mut all = 0.0;
         for (place, value) in &weighed.values {
             let Some(row) = self.table.row(*place) else { continue };
             all += value;
-            let (step, square) = (value / WEIGHT_STEPS, value * value);
+            let step = value / WEIGHT_STEPS;
             for cell in &row.cells {
-                let class = usize::from(cell.class);
-                let (Some(score), Some(new)) = (scores.get_mut(class), newness.get(class)) else { continue };
-                *score += step * (f32::from(cell.weight) + self.evidence(cell.texts));
-                if cell.texts > 0 {
-                    *score += square * new;
+                if let Some(score) = scores.get_mut(usize::from(cell.class)) {
+                    *score += step * (f32::from(cell.weight) + self.evidence(cell.texts));
                 }
             }
         }
@@ -244,6 +258,7 @@ impl Intents {
         for (score, class) in scores.iter_mut().zip(&self.classes) {
             *score -= size * class.logarithm;
         }
+        self.add_newness(weighed, &mut scores);
         scores
     }
 

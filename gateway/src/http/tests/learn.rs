@@ -127,5 +127,5 @@ async fn the_tenant_takes_teaching_from_its_administrators_and_is_no_ticket() {
     let listed = world.get("/v1/tickets").await.json();
     assert_eq!(listed["tickets"].as_array().map(Vec::len), Some(1));
     assert_eq!(world.ledger.queue_of(ACME, TicketId::TENANT).await.unwrap(), None);
-    assert_eq!(world.ledger.head(ACME).unwrap().offset, Offset(3));
+    assert_eq!(world.ledger.head(ACME).unwrap().offset, Offset(4));
 }
