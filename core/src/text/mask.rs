@@ -152,8 +152,8 @@ fn email(rest: &str) -> Option<usize> {
     let domain = rest.get(local..).filter(|domain| domain.starts_with(is_at_sign))?;
     let domain = while_is(domain, |c| is_letter(c) || is_at_sign(c) || matches!(c, '.' | '-' | '_'));
     let address = rest.get(..local + domain)?;
-    let trimmed = address.trim_end_matches(['.', '-', '_']);
-    (local > 0 && trimmed.len() > local && !trimmed.ends_with(is_at_sign)).then_some(trimmed.len())
+    let trimmed = address.trim_end_matches(|c| is_at_sign(c) || matches!(c, '.' | '-' | '_'));
+    (local > 0 && trimmed.len() > local).then_some(trimmed.len())
 }
 
 /// A word that has letters and digits: `A-10442`, `#77120`, `1Z999AA10123456784`.
@@ -235,7 +235,7 @@ mod tests {
             ("my card has 3 chips, at 10:30", "my card has 3 chips, at 10:30"),
             ("Write to Kim.Lee+x@example.co.uk.", "Write to [email]."),
             ("联系我kim@example.com谢谢", "联系我[email]谢谢"),
-            ("ask @kim, a@b@c", "ask @kim, [email]"),
+            ("ask @kim, a@b@c, d@e@", "ask @kim, [email], [email]@"),
             ("call +44 20 7946 0958 or (030) 123-4567", "call [phone] or [phone]"),
             ("0800123456", "[phone]"),
             ("card 4111 1111 1111 1111, not 4111 1111 1111 1112", "card [card], not [number]"),
