@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod lifecycle;
 pub mod markdown;
 pub mod observe;
+mod pending;
 mod priority;
 pub mod problem;
 pub mod push;

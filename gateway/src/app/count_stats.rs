@@ -2,12 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
+use super::stats::metric;
 use crate::count::{CountStats, Counts};
 use crate::observe::{Metric, MetricKind, Metrics, Value};
-
-const fn metric(name: &'static str, kind: MetricKind, help: &'static str) -> Metric {
-    Metric { name, kind, labels: &[], help }
-}
 
 /// A count, and where it is.
 type Figure = (Metric, fn(&CountStats) -> u64);

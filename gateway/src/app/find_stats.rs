@@ -5,13 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use waggle_core::id::{Offset, TenantId};
 
 use super::find::Find;
+use super::stats::metric;
 use crate::find::QueryStats;
 use crate::ledger::Ledger;
 use crate::observe::{Metric, MetricKind, Metrics, Value};
-
-const fn metric(name: &'static str, kind: MetricKind, help: &'static str) -> Metric {
-    Metric { name, kind, labels: &[], help }
-}
 
 static INDEX_BEHIND: Metric = metric(
     "waggle_find_index_behind_events",

@@ -1,12 +1,9 @@
 //! Metrics of the assistant.
 
-use crate::learn::{LearnCount, LearnDurations, LearnStats, Learner};
+use super::stats::metric;
+use crate::learn::{LearnCount, LearnStats, Learner};
 use crate::ledger::Ledger;
-use crate::observe::{Metric, MetricKind, Metrics, Value};
-
-const fn metric(name: &'static str, kind: MetricKind, help: &'static str) -> Metric {
-    Metric { name, kind, labels: &[], help }
-}
+use crate::observe::{Histogram, Metric, MetricKind, Metrics, Value};
 
 static BEHIND: Metric = metric(
     "waggle_learn_behind_events",
@@ -58,7 +55,7 @@ static COUNTERS: [Counter; 12] = [
 ];
 
 /// A histogram, and where it is.
-type Times = (Metric, fn(&LearnStats) -> &LearnDurations);
+type Times = (Metric, fn(&LearnStats) -> &Histogram);
 
 static TIMES: [Times; 2] = [
     (
@@ -87,8 +84,7 @@ pub(super) fn add_to(metrics: &Metrics, learn: &Learner, ledger: &Ledger) {
     let of = learn.clone();
     metrics.add(&ACCURACY, move || {
         let tenants = of.positions().into_iter().map(|(tenant, _)| tenant);
-        let known =
-            tenants.filter_map(|tenant| of.look(tenant, |model| model.report()).champion.accuracy_1000);
+        let known = tenants.filter_map(|tenant| of.look(tenant, |model| model.accuracy()));
         // A share of one: it fits.
         let thousandths = known.map(|share| (share * 1_000.0).round() as u64).min();
         Value::Number(thousandths.unwrap_or_default())

@@ -8,7 +8,8 @@ use crate::observe::{METRICS, Metric, MetricKind, Metrics, Value};
 use crate::push::{PushEngine, PushStats};
 use crate::tls::Tls;
 
-const fn metric(name: &'static str, kind: MetricKind, help: &'static str) -> Metric {
+/// One without labels.
+pub(super) const fn metric(name: &'static str, kind: MetricKind, help: &'static str) -> Metric {
     Metric { name, kind, labels: &[], help }
 }
 

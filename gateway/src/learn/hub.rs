@@ -11,8 +11,8 @@ use waggle_core::limits::LEARN_ASKS_MAX;
 use waggle_core::ticket::{Entry, Kind};
 
 use super::Forgotten;
-use super::pending::Pending;
 use crate::ledger::{PublishedBatch, Publisher};
+use crate::pending::Pending;
 
 /// A customer's message that has just been committed, or that a ticket was erased.
 pub(super) struct Asked {

@@ -9,7 +9,6 @@ mod check;
 mod dialogues;
 mod follower;
 mod hub;
-mod pending;
 mod port;
 mod seen;
 mod snapshot;
@@ -38,7 +37,7 @@ pub use hub::LearnHub;
 pub use port::{NoScreens, Screens};
 pub use snapshot::SnapshotState;
 use state::{TenantModel, Tenants};
-pub use stats::{Count as LearnCount, Durations as LearnDurations, LearnStats};
+pub use stats::{Count as LearnCount, LearnStats};
 use suggester::Suggester;
 
 /// What the assistant stands on.

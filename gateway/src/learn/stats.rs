@@ -1,10 +1,11 @@
 //! What the assistant has done, for metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+
+use crate::observe::Histogram;
 
 /// Upper bounds of the buckets, in microseconds: lessons and suggestions take tens of them.
-const BOUNDS_US: [u64; 12] = [5, 10, 20, 40, 80, 160, 320, 640, 1_280, 5_000, 20_000, 100_000];
+static BOUNDS_US: [u64; 12] = [5, 10, 20, 40, 80, 160, 320, 640, 1_280, 5_000, 20_000, 100_000];
 
 /// A counter.
 #[derive(Debug, Default)]
@@ -22,37 +23,8 @@ impl Count {
     }
 }
 
-/// Durations, counted in fixed buckets.
-#[derive(Debug, Default)]
-pub struct Durations {
-    /// One more than the bounds: the last is all above.
-    buckets: [AtomicU64; BOUNDS_US.len() + 1],
-    sum_ns: AtomicU64,
-}
-
-impl Durations {
-    pub(super) fn observe(&self, took: Duration) {
-        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        if let Some(bucket) = self.buckets.get(BOUNDS_US.partition_point(|bound| *bound < us)) {
-            bucket.fetch_add(1, Ordering::Relaxed);
-        }
-        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.sum_ns.fetch_add(ns, Ordering::Relaxed);
-    }
-
-    /// Sum in seconds, count, and counts per bucket by upper bound in seconds (the last is infinite).
-    #[must_use]
-    pub fn read(&self) -> (f64, u64, Vec<(f64, u64)>) {
-        let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::INFINITY]);
-        let counts = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
-        let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        (self.sum_ns.load(Ordering::Relaxed) as f64 / 1e9, count, buckets)
-    }
-}
-
 /// Of all tenants together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LearnStats {
     /// Events that have taught something.
     pub lessons: Count,
@@ -79,7 +51,28 @@ pub struct LearnStats {
     /// Files of models written.
     pub snapshots: Count,
     /// Time for one lesson.
-    pub lesson_time: Durations,
+    pub lesson_time: Histogram,
     /// Time for one suggestion.
-    pub suggestion_time: Durations,
+    pub suggestion_time: Histogram,
+}
+
+impl Default for LearnStats {
+    fn default() -> Self {
+        Self {
+            lessons: Count::default(),
+            suggestions: Count::default(),
+            suggested_replies: Count::default(),
+            accepted: Count::default(),
+            edited: Count::default(),
+            rejected: Count::default(),
+            automatic: Count::default(),
+            handed_over: Count::default(),
+            promotions: Count::default(),
+            folds: Count::default(),
+            bad_snapshots: Count::default(),
+            snapshots: Count::default(),
+            lesson_time: Histogram::new(&BOUNDS_US),
+            suggestion_time: Histogram::new(&BOUNDS_US),
+        }
+    }
 }

@@ -4,38 +4,53 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Upper bounds of the buckets, in microseconds: from a memory access to a stuck disk.
-pub(super) const BOUNDS_US: [u64; 14] = [
+const BOUNDS_US: [u64; 14] = [
     100, 250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 512_000, 2_000_000,
     10_000_000,
 ];
 
 /// Durations, counted in fixed buckets.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Histogram {
+    bounds_us: &'static [u64],
     /// One more than the bounds: the last is all above.
-    buckets: [AtomicU64; BOUNDS_US.len() + 1],
-    sum_us: AtomicU64,
+    buckets: Box<[AtomicU64]>,
+    sum_ns: AtomicU64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self::new(&BOUNDS_US)
+    }
 }
 
 impl Histogram {
+    /// One of these buckets: their upper bounds in microseconds, in order.
+    #[must_use]
+    pub fn new(bounds_us: &'static [u64]) -> Self {
+        let buckets = (0..=bounds_us.len()).map(|_| AtomicU64::new(0)).collect();
+        Self { bounds_us, buckets, sum_ns: AtomicU64::new(0) }
+    }
+
     /// Counts one duration.
     pub fn observe(&self, took: Duration) {
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let index = BOUNDS_US.partition_point(|bound| *bound < us);
+        let index = self.bounds_us.partition_point(|bound| *bound < us);
         if let Some(bucket) = self.buckets.get(index) {
             bucket.fetch_add(1, Ordering::Relaxed);
         }
-        self.sum_us.fetch_add(us, Ordering::Relaxed);
+        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.sum_ns.fetch_add(ns, Ordering::Relaxed);
     }
 
     /// Sum in seconds, count, and counts per bucket by upper bound in seconds (the last is infinite).
     #[must_use]
     pub fn read(&self) -> (f64, u64, Vec<(f64, u64)>) {
-        let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::INFINITY]);
+        let bounds = self.bounds_us.iter().map(|us| *us as f64 / 1e6).chain([f64::INFINITY]);
         let counts = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
         let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
         let count = buckets.iter().map(|(_, count)| count).sum();
-        (self.sum_us.load(Ordering::Relaxed) as f64 / 1e6, count, buckets)
+        (self.sum_ns.load(Ordering::Relaxed) as f64 / 1e9, count, buckets)
     }
 }
 

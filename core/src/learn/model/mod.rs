@@ -192,6 +192,12 @@ impl Model {
         self.replies.find(id).is_some()
     }
 
+    /// Which share of its newest 1,000 predictions was right; nothing where there are none.
+    #[must_use]
+    pub fn accuracy(&self) -> Option<f32> {
+        self.champion.scores.accuracy(1_000)
+    }
+
     fn features(text: &str) -> Features {
         Featurizer::new().features(text)
     }
