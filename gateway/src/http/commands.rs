@@ -44,10 +44,10 @@ where
     }
     request.expect = preconditions::expectation(if_match, request.expect)?;
     check_expectation(&request)?;
-    if matches!(request.command, Command::Feedback(_))
+    if let Err(problem) = check_suggested(api, &principal, &request)
         && !super::learn::is_again(api, &principal, key).await?
     {
-        check_suggested(api, &principal, &request)?;
+        return Err(problem);
     }
     let path = parts.uri.path();
     let fingerprint = |key| (key, ledger::fingerprint(parts.method.as_str(), path, &body));

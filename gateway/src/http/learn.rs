@@ -58,11 +58,13 @@ pub(super) async fn teach(api: &Api, parts: &Parts, body: &Bytes) -> Result<Resp
     body::check_type(&parts.headers)?;
     let key = preconditions::idempotency_key(&parts.headers)?;
     let expect = preconditions::if_match(&parts.headers)?;
-    let teaching = match parsed(api, &principal, body)? {
-        // It has been done: what is taken now may be something else.
-        teaching if is_again(api, &principal, key).await? => teaching,
-        teaching => checked(api, &principal, teaching)?,
-    };
+    let teaching = parsed(api, &principal, body)?;
+    let check = api.learn.look(principal.tenant, |model| model.check(&teaching));
+    if let Err(why) = check
+        && !is_again(api, &principal, key).await?
+    {
+        return Err(Problem::new("bad_teaching", why.to_string()));
+    }
     let path = parts.uri.path();
     let fingerprint = |key| (key, ledger::fingerprint(parts.method.as_str(), path, body));
     let submission = Submission {
@@ -77,7 +79,7 @@ pub(super) async fn teach(api: &Api, parts: &Parts, body: &Bytes) -> Result<Resp
     Ok(answer::with_version(answer::json(StatusCode::OK, outcome.entry.json()), outcome.entry.version))
 }
 
-/// Whether a request with this key has had an effect already.
+/// Whether a request with this key has had an effect already: then it is answered, though it would be refused now.
 pub(super) async fn is_again(api: &Api, principal: &Principal, key: Option<&str>) -> Result<bool, Problem> {
     let Some(key) = key else { return Ok(false) };
     let earlier = api.store.event_by_key(principal.tenant, principal.authority().actor, key).await;
@@ -102,11 +104,4 @@ fn parsed(api: &Api, principal: &Principal, body: &Bytes) -> Result<String, Prob
         }
     }
     Ok(value.to_string())
-}
-
-/// The same, where it changes something.
-fn checked(api: &Api, principal: &Principal, teaching: String) -> Result<String, Problem> {
-    let checked = api.learn.look(principal.tenant, |model| model.check(&teaching));
-    checked.map_err(|why| Problem::new("bad_teaching", why.to_string()))?;
-    Ok(teaching)
 }

@@ -8,7 +8,7 @@ use waggle_core::learn::{Happening, Model, Skips};
 use waggle_core::ticket::{Kind, StoredEvent};
 
 use super::dialogues::Dialogues;
-use super::follower::is_rollback;
+use super::follower::{Fold, is_rollback};
 use super::{digest_of, snapshot};
 use crate::store::{Store, StoreError};
 
@@ -74,7 +74,8 @@ pub async fn check(
     let file = snapshot::read(folder, tenant, Cursor { epoch, offset: head });
     let known = file.as_ref().ok().and_then(Option::as_ref);
     let known = known.map(|model| (model.position(), digest_of(&model.encode())));
-    let (mut model, mut dialogues) = (Model::new(), Dialogues::default());
+    let mut fold = Fold { dialogues: Dialogues::default(), skips, covered: head };
+    let mut model = Model::new();
     let (mut there, mut is_superseded) = (None, false);
     while model.position() < head {
         let events = read(store, tenant, model.position(), head).await?;
@@ -83,8 +84,7 @@ pub async fn check(
         }
         for event in &events {
             let event = Happening::of(event);
-            let lesson = dialogues.follow(store, tenant, &event).await?;
-            match lesson.filter(|lesson| !skips.leaves_out(event.offset, lesson)) {
+            match fold.lesson(store, tenant, &event).await? {
                 Some(lesson) => drop(model.learn(event.offset, &lesson)),
                 None => model.pass(event.offset),
             }
@@ -109,7 +109,8 @@ pub async fn check(
     Ok(Checked { tenant, offset: model.position(), digest: digest_of(&model.encode()), snapshot })
 }
 
-/// What rollbacks leave out, and the log's newest event.
+/// What rollbacks leave out, and the log's newest event: from the log alone, for the tickets' file may be a running
+/// gateway's.
 async fn look_ahead(store: &dyn Store, tenant: TenantId) -> Result<(Skips, Offset), StoreError> {
     let (mut skips, mut head) = (Skips::default(), Offset(0));
     loop {

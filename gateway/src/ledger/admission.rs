@@ -16,6 +16,7 @@ use super::careful::Attempt;
 use super::cells::Generation;
 use super::keys::{KeyLease, Turn};
 use super::log::TenantLog;
+use super::suggested::Said;
 use super::writer::{Answer, Caller, Item};
 use super::{Inner, Outcome, Submission, SubmitError};
 use crate::store::{KeyRecord, Standing, StoreError};
@@ -128,7 +129,9 @@ impl Inner {
                         (slot, authority)
                     }
                 };
-                Box::pin(self.check_suggested(log, &submission, ticket)).await?;
+                if let Some(said) = Said::of(&submission.request.command) {
+                    Box::pin(self.check_said(log, ticket, said)).await?;
+                }
                 let submission = Submission { authority, ..submission };
                 let attempt =
                     Attempt { slot: &slot, lifecycles: &lifecycles, ticket, submission: &submission, at };

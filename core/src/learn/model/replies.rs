@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::template::{Sketch, Template};
-use crate::id::Offset;
+use crate::id::{Offset, QueueId};
 use crate::learn::dialogue::hash_text;
 use crate::learn::intent::IntentId;
 use crate::learn::language::Language;
@@ -74,10 +74,15 @@ pub(super) struct Replies {
 /// Replies that one event may bring: its offset and a number below this are a reply's number, the same in each fold.
 const PER_EVENT: u64 = 4;
 
+/// A queue's context in a language, as a number.
+fn queue_context(language: Language, queue: QueueId) -> u64 {
+    hash_text(hash_text(1, language.code()), &queue.to_string())
+}
+
 /// The path of a context: all, language, queue, turn, tags; each as one number.
 fn path(context: &Context) -> [u64; 5] {
     let language = hash_text(1, context.language.code());
-    let queue = hash_text(language, &context.queue.to_string());
+    let queue = queue_context(context.language, context.queue);
     let turn = hash_text(queue, if context.turn <= 1 { "first" } else { "later" });
     let tags = context.tags.iter().fold(turn, |hash, tag| hash_text(hash, tag));
     [0, language, queue, turn, if context.tags.is_empty() { turn ^ 1 } else { tags }]
@@ -284,8 +289,7 @@ impl Replies {
         let path = path(context);
         let totals =
             path.map(|context| branch.replies.iter().map(|reply| reply.tally(context, now).0).sum::<f32>());
-        let queue = context.queue.to_string();
-        let here = Language::ALL.map(|language| hash_text(hash_text(1, language.code()), &queue));
+        let here = Language::ALL.map(|language| queue_context(language, context.queue));
         for reply in branch.replies.iter().filter(|reply| reply.is_of(&here)) {
             let mut share = 1.0 / (branch.replies.len() as f32);
             for (context, total) in path.iter().zip(&totals) {
