@@ -4,6 +4,8 @@
 
 mod commands;
 mod data;
+#[path = "../support/ready.rs"]
+mod ready;
 mod restore;
 
 use std::path::Path;

@@ -1,6 +1,5 @@
 //! A backup is restored: the log goes on otherwise than clients remember it.
 
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -22,18 +21,13 @@ struct Gateway {
 impl Gateway {
     fn start(folder: &Path, ports: [u16; 2]) -> Self {
         let [api, push] = ports.map(|port| format!("127.0.0.1:{port}"));
-        let mut child = Command::new(env!("CARGO_BIN_EXE_waggle"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_waggle"));
+        command
             .args(["serve", "--demo", "--accel", "off", "--output", "json", "--api", &api, "--push", &push])
             .args(["--drain-after-ms", "10", "--drain-spread-ms", "10", "--data-dir"])
             .arg(folder)
-            .env("WAGGLE_LOG_LEVEL", "error")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready: Value = serde_json::from_str(&line).expect("a line that says that it is ready");
+            .env("WAGGLE_LOG_LEVEL", "error");
+        let (child, ready) = ready::start(&mut command);
         Self { child, token: ready["demo"]["agents"][0]["token"].as_str().unwrap().to_owned() }
     }
 

@@ -1,13 +1,15 @@
 //! A gateway as a process of its own, and HTTP by hand.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+
+use crate::ready;
 
 /// How long anything may take before the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,19 +27,14 @@ pub(crate) type Answer = (u16, Value);
 
 impl Gateway {
     pub(crate) fn start(folder: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_waggle"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_waggle"));
+        command
             .args(["serve", "--demo", "--accel", "off", "--output", "json"])
             .args(["--api", "127.0.0.1:0", "--push", "127.0.0.1:0"])
             .args(["--drain-after-ms", "0", "--drain-spread-ms", "0", "--data-dir"])
             .arg(folder)
-            .env("WAGGLE_LOG_LEVEL", "error")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready: Value = serde_json::from_str(&line).expect("a line that says that it is ready");
+            .env("WAGGLE_LOG_LEVEL", "error");
+        let (child, ready) = ready::start(&mut command);
         let text = |pointer: &str| ready.pointer(pointer).unwrap().as_str().unwrap().to_owned();
         let addr = |name: &str| text(name).parse().unwrap();
         let (token, admin) = (text("/demo/agents/0/token"), text("/demo/admin/token"));

@@ -6,4 +6,6 @@ mod crash;
 mod dialogue;
 mod forget;
 mod gateway;
+#[path = "../support/ready.rs"]
+mod ready;
 mod screen;

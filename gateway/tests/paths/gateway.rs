@@ -1,13 +1,15 @@
 //! A gateway as a process of its own, and HTTP by hand.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+
+use crate::ready;
 
 /// How long anything may take before the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,20 +29,15 @@ pub(crate) struct Gateway {
 impl Gateway {
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_waggle"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_waggle"));
+        command
             .args(["serve", "--demo", "--accel", "off", "--output", "json", "--data-dir"])
             .arg(dir.path().join("data"))
             .args(["--api", "127.0.0.1:0", "--push", "127.0.0.1:0", "--push-unix"])
             .arg(dir.path().join("push.sock"))
             .args(arguments)
-            .env("WAGGLE_LOG_LEVEL", "error")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready: Value = serde_json::from_str(&line).expect("a line that says that it is ready");
+            .env("WAGGLE_LOG_LEVEL", "error");
+        let (child, ready) = ready::start(&mut command);
         let addr = |name: &str| ready[name].as_str().unwrap().parse().unwrap();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let tokens = [0, 1].map(|agent: usize| text(&ready["demo"]["agents"][agent]["token"]));

@@ -6,5 +6,7 @@ mod counts;
 mod documents;
 mod gateway;
 mod nginx;
+#[path = "../support/ready.rs"]
+mod ready;
 mod sse;
 mod tls;

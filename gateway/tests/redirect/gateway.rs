@@ -1,9 +1,9 @@
 //! A gateway with redirection, in a cgroup of its own.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::place::Place;
+use crate::ready;
 
 /// How long anything may take before the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,7 +32,8 @@ impl Gateway {
     /// Starts it on `folder`, on the addresses of `before` where there was one.
     pub(crate) fn start(place: &Place, folder: &Path, before: Option<&Self>) -> Self {
         let at = |known: Option<SocketAddr>| known.map_or("127.0.0.1:0".to_owned(), |addr| addr.to_string());
-        let mut child = Command::new("sh")
+        let mut command = Command::new("sh");
+        command
             .args(["-c", "echo $$ > \"$1/cgroup.procs\" && shift && exec \"$@\"", "sh"])
             .arg(&place.gateways)
             .arg(env!("CARGO_BIN_EXE_waggle"))
@@ -43,14 +45,8 @@ impl Gateway {
             .env("WAGGLE_ACCEL_REDIRECT_MODE", "on")
             .env("WAGGLE_ACCEL_REDIRECT_CGROUPS", format!("[{:?}]", place.clients))
             .env("WAGGLE_ACCEL_REDIRECT_ACCEPT", "[\"fionread\"]")
-            .env("WAGGLE_LOG_LEVEL", "warn")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}"));
+            .env("WAGGLE_LOG_LEVEL", "warn");
+        let (child, ready) = ready::start(&mut command);
         let addr = |name: &str| ready[name].as_str().unwrap().parse().unwrap();
         let demo = ready["demo"]["agents"][0]["token"].as_str();
         let token = demo.map_or_else(|| before.unwrap().token.clone(), str::to_owned);

@@ -10,4 +10,6 @@ mod cases;
 mod gateway;
 mod place;
 mod raw;
+#[path = "../support/ready.rs"]
+mod ready;
 mod screen;
