@@ -1,10 +1,9 @@
 //! A learner as bytes: the same learner again, bit for bit.
 
-use smallvec::SmallVec;
-
 use super::calibration::Calibration;
 use super::intents::{Class, Example};
-use super::table::{Cell, Row};
+use super::row::Cell;
+use super::table::Feature;
 use super::{Featurizer, IntentId, Intents, Recipe};
 use crate::learn::SnapshotError;
 use crate::learn::snapshot::{put_float, put_number, take_bytes, take_count, take_float, take_number};
@@ -26,14 +25,14 @@ impl Intents {
         }
         put_number(out, self.table.texts.into());
         put_number(out, self.table.rows.len() as u64);
-        for row in &self.table.rows {
-            out.extend_from_slice(&row.hash.to_le_bytes());
-            put_number(out, row.texts.into());
-            put_number(out, row.cells.len() as u64);
+        for (feature, row) in self.table.features.iter().zip(&self.table.rows) {
+            out.extend_from_slice(&feature.hash.to_le_bytes());
+            put_number(out, feature.texts.into());
+            put_number(out, row.cells().count() as u64);
             let mut before = 0;
-            for cell in &row.cells {
-                put_number(out, u64::from(cell.class - before));
-                before = cell.class;
+            for (class, cell) in row.cells() {
+                put_number(out, u64::from(class - before));
+                before = class;
                 put_number(out, zigzag(cell.weight));
                 put_number(out, u64::from(u16::MAX - cell.variance));
                 put_number(out, cell.texts.into());
@@ -64,9 +63,9 @@ impl Intents {
         }
         intents.table.texts = take_u32(input, "texts")?;
         for _ in 0..take_count(input, INTENT_FEATURES_MAX, "features")? {
-            let row = take_row(input, intents.classes.len())?;
-            let found = u64::from(row.hash);
-            if !intents.table.push(row) {
+            let (feature, cells) = take_feature(input, intents.classes.len())?;
+            let found = u64::from(feature.hash);
+            if !intents.table.push(feature, cells) {
                 return Err(SnapshotError::Damaged {
                     what: "a feature",
                     found,
@@ -94,10 +93,10 @@ impl Intents {
     }
 }
 
-fn take_row(input: &mut &[u8], classes: usize) -> Result<Row, SnapshotError> {
+fn take_feature(input: &mut &[u8], classes: usize) -> Result<(Feature, Vec<(u16, Cell)>), SnapshotError> {
     let hash = u32::from_le_bytes(take_bytes::<4>(input, "a feature")?);
     let texts = take_u32(input, "texts of a feature")?;
-    let mut cells = SmallVec::new();
+    let mut cells = Vec::new();
     let mut before: Option<u16> = None;
     for _ in 0..take_count(input, classes, "weights")? {
         let step = take_u16(input, "a weight's intent")?;
@@ -109,9 +108,9 @@ fn take_row(input: &mut &[u8], classes: usize) -> Result<Row, SnapshotError> {
         before = Some(class);
         let weight = unzigzag(take_u16(input, "a weight")?);
         let variance = u16::MAX - take_u16(input, "a variance")?;
-        cells.push(Cell { class, weight, variance, texts: take_u16(input, "texts of a weight")? });
+        cells.push((class, Cell { weight, variance, texts: take_u16(input, "texts of a weight")? }));
     }
-    Ok(Row { hash, texts, cells })
+    Ok((Feature { hash, texts }, cells))
 }
 
 fn take_u32(input: &mut &[u8], what: &'static str) -> Result<u32, SnapshotError> {

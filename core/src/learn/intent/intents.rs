@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 use smallvec::SmallVec;
 
 use super::calibration::{Calibration, Verdict};
-use super::table::{CLASSES_MAX, Move, TEXT_STEPS, Table, WEIGHT_STEPS, Weighed};
+use super::row::Move;
+use super::table::{CLASSES_MAX, Evidence, TEXT_STEPS, Table, WEIGHT_STEPS, Weighed};
 use super::{Features, IntentId, Ranking, Recipe};
 use crate::limits::{INTENT_REPLAYS_MAX, INTENTS_MAX};
 
@@ -34,8 +35,6 @@ const NEWNESS_MIN: f32 = 0.02;
 const NEW_FEATURES: f32 = 400.0;
 /// Texts for each intent that are told meanwhile, after which it counts half as new: what is rare is not new for ever.
 const NEW_TEXTS: f32 = 1.0;
-/// Counts whose logarithms are looked up.
-const LOGARITHMS: u16 = 1_024;
 
 /// One learner of intents.
 #[derive(Debug, Clone)]
@@ -46,9 +45,6 @@ pub struct Intents {
     pub(super) calibration: Calibration,
     /// Examples that were not clear enough, the oldest first.
     pub(super) replays: VecDeque<Example>,
-    /// Of each count, the logarithm of how much more that is than [`UNSEEN`], times the recipe's weight of evidence, in steps of
-    /// a weight.
-    evidence: Vec<f32>,
 }
 
 /// An intent.
@@ -90,16 +86,12 @@ impl Intents {
     /// One that knows nothing.
     #[must_use]
     pub fn new(recipe: Recipe) -> Self {
-        let log = |count: u16| {
-            WEIGHT_STEPS * recipe.evidence() * libm::logf(1.0 + f32::from(count) / (TEXT_STEPS * UNSEEN))
-        };
         Self {
             recipe,
             classes: Vec::new(),
-            table: Table::default(),
+            table: Table::new(Evidence::new(recipe.evidence(), UNSEEN)),
             calibration: Calibration::default(),
             replays: VecDeque::new(),
-            evidence: (0..LOGARITHMS).map(log).collect(),
         }
     }
 
@@ -127,7 +119,7 @@ impl Intents {
         let Some(class) = self.class(intent) else { return };
         let loss = self.step(&weighed, class, weight);
         let steps = (weight * TEXT_STEPS + 0.5) as u16;
-        self.table.count(&weighed.values, class, steps);
+        self.table.count(&weighed, class, steps);
         if let Some(class) = self.classes.get_mut(usize::from(class)) {
             let counted = u64::from(steps) * weighed.values.len() as u64;
             *class = Class::new(intent, class.features.saturating_add(counted), class.born);
@@ -192,7 +184,7 @@ impl Intents {
         let replays: usize = self.replays.iter().map(|example| example.features.bytes()).sum();
         let lists =
             self.replays.capacity() * size_of::<Example>() + self.classes.capacity() * size_of::<Class>();
-        self.table.bytes() + replays + lists + self.evidence.capacity() * size_of::<f32>()
+        self.table.bytes() + replays + lists
     }
 
     fn place(&self, intent: IntentId) -> Option<u16> {
@@ -224,61 +216,18 @@ impl Intents {
         if newness.iter().all(|new| *new < NEWNESS_MIN) { Vec::new() } else { newness }
     }
 
-    fn add_newness(&self, weighed: &Weighed, scores: &mut [f32]) {
-        let newness = self.newness();
-        if newness.is_empty() {
-            return;
-        }
-        for (place, value) in &weighed.values {
-            let Some(row) = self.table.row(*place) else { continue };
-            for cell in row.cells.iter().filter(|cell| cell.texts > 0) {
-                let class = usize::from(cell.class);
-                if let (Some(score), Some(new)) = (scores.get_mut(class), newness.get(class)) {
-                    *score += value * value * new;
-                }
-            }
-        }
-    }
-
     /// Of each class, in order: what weights and counts say.
     fn scores(&self, weighed: &Weighed) -> Vec<f32> {
-        let mut scores = vec![0.0; self.classes.len()];
-        let mut all = 0.0;
-        for (place, value) in &weighed.values {
-            let Some(row) = self.table.row(*place) else { continue };
-            all += value;
-            let step = value / WEIGHT_STEPS;
-            for cell in &row.cells {
-                if let Some(score) = scores.get_mut(usize::from(cell.class)) {
-                    *score += step * (f32::from(cell.weight) + self.evidence(cell.texts));
-                }
-            }
-        }
+        let (mut scores, all) = self.table.scores(weighed, self.classes.len());
         let size = all * self.recipe.evidence() * SIZE_POWER;
         for (score, class) in scores.iter_mut().zip(&self.classes) {
             *score -= size * class.logarithm;
         }
-        self.add_newness(weighed, &mut scores);
-        scores
-    }
-
-    /// Of each class, in order: what weights alone say.
-    fn linear(&self, weighed: &Weighed) -> Vec<f32> {
-        let mut scores = vec![0.0; self.classes.len()];
-        for (place, value) in &weighed.values {
-            let Some(row) = self.table.row(*place) else { continue };
-            let step = value / WEIGHT_STEPS;
-            for cell in &row.cells {
-                if let Some(score) = scores.get_mut(usize::from(cell.class)) {
-                    *score += step * f32::from(cell.weight);
-                }
-            }
+        let newness = self.newness();
+        if !newness.is_empty() {
+            self.table.add_likeness(weighed, &newness, &mut scores);
         }
         scores
-    }
-
-    fn evidence(&self, count: u16) -> f32 {
-        self.evidence.get(usize::from(count.min(LOGARITHMS - 1))).copied().unwrap_or_default()
     }
 
     /// The best class, and how much speaks for it: how far it is before the next one, what weights alone say, the share of
@@ -287,9 +236,9 @@ impl Intents {
         let (best, score) = best(scores, None)?;
         let next = self::best(scores, Some(best)).map_or(score, |(_, next)| next);
         let (mut seen, mut all, mut linear) = (0.0, 0.0, 0.0);
-        for (place, value) in &weighed.values {
+        for (row, value) in self.table.valued(weighed) {
             all += value * value;
-            let Some(cell) = self.table.row(*place).and_then(|row| row.of(best)) else { continue };
+            let cell = row.cell(best);
             linear += value / WEIGHT_STEPS * f32::from(cell.weight);
             if cell.texts > 0 {
                 seen += value * value;
@@ -302,7 +251,7 @@ impl Intents {
     /// Moves the true class and the best wrong ones apart where they are less than one apart. Gives how far that was
     /// missed.
     fn step(&mut self, weighed: &Weighed, class: u16, weight: f32) -> f32 {
-        let linear = self.linear(weighed);
+        let linear = self.table.linear(weighed, self.classes.len());
         let truth = linear.get(usize::from(class)).copied().unwrap_or_default();
         let mut wrong: SmallVec<[(u16, f32); CLASSES_MAX]> = SmallVec::new();
         for (other, score) in (0_u16..).zip(&linear) {
@@ -320,8 +269,7 @@ impl Intents {
         let all: f32 = wrong.iter().map(|(_, loss)| loss).sum();
         let classes: SmallVec<[u16; CLASSES_MAX]> =
             [class].into_iter().chain(wrong.iter().map(|(other, _)| *other)).collect();
-        let touched = self.table.find(&weighed.values, &classes);
-        let [own, others @ ..] = touched.spreads;
+        let [own, others @ ..] = self.table.spreads(weighed, &classes);
         let mut truth = Move { class, ..Move::default() };
         let mut moves: SmallVec<[Move; CLASSES_MAX]> = SmallVec::new();
         moves.push(truth);
@@ -334,7 +282,7 @@ impl Intents {
         if let Some(first) = moves.first_mut() {
             *first = truth;
         }
-        self.table.update(&weighed.values, &touched, &moves);
+        self.table.update(weighed, &moves);
         worst
     }
 

@@ -12,6 +12,7 @@ mod features;
 mod intents;
 mod ranking;
 mod recipe;
+mod row;
 mod table;
 
 #[cfg(test)]

@@ -1,18 +1,15 @@
-//! What is known of each feature, and of each class that it was seen with: small sorted lists, in fixed point, so that
-//! a cell is eight bytes and the same on disk and in memory.
+//! What is known of each feature, and of each class that it was seen with, in fixed point: the same on disk and in memory.
 
 use rustc_hash::FxHashMap;
-use smallvec::SmallVec;
 
 use super::Features;
+use super::row::{Cell, Move, Row};
 use crate::limits::{INTENT_CELLS_MAX, INTENT_FEATURES_MAX};
 
 /// Steps of a weight of one.
 pub(super) const WEIGHT_STEPS: f32 = 4_096.0;
 /// Steps of a weight that is worth a cell of its own.
 const NEW_WEIGHT_MIN: f32 = 24.0;
-/// Steps of a variance of one, which it begins with.
-const VARIANCE_STEPS: f32 = 65_535.0;
 /// Steps of one text: one that is trusted less counts less.
 pub(super) const TEXT_STEPS: f32 = 4.0;
 
@@ -23,102 +20,58 @@ const COMMON_MIN: u32 = 16;
 /// Counts whose logarithms are looked up.
 const LOGARITHMS: u16 = 1_024;
 
-/// What is known of a feature and a class.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cell {
-    pub(super) class: u16,
-    /// In 4,096ths.
-    pub(super) weight: i16,
-    /// In 65,535ths.
-    pub(super) variance: u16,
-    /// The class's texts that had it, in quarters.
-    pub(super) texts: u16,
-}
+/// Of each count of texts, the logarithm of how much more that is than what a class counts that has never had a feature,
+/// times the recipe's weight of evidence, in steps of a weight.
+#[derive(Debug, Clone)]
+pub(super) struct Evidence(Vec<i16>);
 
-impl Cell {
-    fn new(class: u16) -> Self {
-        Self { class, weight: 0, variance: u16::MAX, texts: 0 }
-    }
-
-    fn variance(self) -> f32 {
-        f32::from(self.variance) * (1.0 / VARIANCE_STEPS)
-    }
-
-    fn change(&mut self, moved: &Move, value: f32) {
-        let variance = self.variance();
-        let weight = f32::from(self.weight) + moved.step * value * variance * WEIGHT_STEPS;
-        // A cast of a float keeps to the type's range.
-        self.weight = (weight + if weight < 0.0 { -0.5 } else { 0.5 }) as i16;
-        let variance = variance - moved.shrink * value * value * variance * variance;
-        self.variance = ((variance * VARIANCE_STEPS + 0.5) as u16).max(1);
-    }
-}
-
-/// What is known of a feature.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Row {
-    pub(super) hash: u32,
-    /// Texts that had it.
-    pub(super) texts: u32,
-    /// By class.
-    pub(super) cells: SmallVec<[Cell; 2]>,
-}
-
-impl Row {
-    fn place(&self, class: u16) -> Result<usize, usize> {
-        self.cells.binary_search_by_key(&class, |cell| cell.class)
-    }
-
-    /// The cell of a class.
-    pub(super) fn of(&self, class: u16) -> Option<&Cell> {
-        self.place(class).ok().and_then(|place| self.cells.get(place))
-    }
-
-    /// The cell of a class, which is made where there is none; and whether it was.
-    fn cell(&mut self, class: u16) -> (Option<&mut Cell>, usize) {
-        let (place, made) = match self.place(class) {
-            Ok(place) => (place, 0),
-            Err(place) => {
-                self.cells.insert(place, Cell::new(class));
-                (place, 1)
-            }
+impl Evidence {
+    /// Of a weight of evidence, and of texts that a class counts that has never had a feature.
+    pub(super) fn new(weight: f32, unseen: f32) -> Self {
+        let log = |count: u16| {
+            let log = libm::logf(1.0 + f32::from(count) / (TEXT_STEPS * unseen));
+            (WEIGHT_STEPS * weight * log + 0.5) as i16
         };
-        (self.cells.get_mut(place), made)
+        Self((0..LOGARITHMS).map(log).collect())
+    }
+
+    /// What weight and texts of a cell say, in steps of a weight.
+    pub(super) fn score(&self, cell: Cell) -> i16 {
+        let count = usize::from(cell.texts.min(LOGARITHMS - 1));
+        cell.weight.saturating_add(self.0.get(count).copied().unwrap_or_default())
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<i16>()
     }
 }
 
-/// Every row, in the order in which features came.
+/// Every feature, in the order in which they came.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     places: FxHashMap<u32, u32>,
     /// Logarithms of small counts of texts, each and a half.
     logarithms: Vec<f32>,
+    evidence: Evidence,
+    pub(super) features: Vec<Feature>,
+    /// Of each row, in the same order.
     pub(super) rows: Vec<Row>,
     /// Texts that were counted.
     pub(super) texts: u32,
+    /// Cells that are not empty.
     cells: usize,
+}
+
+/// A feature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Feature {
+    pub(super) hash: u32,
+    /// Texts that had it.
+    pub(super) texts: u32,
 }
 
 /// Classes that one example moves: the true one and the best wrong ones.
 pub(super) const CLASSES_MAX: usize = 4;
-
-/// How a class's weights move.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Move {
-    pub(super) class: u16,
-    /// Of a weight, for a value and a variance of one.
-    pub(super) step: f32,
-    /// Of a variance.
-    pub(super) shrink: f32,
-}
-
-/// Cells of some classes, for each feature of a text.
-pub(super) struct Touched {
-    /// Where they are in their rows, in the order of the classes; nowhere is the highest number.
-    places: Vec<[usize; CLASSES_MAX]>,
-    /// Sums of variances.
-    pub(super) spreads: [f32; CLASSES_MAX],
-}
 
 /// Features of a text as they count: where each one's row is, and its value.
 pub(super) struct Weighed {
@@ -127,32 +80,34 @@ pub(super) struct Weighed {
     pub(super) unknown: f32,
 }
 
-impl Default for Table {
-    fn default() -> Self {
-        let logarithms = (0..LOGARITHMS).map(|texts| libm::logf(f32::from(texts) + 0.5)).collect();
-        Self { places: FxHashMap::default(), logarithms, rows: Vec::new(), texts: 0, cells: 0 }
-    }
-}
-
 impl Table {
+    /// An empty one.
+    pub(super) fn new(evidence: Evidence) -> Self {
+        let logarithms = (0..LOGARITHMS).map(|texts| libm::logf(f32::from(texts) + 0.5)).collect();
+        let (features, rows) = (Vec::new(), Vec::new());
+        Self { places: FxHashMap::default(), logarithms, evidence, features, rows, texts: 0, cells: 0 }
+    }
+
     /// Counts a text's features.
     pub(super) fn see(&mut self, features: &Features) {
         self.texts = self.texts.saturating_add(1);
         for (hash, _) in features.words.iter().chain(&features.grams) {
-            let known = self.places.get(hash).and_then(|place| self.rows.get_mut(index(*place)));
-            if let Some(row) = known {
-                row.texts = row.texts.saturating_add(1);
+            let known = self.places.get(hash).and_then(|place| self.features.get_mut(index(*place)));
+            if let Some(feature) = known {
+                feature.texts = feature.texts.saturating_add(1);
             } else if self.rows.len() < INTENT_FEATURES_MAX {
-                self.push(Row { hash: *hash, texts: 1, cells: SmallVec::new() });
+                self.push(Feature { hash: *hash, texts: 1 }, []);
             }
         }
     }
 
-    /// Adds a row; false where there is one of its hash.
-    pub(super) fn push(&mut self, row: Row) -> bool {
+    /// Adds a feature with its cells, in the order of their classes; false where there is one of its hash.
+    pub(super) fn push(&mut self, feature: Feature, cells: impl IntoIterator<Item = (u16, Cell)>) -> bool {
         let place = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
-        self.cells += row.cells.len();
-        let is_new = self.places.insert(row.hash, place).is_none();
+        let row = Row::of(cells, &self.evidence);
+        self.cells += row.cells().count();
+        let is_new = self.places.insert(feature.hash, place).is_none();
+        self.features.push(feature);
         self.rows.push(row);
         is_new
     }
@@ -169,7 +124,7 @@ impl Table {
             let (mut square, mut square_unknown) = (0.0, 0.0);
             for (hash, count) in block {
                 let place = self.places.get(hash).copied();
-                let texts = place.and_then(|place| self.rows.get(index(place))).map_or(0, |row| row.texts);
+                let texts = place.and_then(|place| self.features.get(index(place))).map_or(0, |it| it.texts);
                 let value = count * rarity(all - self.logarithm(texts));
                 if !is_words && texts > common {
                     continue;
@@ -196,61 +151,70 @@ impl Table {
         self.logarithms.get(index(texts)).copied().unwrap_or_else(|| libm::logf(texts as f32 + 0.5))
     }
 
-    /// A row by its place.
-    pub(super) fn row(&self, place: u32) -> Option<&Row> {
-        self.rows.get(index(place))
+    /// Of each of so many classes, in order: what weights and counts say of a text, and the sum of its values.
+    pub(super) fn scores(&self, weighed: &Weighed, classes: usize) -> (Vec<f32>, f32) {
+        let (mut scores, mut all) = (vec![0.0; classes], 0.0);
+        for (row, value) in self.valued(weighed) {
+            all += value;
+            row.add_scores(value / WEIGHT_STEPS, &self.evidence, &mut scores);
+        }
+        (scores, all)
     }
 
-    /// Finds the cells of some classes, and sums up each class's variances by the squares of values.
-    pub(super) fn find(&self, values: &[(u32, f32)], classes: &[u16]) -> Touched {
-        let mut touched = Touched { places: Vec::with_capacity(values.len()), spreads: [0.0; CLASSES_MAX] };
-        for (place, value) in values {
-            let mut places = [usize::MAX; CLASSES_MAX];
-            if let Some(row) = self.rows.get(index(*place)) {
-                for ((class, found), spread) in classes.iter().zip(&mut places).zip(&mut touched.spreads) {
-                    *found = row.place(*class).unwrap_or(usize::MAX);
-                    *spread += value * value * row.cells.get(*found).map_or(1.0, |cell| cell.variance());
-                }
+    /// Of each of so many classes, in order: what weights alone say.
+    pub(super) fn linear(&self, weighed: &Weighed, classes: usize) -> Vec<f32> {
+        let mut scores = vec![0.0; classes];
+        self.valued(weighed).for_each(|(row, value)| row.add_weights(value / WEIGHT_STEPS, &mut scores));
+        scores
+    }
+
+    /// Adds to each class's score how like the text is to those of its, times its share.
+    pub(super) fn add_likeness(&self, weighed: &Weighed, shares: &[f32], scores: &mut [f32]) {
+        self.valued(weighed).for_each(|(row, value)| row.add_shares(value * value, shares, scores));
+    }
+
+    /// Rows of a text's features, with its values.
+    pub(super) fn valued<'a>(&'a self, weighed: &'a Weighed) -> impl Iterator<Item = (&'a Row, f32)> {
+        weighed.values.iter().filter_map(|(place, value)| Some((self.rows.get(index(*place))?, *value)))
+    }
+
+    /// Sums up each class's variances by the squares of values.
+    pub(super) fn spreads(&self, weighed: &Weighed, classes: &[u16]) -> [f32; CLASSES_MAX] {
+        let mut spreads = [0.0; CLASSES_MAX];
+        for (row, value) in self.valued(weighed) {
+            for (class, spread) in classes.iter().zip(&mut spreads) {
+                *spread += value * value * row.cell(*class).variance();
             }
-            touched.places.push(places);
         }
-        touched
+        spreads
     }
 
     /// Moves each class's weights by its step times each feature's value and variance, and shrinks variances by its shrink.
     /// A cell that would hardly differ from none is not made: most would, and each takes time whenever its feature comes.
-    pub(super) fn update(&mut self, values: &[(u32, f32)], touched: &Touched, moves: &[Move]) {
-        for ((place, value), cells) in values.iter().zip(&touched.places) {
+    pub(super) fn update(&mut self, weighed: &Weighed, moves: &[Move]) {
+        for (place, value) in &weighed.values {
             let Some(row) = self.rows.get_mut(index(*place)) else { continue };
-            let mut is_missing = false;
-            for (moved, cell) in moves.iter().zip(cells) {
-                match row.cells.get_mut(*cell) {
-                    Some(cell) => cell.change(moved, *value),
-                    None => is_missing |= (moved.step * value * WEIGHT_STEPS).abs() >= NEW_WEIGHT_MIN,
-                }
-            }
-            if !is_missing {
-                continue;
-            }
-            for (moved, cell) in moves.iter().zip(cells) {
-                if *cell == usize::MAX
-                    && (moved.step * value * WEIGHT_STEPS).abs() >= NEW_WEIGHT_MIN
-                    && let (Some(cell), made) = row.cell(moved.class)
-                {
-                    self.cells += made;
-                    cell.change(moved, *value);
+            for by in moves {
+                let cell = row.cell(by.class);
+                if !cell.is_empty() || (by.step * value * WEIGHT_STEPS).abs() >= NEW_WEIGHT_MIN {
+                    let moved = cell.moved(by, *value);
+                    row.set(by.class, moved, &self.evidence);
+                    self.cells += usize::from(cell.is_empty());
+                    self.cells -= usize::from(moved.is_empty());
                 }
             }
         }
     }
 
-    /// Counts a class's text, and gives how many counts that were; `steps` are of one text.
-    pub(super) fn count(&mut self, values: &[(u32, f32)], class: u16, steps: u16) {
-        for (place, _) in values {
+    /// Counts a class's text; `steps` are of one text.
+    pub(super) fn count(&mut self, weighed: &Weighed, class: u16, steps: u16) {
+        for (place, _) in &weighed.values {
             let Some(row) = self.rows.get_mut(index(*place)) else { continue };
-            let (Some(cell), made) = row.cell(class) else { continue };
-            self.cells += made;
+            let mut cell = row.cell(class);
+            self.cells += usize::from(cell.is_empty());
             cell.texts = cell.texts.saturating_add(steps);
+            row.set(class, cell, &self.evidence);
+            self.cells -= usize::from(cell.is_empty());
         }
         if self.cells > INTENT_CELLS_MAX || self.rows.len() >= INTENT_FEATURES_MAX {
             self.prune();
@@ -260,52 +224,71 @@ impl Table {
     /// What was of `from` is of `into`, too: the better evidence of the two.
     pub(super) fn merge(&mut self, from: u16, into: u16) {
         for row in &mut self.rows {
-            let Some(old) = row.place(from).ok().and_then(|place| row.cells.get(place)).copied() else {
+            let (old, own) = (row.cell(from), row.cell(into));
+            if old.is_empty() {
                 continue;
+            }
+            let texts = own.texts.saturating_add(old.texts);
+            let merged = if own.is_empty() {
+                Cell { texts, ..old }
+            } else {
+                Cell { weight: own.weight.max(old.weight), variance: own.variance.max(old.variance), texts }
             };
-            let (Some(cell), made) = row.cell(into) else { continue };
-            self.cells += made;
-            cell.weight = if made > 0 { old.weight } else { cell.weight.max(old.weight) };
-            cell.variance = if made > 0 { old.variance } else { cell.variance.max(old.variance) };
-            cell.texts = cell.texts.saturating_add(old.texts);
+            row.set(into, merged, &self.evidence);
         }
+        self.recount();
     }
 
     /// Forgets a class; those after it move down by one.
     pub(super) fn remove(&mut self, class: u16) {
         for row in &mut self.rows {
-            row.cells.retain(|cell| cell.class != class);
-            row.cells.iter_mut().filter(|cell| cell.class > class).for_each(|cell| cell.class -= 1);
+            let others = row.cells().filter(|(other, _)| *other != class);
+            let moved: Vec<_> =
+                others.map(|(other, cell)| (if other > class { other - 1 } else { other }, cell)).collect();
+            *row = Row::of(moved, &self.evidence);
         }
-        self.cells = self.rows.iter().map(|row| row.cells.len()).sum();
+        self.recount();
     }
 
-    /// Drops the cells that say least until a quarter of the room is free, then rows that are left empty and rare.
+    fn recount(&mut self) {
+        self.cells = self.rows.iter().map(|row| row.cells().count()).sum();
+    }
+
+    /// Drops the cells that say least until a quarter of the room is free, then features that are left empty and rare.
     fn prune(&mut self) {
         let mut least = 8;
         while self.cells > INTENT_CELLS_MAX / 4 * 3 && least < i32::from(i16::MAX) {
-            let keeps =
-                |cell: &Cell| i32::from(cell.weight).abs() + i32::from(cell.texts).min(1_000) * 8 > least;
-            self.rows.iter_mut().for_each(|row| row.cells.retain(|cell| keeps(cell)));
-            self.cells = self.rows.iter().map(|row| row.cells.len()).sum();
+            let says = |cell: Cell| i32::from(cell.weight).abs() + i32::from(cell.texts).min(1_000) * 8;
+            for row in &mut self.rows {
+                let kept: Vec<_> = row.cells().filter(|(_, cell)| says(*cell) > least).collect();
+                *row = Row::of(kept, &self.evidence);
+            }
+            self.recount();
             least *= 2;
         }
-        self.rows.retain(|row| !row.cells.is_empty() || row.texts > 2);
+        self.keep(|feature, row| feature.texts > 2 || row.cells().next().is_some());
         let mut rare = 1;
         while self.rows.len() > INTENT_FEATURES_MAX / 4 * 3 {
-            self.rows.retain(|row| row.texts > rare);
+            self.keep(|feature, _| feature.texts > rare);
             rare *= 2;
         }
-        self.cells = self.rows.iter().map(|row| row.cells.len()).sum();
-        self.places = (0_u32..).zip(&self.rows).map(|(place, row)| (row.hash, place)).collect();
+        self.recount();
+        self.places = (0_u32..).zip(&self.features).map(|(place, feature)| (feature.hash, place)).collect();
+    }
+
+    /// Drops all other features; their places are not found anew.
+    fn keep(&mut self, wanted: impl Fn(&Feature, &Row) -> bool) {
+        let all = self.features.drain(..).zip(self.rows.drain(..));
+        let (features, rows) = all.filter(|(feature, row)| wanted(feature, row)).unzip();
+        (self.features, self.rows) = (features, rows);
     }
 
     /// Bytes of memory.
     pub(super) fn bytes(&self) -> usize {
-        let spilled = self.rows.iter().filter(|row| row.cells.spilled());
-        let cells: usize = spilled.map(|row| row.cells.capacity() * size_of::<Cell>()).sum();
-        cells
+        self.rows.iter().map(Row::bytes).sum::<usize>()
+            + self.evidence.bytes()
             + self.rows.capacity() * size_of::<Row>()
+            + self.features.capacity() * size_of::<Feature>()
             + self.places.capacity() * (size_of::<(u32, u32)>() + 1)
     }
 }
