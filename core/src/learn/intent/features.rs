@@ -139,7 +139,8 @@ fn mix(state: u64, number: u32) -> u64 {
     state ^ state >> 33
 }
 
+/// A hash; it is never zero.
 fn finish(state: u64) -> u32 {
     let mixed = state.wrapping_mul(0xc4ce_b9fe_1a85_ec53) >> 32;
-    u32::try_from(mixed).unwrap_or_default()
+    u32::try_from(mixed).unwrap_or_default().max(1)
 }

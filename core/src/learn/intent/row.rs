@@ -78,7 +78,8 @@ impl Default for Row {
 impl Row {
     /// Of cells in the order of their classes.
     pub(super) fn of(cells: impl IntoIterator<Item = (u16, Cell)>, evidence: &Evidence) -> Self {
-        let few: SmallVec<[(u16, Cell); 2]> = cells.into_iter().filter(|(_, cell)| !cell.is_empty()).collect();
+        let few: SmallVec<[(u16, Cell); 2]> =
+            cells.into_iter().filter(|(_, cell)| !cell.is_empty()).collect();
         if !is_many(&few) {
             return Self::Few(few);
         }
@@ -209,7 +210,8 @@ const FULL: i16 = u16::MAX.cast_signed();
 /// The cell of a class among numbers for each.
 fn cell(numbers: &[i16], class: usize) -> Cell {
     let classes = numbers.len() / KINDS;
-    let number = |kind: usize| if class < classes { numbers.get(kind * classes + class).copied() } else { None };
+    let number =
+        |kind: usize| if class < classes { numbers.get(kind * classes + class).copied() } else { None };
     match (number(1), number(2), number(3)) {
         (Some(weight), Some(variance), Some(texts)) => {
             Cell { weight, variance: variance.cast_unsigned(), texts: texts.cast_unsigned() }
