@@ -3,8 +3,9 @@
 use crate::learn::SnapshotError;
 use crate::learn::snapshot::{put_float, take_float};
 
-/// How much of what is known is kept from one answer to the next: about the last thousand count.
-const MEMORY: f32 = 0.999;
+/// How much of what is known is forgotten with an answer that tells most; with one that tells less it is less, so that
+/// what is known does not fade while all answers are right and sure (as directional forgetting, Hägglund 1983).
+const FORGOTTEN: f32 = 0.003;
 /// Bounds of the slope: a better signal never means less confidence.
 const SLOPE: (f32, f32) = (0.2, 12.0);
 /// The other number's bound.
@@ -38,10 +39,11 @@ impl Calibration {
     pub(super) fn learn(&mut self, signal: f32, is_right: Verdict, weight: f32) {
         let truth = if is_right == Verdict::Right { 1.0 } else { 0.0 };
         let probability = self.probability(signal);
-        let [slope, both, offset] =
-            self.spread.map(|spread| (spread / MEMORY).clamp(-SPREAD_MAX, SPREAD_MAX));
-        let gain = (slope * signal + both, both * signal + offset);
         let curve = weight * probability * (1.0 - probability);
+        // The curve is a quarter at most.
+        let kept = 1.0 - FORGOTTEN * (4.0 * curve);
+        let [slope, both, offset] = self.spread.map(|spread| (spread / kept).clamp(-SPREAD_MAX, SPREAD_MAX));
+        let gain = (slope * signal + both, both * signal + offset);
         let shrink = curve / (1.0 + curve * (signal * gain.0 + gain.1));
         self.spread = [
             slope - shrink * gain.0 * gain.0,
@@ -68,4 +70,25 @@ impl Calibration {
 pub(super) enum Verdict {
     Right,
     Wrong,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_time_without_a_mistake_does_not_make_all_answers_alike() {
+        let mut calibration = Calibration::default();
+        for at in 0..100_000 {
+            calibration.learn([1.0, 2.0, 3.0][at % 3], Verdict::Right, 1.0);
+        }
+        let [low, high] = [0.2, 2.0].map(|signal| calibration.probability(signal));
+        assert!(low < high && high < 1.0, "{low} {high} {calibration:?}");
+        for _ in 0..300 {
+            calibration.learn(0.2, Verdict::Wrong, 1.0);
+            calibration.learn(2.0, Verdict::Right, 1.0);
+        }
+        let [low, high] = [0.2, 2.0].map(|signal| calibration.probability(signal));
+        assert!(low < 0.3 && high > 0.9, "{low} {high} {calibration:?}");
+    }
 }

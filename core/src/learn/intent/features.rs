@@ -1,5 +1,7 @@
 //! What of a text is counted: words, neighbouring words and short runs of characters, each as a hash.
 
+use std::ops::Range;
+
 use crate::limits::{FEATURE_TEXT_BYTES_MAX, FEATURES_MAX};
 use crate::text::{dictionary_words, each_word, mask, normalise};
 
@@ -9,6 +11,7 @@ const GRAM_CHARS: (usize, usize) = (2, 5);
 /// What begins each kind of feature's hash.
 mod seed {
     pub(super) const WORD: u32 = 0x57;
+    pub(super) const MASKED: u32 = 0x4d;
     pub(super) const PAIR: u32 = 0x32;
     pub(super) const SIGN: u32 = 0x3a;
     pub(super) const ENTRY: u32 = 0x44;
@@ -73,14 +76,18 @@ impl Featurizer {
         self.words.clear();
         self.grams.clear();
         let mut before = None;
-        each_word(text, |word, _| {
-            let hash = finish(word.chars().fold(seed::WORD.into(), |state, c| mix(state, c.into())));
+        each_word(text, |word, range| {
+            let is_masked = is_placeholder(text, &range);
+            let seed = if is_masked { seed::MASKED } else { seed::WORD };
+            let hash = finish(word.chars().fold(seed.into(), |state, c| mix(state, c.into())));
             self.words.push(hash);
             if let Some(before) = before {
                 self.words.push(finish(mix(mix(seed::PAIR.into(), before), hash)));
             }
             before = Some(hash);
-            push_grams(&mut self.grams, word);
+            if !is_masked {
+                push_grams(&mut self.grams, word);
+            }
         });
         if !text.is_ascii() {
             let signs = text.chars().filter(|c| is_sign(*c));
@@ -94,6 +101,12 @@ impl Featurizer {
         let (words, grams) = (counted(&mut self.words), counted(&mut self.grams));
         Features { words, grams, text: text.into(), fingerprint }
     }
+}
+
+/// Whether a word stands for what was masked: an address is no text about addresses.
+fn is_placeholder(text: &str, word: &Range<usize>) -> bool {
+    let before = word.start.checked_sub(1).and_then(|at| text.as_bytes().get(at));
+    before == Some(&b'[') && text.as_bytes().get(word.end) == Some(&b']')
 }
 
 /// Pictures and symbols that stand for a word or a mood.

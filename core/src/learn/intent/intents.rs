@@ -28,8 +28,8 @@ const REPLAY_EVERY: u32 = 8;
 /// Texts up to which more of them are: what little is known is worth more time. Found on small parts of BANKING77 and
 /// CLINC150 with intents of very different sizes.
 const REPLAY_MORE: u32 = 1_000;
-/// How many more.
-const REPLAY_MORE_TIMES: usize = 2;
+/// How many more to each lesson.
+const REPLAYS_MORE: usize = 1;
 /// What a text's likeness to an intent counts that has just come to be. Weights of old intents have been moved by many
 /// texts and those of a new one by few, so that it would not be found for long. Found, like the next two, on held-out
 /// parts of the training sets of BANKING77 and CLINC150 with a tenth of the intents left out.
@@ -307,8 +307,8 @@ impl Intents {
         if !texts.is_multiple_of(every) {
             return;
         }
-        let times = if texts < REPLAY_MORE { REPLAY_MORE_TIMES } else { 1 };
-        for _ in 0..self.recipe.replays() * times * every as usize {
+        let more = if texts < REPLAY_MORE { REPLAYS_MORE } else { 0 };
+        for _ in 0..(self.recipe.replays() + more) * every as usize {
             let Some(example) = self.replays.pop_front() else { return };
             let Some(class) = self.place(example.intent) else { continue };
             let weighed = self.table.weigh(&example.features, 0);

@@ -238,3 +238,60 @@ fn add_numbers(numbers: &[i16], step: f32, sums: &mut [f32]) {
         *sum += step * f32::from(*number);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cells() -> impl Strategy<Value = Vec<(u16, Cell)>> {
+        let cell = (any::<i16>(), 65_530_u16.., 0_u16..3).prop_map(|(weight, variance, texts)| Cell {
+            weight: weight % 3,
+            variance,
+            texts,
+        });
+        proptest::collection::vec((0_u16..60, cell), 0..120)
+    }
+
+    proptest! {
+        /// However cells came, and whether they are a list or numbers.
+        #[test]
+        fn both_kinds_hold_and_say_the_same(puts in cells()) {
+            let evidence = Evidence::new(0.01, 0.02);
+            let (mut row, mut wanted) = (Row::default(), BTreeMap::new());
+            for (class, cell) in puts {
+                row.set(class, cell, &evidence);
+                wanted.insert(class, cell);
+            }
+            wanted.retain(|_, cell| !cell.is_empty());
+            prop_assert!(row.cells().eq(wanted.iter().map(|(class, cell)| (*class, *cell))));
+            let list = Row::Few(wanted.iter().map(|(class, cell)| (*class, *cell)).collect());
+            let sums = |row: &Row| {
+                let mut sums = [0.5_f32; 60];
+                row.add_scores(0.37, &evidence, &mut sums);
+                row.add_weights(-0.21, &mut sums);
+                row.add_shares(0.11, &[0.3; 60], &mut sums);
+                sums.map(f32::to_bits)
+            };
+            prop_assert_eq!(sums(&row), sums(&list));
+            prop_assert!(row.bytes() <= 60.max(4 * wanted.len()) * size_of::<(u16, Cell)>());
+            for class in 0..60 {
+                prop_assert_eq!(row.cell(class), wanted.get(&class).copied().unwrap_or_default());
+            }
+        }
+    }
+
+    #[test]
+    fn a_class_far_behind_needs_no_room_for_those_between() {
+        let evidence = Evidence::new(0.01, 0.02);
+        let cell = Cell { weight: 7, ..Cell::default() };
+        let mut row = Row::of((0..40).map(|class| (class, cell)), &evidence);
+        assert!(matches!(row, Row::Many(_)));
+        row.set(1_400, cell, &evidence);
+        assert!(matches!(row, Row::Few(_)));
+        assert_eq!((row.cells().count(), row.cell(1_400)), (41, cell));
+    }
+}
