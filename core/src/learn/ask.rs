@@ -4,7 +4,7 @@ use super::dialogue::{Person, Trouble};
 use super::language::Language;
 use super::lesson::{Asked, Context};
 use crate::id::{QueueId, TicketId, Version};
-use crate::text::mask;
+use crate::text::{composed, mask};
 
 /// A customer's message, with what a suggestion depends on.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,8 +44,9 @@ impl Ask {
     /// A message that stands alone: for measuring and trying.
     #[must_use]
     pub fn of_text(queue: QueueId, text: &str) -> Self {
-        let context = Context { language: Language::of(text), queue, turn: 1, tags: Vec::new() };
-        let text = mask(text).text.into_owned();
+        let text = composed(text);
+        let context = Context { language: Language::of(&text), queue, turn: 1, tags: Vec::new() };
+        let text = mask(&text).text.into_owned();
         let asked = Asked { ticket: TicketId(1), message: Version(1), text, context };
         Self { asked, filling: Filling::default(), gate: Gate::default() }
     }

@@ -31,7 +31,7 @@ use crate::id::{AgentId, QueueId, TicketId, Version};
 use crate::limits::{
     DIALOGUE_MESSAGE_BYTES_MAX, DIALOGUE_MESSAGES_MAX, DIALOGUE_VERDICTS_MAX, TICKET_TAGS_MAX,
 };
-use crate::text::{Personal, mask};
+use crate::text::{Personal, composed, mask};
 use crate::ticket::{Actor, Kind};
 
 /// One ticket as a dialogue: a fold of its events in order. It may be dropped and made anew of them at any time.
@@ -132,18 +132,14 @@ impl Dialogue {
     ) -> Option<What> {
         let requester = told.requester.as_deref().unwrap_or_default();
         self.person = Person::of(requester, told.requester_id);
-        if requester.is_empty() && told.requester_id.is_none() {
-            // Of an unknown requester it is known that it is this ticket's.
-            self.person.key = Person::of_ticket(self.ticket);
-        }
-        let (subject, text) =
-            (told.subject.as_deref().unwrap_or_default(), told.text.as_deref().unwrap_or_default());
+        let subject = composed(told.subject.as_deref().unwrap_or_default());
+        let (subject, text) = (subject.trim(), composed(told.text.as_deref().unwrap_or_default()));
         self.is_from_machine =
-            trouble::is_automatic_sender(requester) || trouble::is_automatic_text(subject, text);
+            trouble::is_automatic_sender(requester) || trouble::is_automatic_text(subject, &text);
         self.change_tags(told);
         // A subject that mail programs make of the text's beginning says nothing more.
-        let is_said = subject.is_empty() || text.contains(subject.trim());
-        let text = if is_said { text.to_owned() } else { format!("{subject}\n{text}") };
+        let is_said = subject.is_empty() || text.contains(subject);
+        let text = if is_said { text.into_owned() } else { format!("{subject}\n{text}") };
         self.push(happening.version, &text);
         let tags: Vec<String> = self.tags.iter().cloned().collect();
         let asked = self.asked(happening.version)?;
@@ -154,7 +150,7 @@ impl Dialogue {
     }
 
     fn message(&mut self, happening: &Happening<'_>, told: &Told<'_>) -> Option<What> {
-        let text = told.text.as_deref().unwrap_or_default();
+        let text = &*composed(told.text.as_deref().unwrap_or_default());
         let before = self.last_automatic.and_then(|(message, _)| self.asked(message));
         self.push(happening.version, text);
         if trouble::is_automatic_text("", text) {
