@@ -1,6 +1,6 @@
 //! A customer's message that waits for an answer.
 
-use super::dialogue::{Person, Trouble};
+use super::dialogue::{Person, PersonKey, Trouble};
 use super::language::Language;
 use super::lesson::{Asked, Context};
 use crate::id::{QueueId, TicketId, Version};
@@ -47,7 +47,8 @@ impl Ask {
         let text = composed(text);
         let context = Context { language: Language::of(&text), queue, turn: 1, tags: Vec::new() };
         let text = mask(&text).text.into_owned();
-        let asked = Asked { ticket: TicketId(1), message: Version(1), text, context };
+        let requester = PersonKey::default();
+        let asked = Asked { ticket: TicketId(1), message: Version(1), requester, text, context };
         Self { asked, filling: Filling::default(), gate: Gate::default() }
     }
 

@@ -49,7 +49,6 @@ impl PersonKey {
     }
 
     /// What is known, best first: one number for whoever comes the same way again.
-    #[allow(dead_code)]
     pub(in crate::learn) fn number(self) -> u32 {
         let [contact, id, name] = self.0;
         [id, contact, name].into_iter().find(|known| *known != 0).unwrap_or_default()
