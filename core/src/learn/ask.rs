@@ -1,10 +1,10 @@
 //! A customer's message that waits for an answer.
 
-use super::dialogue::{Person, Trouble};
+use super::dialogue::{Person, PersonKey, Trouble};
 use super::language::Language;
 use super::lesson::{Asked, Context};
 use crate::id::{QueueId, TicketId, Version};
-use crate::text::mask;
+use crate::text::{composed, mask};
 
 /// A customer's message, with what a suggestion depends on.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,9 +44,11 @@ impl Ask {
     /// A message that stands alone: for measuring and trying.
     #[must_use]
     pub fn of_text(queue: QueueId, text: &str) -> Self {
-        let context = Context { language: Language::of(text), queue, turn: 1, tags: Vec::new() };
-        let text = mask(text).text.into_owned();
-        let asked = Asked { ticket: TicketId(1), message: Version(1), text, context };
+        let text = composed(text);
+        let context = Context { language: Language::of(&text), queue, turn: 1, tags: Vec::new() };
+        let text = mask(&text).text.into_owned();
+        let requester = PersonKey::default();
+        let asked = Asked { ticket: TicketId(1), message: Version(1), requester, text, context };
         Self { asked, filling: Filling::default(), gate: Gate::default() }
     }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::limits::LANGUAGE_CHARS_MAX;
+use crate::text::{Stretch, stretches};
 
 /// A language, as far as the assistant tells them apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -162,8 +163,10 @@ impl Language {
 
     fn of_latin(text: &str) -> Self {
         let mut hits = [0_u32; MARKERS.len()];
-        for word in text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()) {
-            let word = word.to_lowercase();
+        let mut word = String::new();
+        for letters in stretches(text).filter_map(Stretch::letters) {
+            word.clear();
+            word.extend(letters.chars().flat_map(char::to_lowercase));
             for ((_, markers), count) in MARKERS.iter().zip(&mut hits) {
                 *count += u32::from(markers.contains(&word.as_str()));
             }

@@ -59,6 +59,8 @@ pub(super) enum What {
 pub(super) struct Asked {
     pub(super) ticket: TicketId,
     pub(super) message: Version,
+    /// Who asked.
+    pub(super) requester: PersonKey,
     /// Masked.
     pub(super) text: String,
     pub(super) context: Context,
@@ -80,8 +82,6 @@ pub(super) struct Replied {
     pub(super) asked: Asked,
     pub(super) agent: AgentId,
     pub(super) source: Source,
-    /// Who asked.
-    pub(super) requester: PersonKey,
     /// The reply, masked; nothing where it is too long to be suggested.
     pub(super) wording: Option<Wording>,
     /// The suggestion that it was made of, unless a verdict on it was given before.

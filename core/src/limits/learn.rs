@@ -50,6 +50,8 @@ pub const ACCURACY_POINTS_MAX: usize = 128;
 pub const CONFUSIONS_MAX: usize = 512;
 /// Lessons of one intent that tell who teaches it, the newest.
 pub const INTENT_TEACHERS_MAX: usize = 32;
+/// Texts that champion and challenger were compared by, so that the same one does not count again.
+pub const TRIAL_TEXTS_MAX: usize = 4_096;
 /// Changes of champions that are remembered.
 pub const PROMOTIONS_MAX: usize = 20;
 /// Stretches of one log that rollbacks leave out.

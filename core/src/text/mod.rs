@@ -3,6 +3,7 @@
 mod dictionary;
 mod mask;
 mod normalise;
+mod split;
 mod words;
 
 pub use mask::{Masked, Personal, Span, mask};
@@ -10,4 +11,5 @@ pub use normalise::normalise;
 pub use words::{Word, words};
 
 pub(crate) use dictionary::dictionary_words;
-pub(crate) use words::{each_word, is_without_spaces};
+pub(crate) use split::{Stretch, composed, is_run_on, is_without_capitals, stretches};
+pub(crate) use words::{each_word, fold_word, folded, is_without_spaces};

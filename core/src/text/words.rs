@@ -30,8 +30,25 @@ pub fn words(text: &str) -> Vec<Word> {
 /// The same words without a copy of each: a text is cut in microseconds where nothing else is kept of them.
 pub(crate) fn each_word(text: &str, mut found: impl FnMut(&str, Range<usize>)) {
     let mut run = Run::default();
-    for (at, c) in text.char_indices() {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(rest) = text.get(at..)
+        && let Some(c) = rest.chars().next()
+    {
+        if run.ranges.is_empty() && c.is_ascii_alphanumeric() {
+            let plain = rest.bytes().take_while(u8::is_ascii_alphanumeric).count();
+            // What follows a plain word may be a mark on its last letter, or another letter of it.
+            if bytes.get(at + plain).is_none_or(u8::is_ascii) {
+                run.letters.push_str(rest.get(..plain.min(WORD_CHARS_MAX)).unwrap_or_default());
+                run.letters.make_ascii_lowercase();
+                found(&run.letters, at..at + plain);
+                run.letters.clear();
+                at += plain;
+                continue;
+            }
+        }
         let range = at..at + c.len_utf8();
+        at = range.end;
         let before = run.letters.len();
         fold(c, &mut run.letters);
         if run.letters.len() == before {
@@ -87,6 +104,18 @@ impl Run {
         self.letters.clear();
         self.ranges.clear();
     }
+}
+
+/// Letters and digits of a word in lower case, without marks: what reads nearly the same.
+pub(crate) fn folded(word: &str) -> String {
+    let mut letters = String::with_capacity(word.len());
+    fold_word(word, &mut letters);
+    letters
+}
+
+/// Appends the same to `letters`.
+pub(crate) fn fold_word(word: &str, letters: &mut String) {
+    word.chars().for_each(|c| fold(c, letters));
 }
 
 /// Letters and digits of one character, in lower case, without marks; nothing where it has none.
@@ -145,6 +174,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn plain_letters_are_words_as_all_others(text in "([a-zA-Z0-9]{1,6}|[ ,.]|é|\u{301}|卡|ß){0,20}") {
+            let is_plain = |c: &char| c.is_ascii_alphanumeric();
+            let wide = |c: char| if is_plain(&c) { char::from_u32(u32::from(c) + 0xfee0).unwrap() } else { c };
+            let other: String = text.chars().map(wide).collect();
+            prop_assert_eq!(texts(&text), texts(&other));
+        }
+
         #[test]
         fn ranges_are_in_the_text(text in "\\PC{0,40}") {
             for word in words(&text) {

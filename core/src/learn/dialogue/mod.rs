@@ -25,13 +25,13 @@ use super::ask::{Ask, Filling, Gate};
 use super::automatic::HANDED_OVER_TAG;
 use super::happening::{Happening, Told};
 use super::language::Language;
-use super::lesson::{Asked, Context, Judged, Label, Labelled, Lesson, Outcome, Replied, Sent, Teach, What};
+use super::lesson::{self, Asked, Context, Judged, Label, Labelled, Lesson, Outcome, Replied, Teach, What};
 use super::suggestion::Source;
 use crate::id::{AgentId, QueueId, TicketId, Version};
 use crate::limits::{
     DIALOGUE_MESSAGE_BYTES_MAX, DIALOGUE_MESSAGES_MAX, DIALOGUE_VERDICTS_MAX, TICKET_TAGS_MAX,
 };
-use crate::text::{Personal, mask};
+use crate::text::{Personal, composed, mask};
 use crate::ticket::{Actor, Kind};
 
 /// One ticket as a dialogue: a fold of its events in order. It may be dropped and made anew of them at any time.
@@ -52,10 +52,19 @@ pub struct Dialogue {
     is_from_machine: bool,
     trouble: Option<Trouble>,
     automatic: u32,
-    /// The automatic reply that no human has followed: its message and number.
-    last_automatic: Option<(Version, u64)>,
+    /// The automatic reply that no human has followed.
+    last_automatic: Option<Sent>,
     /// Verdicts that were given apart from the reply: message and reply.
     judged: VecDeque<(Version, u64)>,
+}
+
+/// An automatic reply.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Sent {
+    message: Version,
+    reply: u64,
+    /// The customer has said how it did: that is said once.
+    is_settled: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -132,18 +141,14 @@ impl Dialogue {
     ) -> Option<What> {
         let requester = told.requester.as_deref().unwrap_or_default();
         self.person = Person::of(requester, told.requester_id);
-        if requester.is_empty() && told.requester_id.is_none() {
-            // Of an unknown requester it is known that it is this ticket's.
-            self.person.key = Person::of_ticket(self.ticket);
-        }
-        let (subject, text) =
-            (told.subject.as_deref().unwrap_or_default(), told.text.as_deref().unwrap_or_default());
+        let subject = composed(told.subject.as_deref().unwrap_or_default());
+        let (subject, text) = (subject.trim(), composed(told.text.as_deref().unwrap_or_default()));
         self.is_from_machine =
-            trouble::is_automatic_sender(requester) || trouble::is_automatic_text(subject, text);
+            trouble::is_automatic_sender(requester) || trouble::is_automatic_text(subject, &text);
         self.change_tags(told);
         // A subject that mail programs make of the text's beginning says nothing more.
-        let is_said = subject.is_empty() || text.contains(subject.trim());
-        let text = if is_said { text.to_owned() } else { format!("{subject}\n{text}") };
+        let is_said = subject.is_empty() || text.contains(subject);
+        let text = if is_said { text.into_owned() } else { format!("{subject}\n{text}") };
         self.push(happening.version, &text);
         let tags: Vec<String> = self.tags.iter().cloned().collect();
         let asked = self.asked(happening.version)?;
@@ -154,32 +159,37 @@ impl Dialogue {
     }
 
     fn message(&mut self, happening: &Happening<'_>, told: &Told<'_>) -> Option<What> {
-        let text = told.text.as_deref().unwrap_or_default();
-        let before = self.last_automatic.and_then(|(message, _)| self.asked(message));
+        let text = &*composed(told.text.as_deref().unwrap_or_default());
+        let sent = self.last_automatic;
+        let before = sent.and_then(|sent| self.asked(sent.message));
         self.push(happening.version, text);
         if trouble::is_automatic_text("", text) {
             self.is_from_machine = true;
             return None;
         }
-        let is_thanks = trouble::is_thanks(text);
         // Earlier than any automatic reply, an angry customer may still be helped; but not by a machine.
         let is_same = before
             .as_ref()
             .is_some_and(|asked| trouble::is_same_question(&asked.text, &mask(beginning(text)).text));
         self.trouble = self.trouble.or(is_same.then_some(Trouble::SameAgain));
-        let ((_, reply), asked) = self.last_automatic.zip(before)?;
-        (is_thanks || self.trouble.is_some())
-            .then(|| What::Outcome(Box::new(Outcome { asked, reply, was_good: is_thanks })))
+        let (sent, asked) = sent.filter(|sent| !sent.is_settled).zip(before)?;
+        // What this message says, whatever others have said before.
+        let (is_bad, was_good) = (is_same || trouble::trouble(text).is_some(), trouble::is_thanks(text));
+        if !is_bad && !was_good {
+            return None;
+        }
+        self.last_automatic = Some(Sent { is_settled: true, ..sent });
+        Some(What::Outcome(Box::new(Outcome { asked, reply: sent.reply, was_good: was_good && !is_bad })))
     }
 
     fn replied_automatically(&mut self, happening: &Happening<'_>, told: &Told<'_>) -> Option<What> {
         self.automatic = self.automatic.saturating_add(1);
         if let Some(newest) = self.messages.back() {
-            self.last_automatic =
-                Some((newest.version, told.suggestion.map_or(0, |suggested| suggested.reply)));
+            let reply = told.suggestion.map_or(0, |suggested| suggested.reply);
+            self.last_automatic = Some(Sent { message: newest.version, reply, is_settled: false });
         }
         self.answer();
-        Some(What::Sent(Sent { queue: self.queue, at: happening.at }))
+        Some(What::Sent(lesson::Sent { queue: self.queue, at: happening.at }))
     }
 
     fn replied(&mut self, happening: &Happening<'_>, told: &Told<'_>, agent: AgentId) -> Option<What> {
@@ -187,7 +197,7 @@ impl Dialogue {
         let waiting = self.messages.back().filter(|newest| !newest.is_answered).map(|newest| newest.version);
         let corrects = corrected.filter(|_| waiting.is_none());
         self.answer();
-        let message = waiting.or(corrects.map(|(message, _)| message))?;
+        let message = waiting.or(corrects.map(|sent| sent.message))?;
         let asked = self.asked(message)?;
         let text = told.text.as_deref().unwrap_or_default();
         let wording = Wording::of(text, &self.person, &self.said);
@@ -195,11 +205,10 @@ impl Dialogue {
         Some(What::Reply(Box::new(Replied {
             agent,
             source: Source { ticket: happening.ticket, version: happening.version },
-            requester: self.person.key,
             wording,
             made_of: made_of.filter(|reply| !self.judged.contains(&(message, *reply))),
             made_with: told.made_with.as_deref().map(str::to_owned),
-            corrects: corrects.map(|(_, reply)| reply),
+            corrects: corrects.filter(|sent| !sent.is_settled).map(|sent| sent.reply),
             asked,
         })))
     }
@@ -295,7 +304,7 @@ impl Dialogue {
             turn: found.turn,
             tags: self.tags.iter().cloned().collect(),
         };
-        Some(Asked { ticket: self.ticket, message, text, context })
+        Some(Asked { ticket: self.ticket, message, requester: self.person.key, text, context })
     }
 
     /// The order's number, where a turn's messages have exactly one.

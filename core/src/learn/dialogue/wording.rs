@@ -11,7 +11,7 @@ use super::person::{Person, hash_text};
 use super::vocabulary::{is_common_word, may_be_name};
 use crate::learn::language::Language;
 use crate::limits::{CUSTOMER_WORDS_MAX, LEARNED_REPLY_BYTES_MAX};
-use crate::text::{Personal, is_without_spaces};
+use crate::text::{Personal, Stretch, composed, folded, is_without_capitals, stretches};
 use tokens::{Token, tokens};
 
 /// What belongs into a slot.
@@ -72,6 +72,11 @@ pub(in crate::learn) fn said_word(word: &str) -> u64 {
     hash_text(0x77, &word.to_lowercase())
 }
 
+/// A customer's word: without its marks, for an agent may write it without them.
+fn heard_word(word: &str) -> u64 {
+    hash_text(0x77, &folded(word))
+}
+
 /// What a customer has said in a ticket: of words and of pairs of characters, their hashes.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Said {
@@ -83,12 +88,12 @@ pub(super) struct Said {
 
 impl Said {
     pub(super) fn say(&mut self, text: &str) {
-        for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
-            self.words.insert(said_word(word));
-        }
-        let dense = text.split(|c: char| !is_without_spaces(c));
-        for run in dense.filter(|run| !run.is_empty()) {
-            self.pairs.extend(run.chars().zip(run.chars().skip(1)));
+        for part in stretches(text) {
+            match part {
+                Stretch::Word(word) => drop(self.words.insert(heard_word(word))),
+                Stretch::Dense(run) => self.pairs.extend(run.chars().zip(run.chars().skip(1))),
+                Stretch::Gap(_) => {}
+            }
         }
         if self.words.len() > CUSTOMER_WORDS_MAX || self.pairs.len() > CUSTOMER_WORDS_MAX {
             *self = Self { is_too_much: true, ..Self::default() };
@@ -96,7 +101,7 @@ impl Said {
     }
 
     fn has_word(&self, word: &str) -> bool {
-        self.is_too_much || self.words.contains(&said_word(word))
+        self.is_too_much || self.words.contains(&heard_word(word))
     }
 
     fn has_pair(&self, pair: (char, char)) -> bool {
@@ -188,7 +193,7 @@ impl Wording {
         if reply.is_empty() || reply.len() > LEARNED_REPLY_BYTES_MAX {
             return None;
         }
-        let clean: String = reply.chars().filter(|c| !c.is_control() || *c == '\n').collect();
+        let clean: String = composed(reply).chars().filter(|c| !c.is_control() || *c == '\n').collect();
         let tokens = tokens(&clean);
         let mut masker = Masker { tokens: &tokens, person, said, pieces: Vec::new(), words: Vec::new() };
         masker.run();
@@ -252,12 +257,11 @@ impl<'a> Masker<'a> {
             }
             return at + 1;
         }
-        let is_capital = word.starts_with(char::is_uppercase);
+        let is_capital = word.contains(char::is_uppercase);
         let is_common = is_common_word(word) && !(is_capital && !starts_sentence && may_be_name(word));
         // Where a script has no capitals, nothing tells a name from other words.
-        let has_case = word.chars().any(|c| c.is_lowercase() || c.is_uppercase());
-        let is_capital = is_capital || !has_case && !word.contains(is_without_spaces);
-        let is_told = self.said.has_word(word) || self.person.parts.contains(&lower);
+        let is_capital = is_capital || is_without_capitals(word);
+        let is_told = self.said.has_word(word) || self.person.has_part(word);
         if is_common || !(is_capital || is_told) {
             if !is_common {
                 self.words.push(said_word(word));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::learn::dialogue::hash_text;
 use crate::limits::{FEATURE_TEXT_BYTES_MAX, HEARD_WORDS_MAX};
-use crate::text::words;
+use crate::text::each_word;
 
 /// Words that are in messages of every kind.
 const FREQUENT: [&str; 78] = [
@@ -56,11 +56,8 @@ impl HeardWords {
 fn telling(text: &str) -> Vec<u32> {
     let start = text.get(..text.floor_char_boundary(FEATURE_TEXT_BYTES_MAX)).unwrap_or_default();
     let hash = |word: &str| u32::try_from(hash_text(0x68, word) >> 32).unwrap_or_default();
-    let mut hashes: Vec<u32> = words(start)
-        .iter()
-        .filter(|word| !FREQUENT.contains(&word.text.as_str()))
-        .map(|word| hash(&word.text))
-        .collect();
+    let mut hashes: Vec<u32> = Vec::new();
+    each_word(start, |word, _| hashes.extend((!FREQUENT.contains(&word)).then(|| hash(word))));
     hashes.sort_unstable();
     hashes.dedup();
     hashes

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use super::uses::Use;
 use crate::id::{TicketId, Version};
 use crate::learn::intent::IntentId;
 use crate::limits::LEARNED_MESSAGES_MAX;
@@ -14,8 +15,10 @@ pub(super) struct Known {
     pub(super) intent: IntentId,
     /// Whether somebody said so, rather than that a reply was like others.
     pub(super) is_said: bool,
-    /// The reply that it got.
-    pub(super) reply: Option<u64>,
+    /// The weight that it was learned with.
+    pub(super) weight: f32,
+    /// The use of a reply that was counted for it.
+    pub(super) used: Option<Use>,
 }
 
 /// The newest messages that something was learned of.
@@ -41,8 +44,16 @@ impl Learned {
         }
     }
 
-    pub(super) fn merge(&mut self, from: IntentId, into: IntentId) {
-        self.messages.values_mut().filter(|known| known.intent == from).for_each(|known| known.intent = into);
+    /// Messages of `from` are of `into`; replies became others.
+    pub(super) fn merge(&mut self, from: IntentId, into: IntentId, became: &BTreeMap<u64, u64>) {
+        for known in self.messages.values_mut() {
+            if known.intent == from {
+                known.intent = into;
+            }
+            if let Some(used) = &mut known.used {
+                used.reply = became.get(&used.reply).copied().unwrap_or(used.reply);
+            }
+        }
     }
 
     pub(super) fn remove(&mut self, intent: IntentId) {

@@ -4,6 +4,7 @@ use super::learned::Known;
 use super::names::{NONE, tidy};
 use super::replies::Worth;
 use super::template::Template;
+use super::uses::{How, Use};
 use super::{Model, Notice};
 use crate::learn::intent::{Features, IntentId};
 use crate::learn::lesson::{Judged, Label, Labelled, Outcome, Replied, Sent};
@@ -18,9 +19,7 @@ const WEIGHT_EDITED: f32 = 0.8;
 const RELABEL_TIMES_MAX: usize = 4;
 /// Distinct words of a reply that can tell an intent by being like others: `Thank you!` tells none.
 const TELLING_WORDS_MIN: usize = 4;
-const GOOD: Worth = Worth { good: 1.0, bad: 0.0 };
-const HALF_GOOD: Worth = Worth { good: 0.5, bad: 0.5 };
-const BAD: Worth = Worth { good: 0.0, bad: 1.0 };
+const HALF_GOOD_OUTCOME: Worth = Worth { good: 0.5, bad: 0.0 };
 const HOUR_MS: u64 = 3_600_000;
 
 /// What an agent's reply says about the message's intent.
@@ -28,8 +27,23 @@ struct Told {
     intent: IntentId,
     weight: f32,
     is_said: bool,
-    /// Whether that intent was there before.
-    is_known: bool,
+    shows: Shows,
+}
+
+/// What a lesson shows of predictions that were made before it.
+#[derive(Clone, Copy)]
+enum Shows {
+    /// The intent was this one.
+    Is(IntentId),
+    /// It was none that was known by then: whatever was suggested was wrong.
+    Other,
+    Nothing,
+}
+
+impl Shows {
+    fn of(intent: IntentId, is_known: bool) -> Self {
+        if is_known { Self::Is(intent) } else { Self::Other }
+    }
 }
 
 impl Model {
@@ -38,74 +52,66 @@ impl Model {
         let features = Self::features(&asked.text);
         let lesson = self.lessons;
         if let Some(wrong) = replied.corrects {
-            self.replies.update(wrong, lesson, |reply| reply.rejected = reply.rejected.saturating_add(1));
-            self.replies.credit(wrong, &asked.context, BAD);
+            self.replies.reject(wrong, &asked.context, lesson);
         }
         let template = replied.wording.as_ref().map(|wording| {
             for word in &wording.said {
-                self.said.say(*word, replied.requester, lesson);
+                self.said.say(*word, asked.requester, lesson);
             }
             Template::of(wording, |word| self.said.is_public(word))
         });
-        if self.was_judged(replied, template.as_ref()) {
+        let before = self.learned.get(asked.ticket, asked.message);
+        if before.is_some_and(|before| before.intent == NONE && before.used.is_some()) {
+            // A label says that it wants nothing known, and a verdict what became of the suggestion.
             return true;
         }
-        let told = self.told_by_reply(replied, template.as_ref(), notices);
+        let told = self.told_by_reply(replied, before, template.as_ref(), notices);
         let told = told.or_else(|| self.guessed(replied, template.as_ref(), &features));
-        let Some(Told { intent, weight, is_said, is_known }) = told else {
+        let Some(Told { intent, weight, is_said, shows }) = told else {
             return replied.corrects.is_some();
         };
-        if weight > 0.0 {
-            let predicted = self.predict(&features);
-            // Of a message that was learned already, a prediction tells nothing.
-            let is_new = self.learned.get(asked.ticket, asked.message).is_none();
-            if is_new && (is_known || is_said) {
-                self.score(&predicted, is_known.then_some(intent), replied.agent);
-            }
-            self.learn_intent(asked, &features, &predicted, intent, weight, replied.agent);
+        // Of a message that was learned already, a prediction tells nothing.
+        let predicted = self.predict(&features);
+        match shows {
+            _ if before.is_some() => {}
+            Shows::Is(intent) => self.score(&predicted, Some(intent), asked, replied.agent),
+            Shows::Other => self.score(&predicted, None, asked, replied.agent),
+            Shows::Nothing => {}
         }
-        let mut written = None;
+        let learned = before.filter(|before| before.intent == intent).map_or(0.0, |before| before.weight);
+        if weight > learned {
+            self.learn_intent(asked, &features, &predicted, intent, weight - learned, replied.agent);
+        }
+        let mut used = before.and_then(|before| before.used);
         if let (Some(template), Some(wording)) = (template, replied.wording.as_ref()) {
-            written = self.write(replied, intent, template, wording.language);
+            used = self.write(replied, intent, template, wording.language, used);
         }
-        self.learned.set(asked.ticket, asked.message, Known { intent, is_said, reply: written });
+        self.remember(asked, Known { intent, is_said, weight: weight.max(learned), used });
         true
     }
 
-    /// Whether a reply is the one that a verdict has told of already: then only where it stands is new.
-    fn was_judged(&mut self, replied: &Replied, template: Option<&Template>) -> bool {
-        let known =
-            self.learned.get(replied.asked.ticket, replied.asked.message).and_then(|known| known.reply);
-        let found = known.and_then(|known| self.replies.find(known)).zip(template);
-        let Some(((_, reply), _)) = found.filter(|((_, reply), template)| reply.template.is_same(template))
-        else {
-            return false;
-        };
-        let id = reply.id;
-        self.replies.update(id, self.lessons, |reply| reply.comes_from(replied.source));
-        true
-    }
-
-    /// What a reply tells by its macro, by the suggestion that it was made of, or by what its message was said to want.
+    /// What a reply tells by its macro, by what was said or taught of its message before, or by the suggestion that it was
+    /// made of.
     fn told_by_reply(
         &mut self,
         replied: &Replied,
+        before: Option<Known>,
         template: Option<&Template>,
         notices: &mut Vec<Notice>,
     ) -> Option<Told> {
         if let Some(name) = &replied.made_with {
             let (intent, is_known) = self.named(name, notices)?;
-            return Some(Told { intent, weight: 1.0, is_said: true, is_known });
+            return Some(Told { intent, weight: 1.0, is_said: true, shows: Shows::of(intent, is_known) });
         }
-        let known = self.learned.get(replied.asked.ticket, replied.asked.message);
-        if let Some(known) = known.filter(|known| known.is_said && known.intent != NONE) {
+        if let Some(known) = before.filter(|known| known.intent != NONE) {
             // It was learned when it was said.
-            return Some(Told { intent: known.intent, weight: 0.0, is_said: true, is_known: true });
+            let (intent, is_said) = (known.intent, known.is_said);
+            return Some(Told { intent, weight: 0.0, is_said, shows: Shows::Nothing });
         }
         let (intent, reply) = self.replies.find(replied.made_of?)?;
         let is_same = template.is_some_and(|template| reply.template.is_same(template));
         let weight = if is_same { 1.0 } else { WEIGHT_EDITED };
-        Some(Told { intent, weight, is_said: false, is_known: true })
+        Some(Told { intent, weight, is_said: false, shows: Shows::Is(intent) })
     }
 
     /// What a reply tells that nobody has said anything of: the intent whose replies it is like, else the one that the
@@ -117,14 +123,21 @@ impl Model {
         features: &Features,
     ) -> Option<Told> {
         let template = template?;
+        let tells = template.word_count() >= TELLING_WORDS_MIN;
         let ranking = self.champion.learner.rank(features, usize::from(u8::MAX));
         let place = |intent: IntentId| ranking.intents.iter().position(|(ranked, _)| *ranked == intent);
         let mut near: Vec<IntentId> =
             self.replies.near(template).into_iter().map(|(intent, _)| intent).collect();
         near.sort_by_key(|intent| (place(*intent).unwrap_or(usize::MAX), *intent));
-        if let Some(intent) = near.first().filter(|_| template.word_count() >= TELLING_WORDS_MIN) {
-            return Some(Told { intent: *intent, weight: WEIGHT_LIKE, is_said: false, is_known: true });
+        near.dedup();
+        if let Some(intent) = near.first().copied().filter(|_| tells) {
+            // What answers several intents does not tell which of them it was.
+            let is_one_of_them = ranking.best().is_some_and(|best| near.contains(&best));
+            let shows = if near.len() > 1 && is_one_of_them { Shows::Nothing } else { Shows::Is(intent) };
+            return Some(Told { intent, weight: WEIGHT_LIKE, is_said: false, shows });
         }
+        // Nobody has answered like this before: what would have been suggested is not what was sent.
+        let shows = if tells { Shows::Other } else { Shows::Nothing };
         let best = ranking.best().filter(|best| *best != NONE && self.names.is_named(*best));
         let precision = self.mode(replied.asked.context.queue).precision();
         let sure = best.filter(|best| {
@@ -133,40 +146,46 @@ impl Model {
         });
         if let Some(intent) = sure {
             // Another way to answer what is known: nothing new about the message.
-            return Some(Told { intent, weight: 0.0, is_said: false, is_known: true });
+            return Some(Told { intent, weight: 0.0, is_said: false, shows });
         }
         if let Some(stalest) = self.names.stalest() {
             self.remove_intent(stalest);
         }
         let intent = self.names.found(self.position)?;
-        Some(Told { intent, weight: 1.0, is_said: false, is_known: false })
+        Some(Told { intent, weight: 1.0, is_said: false, shows })
     }
 
-    /// Puts a reply into the tree, and counts the suggestion that it was made of.
+    /// Puts a reply into the tree, and counts the suggestion that it was made of; `used` is what was counted for its message
+    /// before.
     fn write(
         &mut self,
         replied: &Replied,
         intent: IntentId,
         template: Template,
         language: crate::learn::Language,
-    ) -> Option<u64> {
-        let (context, lesson) = (&replied.asked.context, self.lessons);
-        if let Some(made_of) = replied.made_of
-            && let Some((_, reply)) = self.replies.find(made_of)
-        {
-            if reply.template.is_same(&template) {
-                self.replies.update(made_of, lesson, |reply| {
-                    reply.accepted = reply.accepted.saturating_add(1);
-                    reply.comes_from(replied.source);
-                });
-                self.replies.credit(made_of, context, GOOD);
-                return Some(made_of);
-            }
-            self.replies.update(made_of, lesson, |reply| reply.edited = reply.edited.saturating_add(1));
-            self.replies.credit(made_of, context, HALF_GOOD);
+        used: Option<Use>,
+    ) -> Option<Use> {
+        let (asked, lesson) = (&replied.asked, self.lessons);
+        let is_same = |model: &Self, id: u64| {
+            model.replies.find(id).is_some_and(|(_, reply)| reply.template.is_same(&template))
+        };
+        let counted = match replied.made_of.filter(|made_of| is_same(self, *made_of)) {
+            Some(made_of) => self.replies.count_use(made_of, How::Accepted, &asked.context, lesson),
+            None => used.filter(|used| is_same(self, used.reply)),
+        };
+        if let Some(counted) = counted {
+            self.replies.update(counted.reply, lesson, |reply| reply.comes_from(replied.source));
+            return self.replies.move_use(counted, asked.ticket, intent, &asked.context, lesson);
         }
         let words = template.word_count();
-        let id = self.replies.write(intent, template, language, replied.source, context, lesson);
+        let id = self.replies.place(intent, template, language, lesson);
+        self.replies.update(id, lesson, |reply| reply.comes_from(replied.source));
+        let edited = replied
+            .made_of
+            .and_then(|made_of| self.replies.count_use(made_of, How::Edited, &asked.context, lesson));
+        // What was edited, and is still the same but for small changes, was used once.
+        let known = edited.or(used).filter(|used| used.reply == id);
+        let used = known.or_else(|| self.replies.count_use(id, How::Written, &asked.context, lesson));
         // Two intents that nobody has named are one where their replies are.
         let tells = words >= TELLING_WORDS_MIN && !self.names.is_named(intent);
         let twins = if tells { self.replies.twins(id) } else { Vec::new() };
@@ -175,38 +194,37 @@ impl Model {
                 self.merge_intents(twin, intent);
             }
         }
-        Some(id)
+        used
     }
 
     pub(super) fn judge(&mut self, judged: &Judged) -> bool {
         let Some((intent, _)) = self.replies.find(judged.reply) else { return false };
         let (asked, lesson) = (&judged.asked, self.lessons);
-        let (worth, weight) = match judged.verdict {
-            Verdict::Accepted => (GOOD, 1.0),
-            Verdict::Edited => (HALF_GOOD, WEIGHT_EDITED),
-            Verdict::Rejected => (BAD, 0.0),
-        };
-        self.replies.update(judged.reply, lesson, |reply| {
-            let count = match judged.verdict {
-                Verdict::Accepted => &mut reply.accepted,
-                Verdict::Edited => &mut reply.edited,
-                Verdict::Rejected => &mut reply.rejected,
-            };
-            *count = count.saturating_add(1);
-        });
-        self.replies.credit(judged.reply, &asked.context, worth);
-        let known = self.learned.get(asked.ticket, asked.message);
-        if weight > 0.0 && !known.is_some_and(|known| known.is_said) {
-            let features = Self::features(&asked.text);
-            let predicted = self.predict(&features);
-            // Of a message that was learned already, a prediction tells nothing.
-            if known.is_none() {
-                self.score(&predicted, Some(intent), judged.agent);
+        let (how, weight) = match judged.verdict {
+            Verdict::Accepted => (How::Accepted, 1.0),
+            Verdict::Edited => (How::Edited, WEIGHT_EDITED),
+            Verdict::Rejected => {
+                self.replies.reject(judged.reply, &asked.context, lesson);
+                return true;
             }
-            self.learn_intent(asked, &features, &predicted, intent, weight, judged.agent);
-            let known = Known { intent, is_said: false, reply: Some(judged.reply) };
-            self.learned.set(asked.ticket, asked.message, known);
+        };
+        let used = self.replies.count_use(judged.reply, how, &asked.context, lesson);
+        let before = self.learned.get(asked.ticket, asked.message);
+        if let Some(said) = before.filter(|before| before.is_said) {
+            self.remember(asked, Known { used, ..said });
+            return true;
         }
+        let features = Self::features(&asked.text);
+        let predicted = self.predict(&features);
+        // Of a message that was learned already, a prediction tells nothing.
+        if before.is_none() {
+            self.score(&predicted, Some(intent), asked, judged.agent);
+        }
+        let learned = before.filter(|before| before.intent == intent).map_or(0.0, |before| before.weight);
+        if weight > learned {
+            self.learn_intent(asked, &features, &predicted, intent, weight - learned, judged.agent);
+        }
+        self.remember(asked, Known { intent, is_said: false, weight: weight.max(learned), used });
         true
     }
 
@@ -240,15 +258,17 @@ impl Model {
         let predicted = self.predict(&features);
         // Of a message that was learned already, a prediction tells nothing.
         if before.is_none() {
-            self.score(&predicted, is_known.then_some(intent), labelled.agent);
+            self.score(&predicted, is_known.then_some(intent), asked, labelled.agent);
         }
-        self.learn_intent(asked, &features, &predicted, intent, 1.0, labelled.agent);
+        let learned = before.filter(|before| before.intent == intent).map_or(0.0, |before| before.weight);
+        if learned < 1.0 {
+            self.learn_intent(asked, &features, &predicted, intent, 1.0 - learned, labelled.agent);
+        }
         if before.is_some_and(|before| before.intent != intent) {
             self.set_right(&features, intent, labelled);
         }
-        let reply = before.and_then(|before| self.take_over(before, intent, labelled, notices));
-        let reply = reply.or(before.and_then(|before| before.reply));
-        self.learned.set(asked.ticket, asked.message, Known { intent, is_said: true, reply });
+        let used = before.and_then(|before| self.take_over(before, intent, labelled, notices));
+        self.remember(asked, Known { intent, is_said: true, weight: 1.0, used });
         true
     }
 
@@ -265,47 +285,44 @@ impl Model {
         }
     }
 
-    /// What a message's reply has founded goes over to the intent that the message was said to have.
+    /// The reply of a message goes where the message is said to belong, and takes along what it has founded. A label that it
+    /// wants nothing known leaves the reply where it is.
     fn take_over(
         &mut self,
         before: Known,
         intent: IntentId,
         labelled: &Labelled,
         notices: &mut Vec<Notice>,
-    ) -> Option<u64> {
-        if before.intent == intent || intent == NONE || before.intent == NONE {
-            return None;
+    ) -> Option<Use> {
+        if before.intent == intent || intent == NONE {
+            return before.used;
         }
-        if self.names.is_named(before.intent) {
-            return self.replies.copy(before.reply?, intent, &labelled.asked.context, self.lessons);
+        if before.intent != NONE && !self.names.is_named(before.intent) {
+            let (votes, lessons) = self.names.vote(before.intent, intent);
+            // A reply that fits everything has founded an intent of all sorts: it is folded only where most of it is this.
+            if lessons <= 2 || votes * 2 > lessons {
+                let (from, into) = (self.names.name(before.intent), self.names.name(intent));
+                self.merge_intents(before.intent, intent);
+                notices.push(Notice::Merged { from, into });
+                return self.learned.get(labelled.asked.ticket, labelled.asked.message)?.used;
+            }
+        } else {
+            self.names.take_back_vote(intent, before.intent);
         }
-        let (votes, lessons) = {
-            let entry = self.names.entries.get_mut(&before.intent)?;
-            let votes = entry.votes.entry(intent).or_default();
-            *votes = votes.saturating_add(1);
-            (*votes, entry.lessons)
-        };
-        // A reply that fits everything has founded an intent of all sorts: it is folded only where most of it is this.
-        if lessons <= 2 || votes * 2 > lessons {
-            let (from, into) = (self.names.name(before.intent), self.names.name(intent));
-            self.merge_intents(before.intent, intent);
-            notices.push(Notice::Merged { from, into });
-            return before.reply;
-        }
-        self.replies.copy(before.reply?, intent, &labelled.asked.context, self.lessons)
+        let asked = &labelled.asked;
+        self.replies.move_use(before.used?, asked.ticket, intent, &asked.context, self.lessons)
     }
 
     pub(super) fn outcome(&mut self, outcome: &Outcome) -> bool {
         if self.replies.find(outcome.reply).is_none() {
             return false;
         }
-        let worth = if outcome.was_good { Worth { good: 0.5, bad: 0.0 } } else { BAD };
-        if !outcome.was_good {
-            let reject =
-                |reply: &mut super::replies::Reply| reply.rejected = reply.rejected.saturating_add(1);
-            self.replies.update(outcome.reply, self.lessons, reject);
+        let context = &outcome.asked.context;
+        if outcome.was_good {
+            self.replies.credit(outcome.reply, context, HALF_GOOD_OUTCOME);
+        } else {
+            self.replies.reject(outcome.reply, context, self.lessons);
         }
-        self.replies.credit(outcome.reply, &outcome.asked.context, worth);
         true
     }
 

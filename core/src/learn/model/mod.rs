@@ -16,6 +16,7 @@ mod teachers;
 mod teaching;
 mod template;
 mod trial;
+mod uses;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use self::contender::Contender;
 use self::heard::HeardWords;
-use self::learned::Learned;
+use self::learned::{Known, Learned};
 use self::names::{NONE, Names};
 use self::replies::Replies;
 use self::said::SaidWords;
@@ -210,7 +211,7 @@ impl Model {
 
     /// Scores predictions of a message that a lesson tells the intent of: `taught` is nothing where the intent is new, or
     /// none. Who is hardly trusted says nothing of what is right.
-    fn score(&mut self, predicted: &Predicted, taught: Option<IntentId>, by: AgentId) {
+    fn score(&mut self, predicted: &Predicted, taught: Option<IntentId>, asked: &Asked, by: AgentId) {
         if self.teachers.weight(by, taught.unwrap_or(NONE)) < TRUST_TO_SCORE {
             return;
         }
@@ -220,7 +221,8 @@ impl Model {
         challenger.scores.note(predicted.challenger, taught);
         let is_right = |predicted: Option<(IntentId, f32)>| predicted.map(|(intent, _)| intent) == taught;
         if taught.is_some() {
-            self.trial.note(is_right(predicted.challenger), is_right(predicted.champion));
+            let text = hash_text(asked.requester.number().into(), &asked.text);
+            self.trial.note(text, is_right(predicted.challenger), is_right(predicted.champion));
         }
     }
 
@@ -263,7 +265,13 @@ impl Model {
             self.newest.pop_front();
         }
         self.newest.push_back((intent, text));
-        self.names.note(intent, self.lessons);
+    }
+
+    /// Takes note of what a message is known as: it counts for that intent, and for no other one.
+    fn remember(&mut self, asked: &Asked, known: Known) {
+        let before = self.learned.get(asked.ticket, asked.message).map(|before| before.intent);
+        self.names.count(before, known.intent, self.lessons);
+        self.learned.set(asked.ticket, asked.message, known);
     }
 
     /// Folds an intent into another one, everywhere.
@@ -273,8 +281,8 @@ impl Model {
             challenger.merge(from, into);
         }
         self.names.merge(from, into);
-        self.replies.merge(from, into);
-        self.learned.merge(from, into);
+        let became = self.replies.merge(from, into);
+        self.learned.merge(from, into, &became);
         self.teachers.merge(from, into);
     }
 
@@ -307,7 +315,7 @@ impl Model {
     fn promote(&mut self, why: String, notices: &mut Vec<Notice>) {
         let Some(challenger) = &mut self.challenger else { return };
         std::mem::swap(&mut self.champion, challenger);
-        self.trial = Trial::default();
+        self.trial.begin_anew();
         let recipe = self.champion.recipe().name();
         if self.promotions.len() >= PROMOTIONS_MAX {
             self.promotions.pop_front();

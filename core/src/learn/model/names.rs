@@ -80,8 +80,7 @@ impl Names {
             return None;
         }
         let name = tidy(name)?;
-        let named = self.entries.values().filter(|entry| entry.name.is_some()).count();
-        if named >= INTENTS_MAX - UNNAMED_INTENTS_MAX - 1 {
+        if self.is_full() {
             return None;
         }
         let intent = self.add(Some(name.clone()), Offset(0))?;
@@ -108,13 +107,24 @@ impl Names {
         Some(intent)
     }
 
-    /// Gives it another name; the old one is free.
-    pub(super) fn rename(&mut self, intent: IntentId, name: String) {
-        self.by_name.retain(|_, known| *known != intent);
-        self.by_name.insert(name.to_lowercase(), intent);
-        if let Some(entry) = self.entries.get_mut(&intent) {
-            entry.name = Some(name);
+    /// Gives it another name; the old one is free, those of intents that were merged into it stay. False where it has no name
+    /// yet and there are as many with one as there may be.
+    pub(super) fn rename(&mut self, intent: IntentId, name: String) -> bool {
+        if !self.is_named(intent) && self.is_full() {
+            return false;
         }
+        let Some(entry) = self.entries.get_mut(&intent) else { return false };
+        if let Some(old) = entry.name.replace(name.clone()) {
+            self.by_name.remove(&old.to_lowercase());
+        }
+        self.by_name.insert(name.to_lowercase(), intent);
+        true
+    }
+
+    /// Whether there are as many intents with a name as there may be.
+    fn is_full(&self) -> bool {
+        let named = self.entries.values().filter(|entry| entry.name.is_some()).count();
+        named >= INTENTS_MAX - UNNAMED_INTENTS_MAX - 1
     }
 
     /// Its names are names of another one from now on.
@@ -149,10 +159,68 @@ impl Names {
         });
     }
 
-    pub(super) fn note(&mut self, intent: IntentId, lesson: u64) {
+    /// Counts a message for an intent, and no longer for the one that it was taken for before.
+    pub(super) fn count(&mut self, before: Option<IntentId>, intent: IntentId, lesson: u64) {
+        if before != Some(intent) {
+            let gone = before.and_then(|before| self.entries.get_mut(&before));
+            gone.into_iter().for_each(|entry| entry.lessons = entry.lessons.saturating_sub(1));
+        }
         if let Some(entry) = self.entries.get_mut(&intent) {
-            entry.lessons = entry.lessons.saturating_add(1);
+            entry.lessons = entry.lessons.saturating_add(u32::from(before != Some(intent)));
             entry.newest = lesson;
         }
+    }
+
+    /// Takes note that a message of one without a name was said to be of `named`; tells how many were, and how many messages it
+    /// has had, those that are gone included.
+    pub(super) fn vote(&mut self, unnamed: IntentId, named: IntentId) -> (u32, u32) {
+        let Some(entry) = self.entries.get_mut(&unnamed) else { return (0, 0) };
+        let others: u32 = entry.votes.values().sum();
+        let votes = entry.votes.entry(named).or_default();
+        *votes = votes.saturating_add(1);
+        (*votes, entry.lessons.saturating_add(others))
+    }
+
+    /// Takes such a note back: the message is of the one without a name after all.
+    pub(super) fn take_back_vote(&mut self, unnamed: IntentId, named: IntentId) {
+        if let Some(entry) = self.entries.get_mut(&unnamed)
+            && let Some(votes) = entry.votes.get_mut(&named)
+        {
+            *votes = votes.saturating_sub(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_never_more_with_a_name_than_there_may_be() {
+        let most = INTENTS_MAX - UNNAMED_INTENTS_MAX - 1;
+        let mut names = Names::default();
+        for number in 0..most - 1 {
+            assert!(names.create(&format!("n{number}")).is_some());
+        }
+        let unnamed: Vec<IntentId> = (1..=3).filter_map(|at| names.found(Offset(at))).collect();
+        assert!(names.rename(unnamed[0], "last".to_owned()), "there is room for one");
+        assert!(!names.rename(unnamed[1], "more".to_owned()) && names.create("more").is_none());
+        assert_eq!((names.find("more"), names.find("#2")), (None, Some(unnamed[1])));
+        assert!(names.rename(unnamed[0], "Last".to_owned()), "another name is no further one");
+        assert_eq!(names.entries.values().filter(|entry| entry.name.is_some()).count(), most);
+    }
+
+    #[test]
+    fn a_new_name_keeps_those_that_were_merged_and_frees_the_old_one() {
+        let mut names = Names::default();
+        let [kept, gone] = ["refund", "money back"].map(|name| names.create(name).unwrap());
+        names.merge(gone, kept);
+        assert!(names.rename(kept, "Refunds".to_owned()));
+        assert_eq!(
+            ["refunds", "Money Back", "refund"].map(|name| names.find(name)),
+            [Some(kept), Some(kept), None]
+        );
+        assert!(names.rename(kept, "money back".to_owned()), "one of its own names");
+        assert_eq!(["money back", "refunds"].map(|name| names.find(name)), [Some(kept), None]);
     }
 }

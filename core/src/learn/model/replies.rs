@@ -46,7 +46,7 @@ pub(super) struct Reply {
     pub(super) id: u64,
     pub(super) template: Template,
     sketch: Sketch,
-    language: Language,
+    pub(super) language: Language,
     pub(super) accepted: u32,
     pub(super) edited: u32,
     pub(super) rejected: u32,
@@ -79,6 +79,12 @@ fn queue_context(language: Language, queue: QueueId) -> u64 {
     hash_text(hash_text(1, language.code()), &queue.to_string())
 }
 
+/// The last of a context's path.
+pub(super) fn deepest(context: &Context) -> u64 {
+    let [.., deepest] = path(context);
+    deepest
+}
+
 /// The path of a context: all, language, queue, turn, tags; each as one number.
 fn path(context: &Context) -> [u64; 5] {
     let language = hash_text(1, context.language.code());
@@ -90,6 +96,12 @@ fn path(context: &Context) -> [u64; 5] {
 
 fn decay(lessons: u32) -> f32 {
     libm::exp2f(-(lessons as f32) / HALF_LIFE_LESSONS)
+}
+
+impl Branch {
+    fn has(&self, id: u64) -> bool {
+        self.replies.iter().any(|reply| reply.id == id)
+    }
 }
 
 impl Reply {
@@ -128,6 +140,11 @@ impl Reply {
     pub(super) fn comes_from(&mut self, source: Source) {
         self.from.insert(0, source);
         self.from.truncate(REPLY_SOURCES_MAX);
+    }
+
+    /// Messages that it was sent for.
+    fn uses(&self) -> u32 {
+        self.accepted.saturating_add(self.edited).saturating_add(self.written)
     }
 
     /// Whether agents sent it often enough, and seldom turned it down, for it to be sent without one.
@@ -171,33 +188,14 @@ impl Replies {
         near.map(|(_, intent, reply)| (intent, reply.id)).collect()
     }
 
-    /// Takes in a reply that an agent wrote: the one of this intent that it nearly is, or a new one; tells its number.
-    pub(super) fn write(
+    /// The reply of this intent that this one nearly is, or a new one; tells its number.
+    pub(super) fn place(
         &mut self,
         intent: IntentId,
         template: Template,
         language: Language,
-        source: Source,
-        context: &Context,
         lesson: u64,
     ) -> u64 {
-        let id = self.place(intent, template, language, lesson);
-        self.update(id, lesson, |reply| {
-            reply.written = reply.written.saturating_add(1);
-            reply.comes_from(source);
-        });
-        self.credit(id, context, Worth { good: 1.0, bad: 0.0 });
-        id
-    }
-
-    /// Copies a reply to another intent.
-    pub(super) fn copy(&mut self, id: u64, intent: IntentId, context: &Context, lesson: u64) -> Option<u64> {
-        let (_, reply) = self.find(id)?;
-        let (template, language, source) = (reply.template.clone(), reply.language, *reply.from.first()?);
-        Some(self.write(intent, template, language, source, context, lesson))
-    }
-
-    fn place(&mut self, intent: IntentId, template: Template, language: Language, lesson: u64) -> u64 {
         let sketch = template.sketch();
         let branch = self.branches.entry(intent).or_default();
         let mut same = branch.replies.iter_mut().filter(|reply| is_like(&reply.sketch, &sketch));
@@ -265,15 +263,40 @@ impl Replies {
         }
     }
 
-    /// Counts a use of a reply.
-    pub(super) fn credit(&mut self, id: u64, context: &Context, worth: Worth) {
-        for branch in self.branches.values_mut() {
-            if let Some(reply) = branch.replies.iter_mut().find(|reply| reply.id == id) {
-                branch.lessons = branch.lessons.saturating_add(1);
-                reply.credit(&path(context), worth, branch.lessons);
-                return;
+    /// Counts a use of a reply; tells how many its intent has had.
+    pub(super) fn credit(&mut self, id: u64, context: &Context, worth: Worth) -> Option<u32> {
+        let branch = self.branches.values_mut().find(|branch| branch.has(id))?;
+        branch.lessons = branch.lessons.saturating_add(1);
+        let now = branch.lessons;
+        let reply = branch.replies.iter_mut().find(|reply| reply.id == id)?;
+        reply.credit(&path(context), worth, now);
+        Some(now)
+    }
+
+    /// Takes back what was counted when its intent had had `at` uses, as far as that counts by now; `deepest` is the last of
+    /// the contexts that it was counted in.
+    pub(super) fn take_back(&mut self, id: u64, context: &Context, deepest: u64, worth: Worth, at: u32) {
+        let Some(branch) = self.branches.values_mut().find(|branch| branch.has(id)) else { return };
+        let now = branch.lessons;
+        let factor = decay(now.saturating_sub(at));
+        let [all, language, queue, turn, _] = path(context);
+        let Some(reply) = branch.replies.iter_mut().find(|reply| reply.id == id) else { return };
+        for context in [all, language, queue, turn, deepest] {
+            let (good, bad) = reply.tally(context, now);
+            if let Some(tally) = reply.tallies.iter_mut().find(|tally| tally.context == context) {
+                tally.good = (good - worth.good * factor).max(0.0);
+                tally.bad = (bad - worth.bad * factor).max(0.0);
+                tally.at = now;
             }
         }
+    }
+
+    /// Drops a reply of this intent that has no use left.
+    pub(super) fn drop_unused(&mut self, intent: IntentId, id: u64) {
+        if let Some(branch) = self.branches.get_mut(&intent) {
+            branch.replies.retain(|reply| reply.id != id || reply.uses() > 0);
+        }
+        self.branches.retain(|_, branch| !branch.replies.is_empty());
     }
 
     /// The replies of an intent that were used in the context's queue, the best in this context first: whoever sees a queue
@@ -312,9 +335,10 @@ impl Replies {
             .collect()
     }
 
-    /// Replies of `from` are of `into` from now on; those that are nearly the same become one.
-    pub(super) fn merge(&mut self, from: IntentId, into: IntentId) {
-        let Some(gone) = self.branches.remove(&from).filter(|_| from != into) else { return };
+    /// Replies of `from` are of `into` from now on; those that are nearly the same become one: tells which became which.
+    pub(super) fn merge(&mut self, from: IntentId, into: IntentId) -> BTreeMap<u64, u64> {
+        let mut became = BTreeMap::new();
+        let Some(gone) = self.branches.remove(&from).filter(|_| from != into) else { return became };
         let branch = self.branches.entry(into).or_default();
         for mut reply in gone.replies {
             // The lessons of one intent are no time of the other.
@@ -326,6 +350,7 @@ impl Replies {
                 branch.replies.push(reply);
                 continue;
             };
+            became.insert(reply.id, known.id);
             known.accepted = known.accepted.saturating_add(reply.accepted);
             known.edited = known.edited.saturating_add(reply.edited);
             known.rejected = known.rejected.saturating_add(reply.rejected);
@@ -341,6 +366,7 @@ impl Replies {
         while self.count(into) > INTENT_REPLIES_MAX {
             self.forget(into);
         }
+        became
     }
 
     pub(super) fn remove(&mut self, intent: IntentId) {
@@ -355,6 +381,23 @@ impl Replies {
         twins.sort_unstable();
         twins.dedup();
         twins
+    }
+
+    /// A reply that an agent wrote.
+    #[cfg(test)]
+    fn write(
+        &mut self,
+        intent: IntentId,
+        template: Template,
+        language: Language,
+        source: Source,
+        context: &Context,
+        lesson: u64,
+    ) -> u64 {
+        let id = self.place(intent, template, language, lesson);
+        self.update(id, lesson, |reply| reply.comes_from(source));
+        self.count_use(id, super::uses::How::Written, context, lesson);
+        id
     }
 
     /// All replies: for tests of what they must not have.

@@ -27,6 +27,8 @@ impl SaidWords {
     pub(super) fn say(&mut self, word: u64, requester: PersonKey, lesson: u64) {
         match self.0.get_mut(&word) {
             Some(To::Several) => {}
+            // Whoever was nobody may have been this one.
+            Some(To::One { requester: before, .. }) if before.is_nobody() => *before = requester,
             Some(To::One { requester: before, .. }) if !before.is_another(requester) => {}
             Some(to) => *to = To::Several,
             None => {
@@ -82,6 +84,13 @@ mod tests {
         assert!(!said.is_public(7));
         said.say(7, two, 3);
         assert!(said.is_public(7) && !said.is_public(8));
+        let nobody = Person::of("", None).key;
+        for requester in [nobody, nobody, one, nobody] {
+            said.say(9, requester, 3);
+            assert!(!said.is_public(9), "who has no name is no second person");
+        }
+        said.say(9, two, 4);
+        assert!(said.is_public(9));
         for word in 0..200_000_u64 {
             said.say(1_000 + word, one, word);
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use super::names::NONE;
 use crate::learn::intent::IntentId;
 use crate::learn::report::{AccuracyPoint, CalibrationBin};
 use crate::limits::{ACCURACY_POINTS_MAX, CONFUSIONS_MAX, INTENT_PREDICTIONS_MAX, PREDICTIONS_MAX};
@@ -20,10 +21,13 @@ const ALL_MIN: usize = 50;
 const EARLY: f32 = 0.25;
 /// No threshold is lower: lessons are of messages that somebody knew an answer to, others come, too.
 const FLOOR: f32 = 0.5;
+/// Set in what is remembered of a prediction that suggests nothing.
+const SILENT: u8 = 0x80;
 /// A threshold that nothing reaches.
 pub(super) const NEVER: f32 = 2.0;
 
-/// The newest predictions: each as its step, and whether it was right in the lowest bit.
+/// The newest predictions: each as its step, whether it was right in the lowest bit, and in the highest whether nothing would
+/// have been suggested by it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Window(VecDeque<u8>);
 
@@ -49,10 +53,16 @@ impl Window {
         self.0.push_back(step(confidence) << 1 | u8::from(is_right));
     }
 
-    /// Right and all predictions of each step.
+    /// A prediction that suggests nothing: it is right or wrong, and no threshold goes by it.
+    fn push_silent(&mut self, is_right: bool, most: usize) {
+        self.push(0.0, is_right, most);
+        self.0.back_mut().into_iter().for_each(|entry| *entry |= SILENT);
+    }
+
+    /// Right and all predictions of each step that suggest something.
     fn steps(&self) -> Steps {
         let mut steps = [(0, 0); STEPS];
-        for entry in &self.0 {
+        for entry in self.0.iter().filter(|entry| *entry & SILENT == 0) {
             if let Some((right, all)) = steps.get_mut(usize::from(entry >> 1)) {
                 *right += u32::from(entry & 1);
                 *all += 1;
@@ -157,7 +167,10 @@ impl Scores {
     pub(super) fn note(&mut self, predicted: Option<(IntentId, f32)>, taught: Option<IntentId>) {
         let is_right = predicted.is_some_and(|(intent, _)| Some(intent) == taught);
         self.curve.push(is_right);
-        self.all.push(predicted.map_or(0.0, |(_, confidence)| confidence), is_right, PREDICTIONS_MAX);
+        match predicted.filter(|(intent, _)| *intent != NONE) {
+            Some((_, confidence)) => self.all.push(confidence, is_right, PREDICTIONS_MAX),
+            None => self.all.push_silent(is_right, PREDICTIONS_MAX),
+        }
         if let Some((intent, confidence)) = predicted {
             self.own.entry(intent).or_default().predicted.push(confidence, is_right, INTENT_PREDICTIONS_MAX);
         }
@@ -317,6 +330,20 @@ mod tests {
         assert_eq!(scores.threshold(B, 0.9), NEVER, "it was wrong each time");
         assert_eq!(scores.confusions(2), [(B, A, 140), (A, B, 20)]);
         assert_eq!(scores.of(B).0, Some(0.0));
+    }
+
+    #[test]
+    fn what_is_known_to_want_nothing_makes_no_suggestion_surer() {
+        let mut scores = Scores::default();
+        for number in 0..400_u32 {
+            scores.note(Some((A, 0.8)), Some(if number % 10 < 7 { A } else { B }));
+        }
+        let before = scores.general(0.9);
+        for _ in 0..3_600 {
+            scores.note(Some((NONE, 0.8)), Some(NONE));
+        }
+        assert_eq!((scores.general(0.9), before), (0.9, 0.9), "at 0.8 seven in ten are right");
+        assert!(scores.accuracy(4_000).unwrap() > 0.95);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! What administrators teach: it concerns the whole tenant.
 
 use super::names::tidy;
-use super::trial::Trial;
 use super::{Contender, Model, Notice, challenger_of};
 use crate::id::Offset;
 use crate::learn::intent::Recipe;
@@ -98,7 +97,9 @@ impl Model {
                     return Err(Refused::Taken(to));
                 }
                 let from = self.names.name(intent);
-                self.names.rename(intent, to.clone());
+                if !self.names.rename(intent, to.clone()) {
+                    return Err(Refused::TooMany);
+                }
                 notices.push(Notice::Renamed { from, to });
             }
             Teach::Merge { name, into } => {
@@ -176,7 +177,7 @@ impl Model {
     fn find_challenger(&mut self) {
         if self.challenger.is_none() && self.settings.has_challenger {
             self.challenger = challenger_of(self.champion.recipe(), &self.barred).map(Contender::new);
-            self.trial = Trial::default();
+            self.trial.begin_anew();
         }
     }
 

@@ -7,7 +7,7 @@ use crate::learn::ask::Filling;
 use crate::learn::dialogue::{Piece, SlotKind, Wording, hash_text, is_common_word, said_word};
 use crate::learn::suggestion::Filled;
 use crate::limits::REPLY_TOKENS_MAX;
-use crate::text::is_without_spaces;
+use crate::text::{Stretch, stretches};
 
 /// Twice the words that two replies share, of all words of both: from here on they are one with small changes.
 const NEAR_PERCENT: usize = 85;
@@ -308,19 +308,22 @@ fn difference(one: &[Unit<'_>], other: &[Unit<'_>]) -> Option<usize> {
     (is_name_for_name || a.iter().chain(&b).all(says_little)).then_some(a.len() + b.len())
 }
 
-/// Words as runs of letters and digits, dense scripts character by character.
-fn cut<'a>(mut text: &'a str, units: &mut Vec<Unit<'a>>) {
-    while let Some(first) = text.chars().next() {
-        let end = match first {
-            _ if is_without_spaces(first) => first.len_utf8(),
-            _ if first.is_alphanumeric() => {
-                text.find(|c: char| !c.is_alphanumeric() || is_without_spaces(c)).unwrap_or(text.len())
+/// Dense scripts are compared character by character, each with its marks.
+fn cut<'a>(text: &'a str, units: &mut Vec<Unit<'a>>) {
+    for part in stretches(text) {
+        match part {
+            Stretch::Word(word) => units.push(Unit::Word(word)),
+            Stretch::Gap(gap) => units.push(Unit::Gap(gap)),
+            Stretch::Dense(mut run) => {
+                while let Some(first) = run.chars().next() {
+                    let begin = first.len_utf8();
+                    let marks = run.get(begin..).and_then(|rest| rest.find(char::is_alphanumeric));
+                    let (letter, rest) = run.split_at(marks.map_or(run.len(), |marks| begin + marks));
+                    units.push(Unit::Word(letter));
+                    run = rest;
+                }
             }
-            _ => text.find(char::is_alphanumeric).unwrap_or(text.len()),
-        };
-        let (part, rest) = text.split_at(end);
-        units.push(if first.is_alphanumeric() { Unit::Word(part) } else { Unit::Gap(part) });
-        text = rest;
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod automatic;
 mod bad_input;
 mod desk;
 mod learning;
+mod once;
 mod privacy;
 mod sample;
 mod trust;

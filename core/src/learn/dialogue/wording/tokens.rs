@@ -1,6 +1,6 @@
 //! A reply cut into words, runs without spaces, what is between them, and what is somebody's by its form.
 
-use crate::text::{Personal, is_without_spaces, mask};
+use crate::text::{Personal, Stretch, mask, stretches};
 
 /// A part of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,26 +21,6 @@ impl<'a> Token<'a> {
     }
 }
 
-#[derive(PartialEq, Eq, Clone, Copy)]
-enum Class {
-    Word,
-    Dense,
-    Gap,
-}
-
-fn class(c: char) -> Class {
-    match c {
-        _ if is_without_spaces(c) && c.is_alphanumeric() => Class::Dense,
-        _ if c.is_alphanumeric() || is_mark(c) => Class::Word,
-        _ => Class::Gap,
-    }
-}
-
-/// Marks on the letter before.
-fn is_mark(c: char) -> bool {
-    unicode_normalization::char::is_combining_mark(c)
-}
-
 /// All of `text`, in order.
 pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
@@ -54,16 +34,10 @@ pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-fn cut<'a>(mut text: &'a str, tokens: &mut Vec<Token<'a>>) {
-    while let Some(first) = text.chars().next() {
-        let kind = class(first);
-        let end = text.find(|c| class(c) != kind).unwrap_or(text.len());
-        let (part, rest) = text.split_at(end);
-        tokens.push(match kind {
-            Class::Word => Token::Word(part),
-            Class::Dense => Token::Dense(part),
-            Class::Gap => Token::Gap(part),
-        });
-        text = rest;
-    }
+fn cut<'a>(text: &'a str, tokens: &mut Vec<Token<'a>>) {
+    tokens.extend(stretches(text).map(|part| match part {
+        Stretch::Word(word) => Token::Word(word),
+        Stretch::Dense(run) => Token::Dense(run),
+        Stretch::Gap(gap) => Token::Gap(gap),
+    }));
 }

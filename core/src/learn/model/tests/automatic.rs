@@ -138,3 +138,45 @@ fn held_tickets_machines_and_tickets_of_humans_get_none() {
         .collect();
     assert!(foreign.len() <= 1, "{foreign:?}");
 }
+
+/// Rejections of all replies, and what their uses count.
+fn counted(desk: &Desk) -> (u32, String) {
+    let rejected = desk.model.replies.all().map(|reply| reply.rejected).sum();
+    (rejected, format!("{:?}", desk.model.replies))
+}
+
+#[test]
+fn an_automatic_reply_has_one_outcome() {
+    let mut desk = desk(5, 50);
+    let ticket = desk.opens("Bob Ray <bob@y.example>", QUESTION);
+    assert!(sends(&mut desk, ticket));
+    let (before, _) = counted(&desk);
+    for number in 0..10 {
+        desk.writes(ticket, &format!("This is ridiculous, {number} days!!!"));
+    }
+    let (rejected, state) = counted(&desk);
+    assert_eq!(rejected, before + 1, "ten angry messages are one rejection");
+    desk.writes(ticket, "Still waiting");
+    desk.writes(ticket, "Thanks, that helped");
+    assert_eq!(counted(&desk).1, state, "thanks after trouble are for what came after it");
+    desk.replies(ticket, 1, "I am looking into it for you now.");
+    // Another automatic reply has an outcome of its own, whatever was before.
+    let reply = desk.model.replies.all().next().unwrap().id;
+    let data = json!({"text": "Hi", "automatic": true, "suggestion": {"model": 1, "reply": reply}});
+    for (message, is_rejected) in [("and when does it come", false), ("thank you", false), ("useless", true)]
+    {
+        desk.writes(ticket, "Where is my refund?");
+        desk.happens(ticket, Kind::Reply, Actor::System, &data);
+        let before = counted(&desk).0;
+        desk.writes(ticket, message);
+        assert_eq!(counted(&desk).0 > before, is_rejected, "{message}");
+    }
+    let mut other = self::desk(5, 50);
+    let ticket = other.opens("Bob Ray <bob@y.example>", QUESTION);
+    assert!(sends(&mut other, ticket));
+    other.writes(ticket, "thank you so much");
+    let (before, _) = counted(&other);
+    other.writes(ticket, "you are all idiots");
+    other.replies(ticket, 1, "I am looking into it for you now.");
+    assert_eq!(counted(&other).0, before, "it was thanked for");
+}

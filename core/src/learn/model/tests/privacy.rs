@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 use serde_json::json;
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 use super::desk::Desk;
 
@@ -15,24 +17,49 @@ fn canary() -> impl Strategy<Value = String> {
         "[a-z]{3,8}qz@[a-z]{3,8}\\.example",
         "https://x\\.example/r\\?t=[a-z]{8}qz",
         "[龘靐齉麤]{2,3}",
+        // Marks on letters, apart from them; hyphens and apostrophes, with capitals and without.
+        "[A-Z][a-z]{2}ze\u{301}q[a-z]{2,4}u\u{308}",
+        "[a-z]{2}qzo\u{308}x[a-z]{2,4}",
+        "[A-Z][a-z]zq[-'’][A-Z][a-z]qz[a-z]{1,3}",
+        "[a-z]zqx[-'’][a-z]qzw[a-z]{1,3}",
+        // Scripts without capitals: Arabic, Devanagari, Thai, Hebrew, Georgian.
+        "[ضظغقث]{2}[\u{64e}\u{651}]?[ضظغقث]{2,3}",
+        "[घछझ][\u{93f}\u{947}]?[ठढण]\u{94d}[फभ][\u{93e}\u{940}]",
+        "[ฆฌฎฏ][\u{e34}\u{e38}]?[ฐฒณ]{2,3}",
+        "[קרץףם]{4,6}",
+        "[ჭჯჟჰ]{4,6}",
     ]
+}
+
+/// What of a canary must not be shown: all of it, and each part of a name that is hyphenated.
+fn parts(canary: &str) -> Vec<String> {
+    let shown = shown(canary);
+    let parts = shown.split(['-', '\'', '’']).filter(|part| part.chars().count() >= 3).map(str::to_owned);
+    parts.chain([shown.clone()]).collect()
+}
+
+/// A text as the eye compares it.
+fn shown(text: &str) -> String {
+    text.nfc().collect::<String>().to_lowercase()
 }
 
 /// Where the canary is: in the requester's name or address, a message, and what the agent writes.
 fn dialogue() -> impl Strategy<Value = (usize, usize)> {
-    (0..7_usize, 0..8_usize)
+    (0..9_usize, 0..12_usize)
 }
 
 fn told(canary: &str, place: usize) -> (String, String) {
-    let is_name = canary.chars().all(char::is_alphabetic);
+    let is_name = !canary.contains(|c: char| c.is_numeric() || matches!(c, '@' | '/'));
     match place {
         0 if is_name => (format!("{canary} <a@b.example>"), "Where is my new card?".to_owned()),
-        1 if is_name && canary.is_ascii() => {
+        1 if canary.chars().all(|c| c.is_ascii_alphabetic()) => {
             (format!("{canary}@b.example"), "Where is my new card?".to_owned())
         }
         2 => ("a@b.example".to_owned(), format!("Where is my new card {canary}?")),
         3 => ("a@b.example".to_owned(), format!("{canary} where is my new card")),
         4 => (String::new(), format!("我的卡还没到 {canary}")),
+        7 => (String::new(), format!("คุณ{canary} รอบัตร")),
+        8 => ("a@b.example".to_owned(), format!("मेरा नाम {canary} है, कार्ड कहाँ है")),
         5 => ("a@b.example".to_owned(), format!("my name is {canary}, where is my card")),
         _ => ("+44 20 7946 0000".to_owned(), format!("order {canary}: where is my card?")),
     }
@@ -47,12 +74,20 @@ fn answered(canary: &str, place: usize, is_in_message: bool) -> String {
         4 if is_in_message => format!("尊敬的{canary}先生，您的卡已经发货"),
         5 if is_in_message => format!("We have told \"{canary}\" that the card is on its way.\n{canary}\n"),
         6 if is_in_message => format!("Thanks {canary} - the card ({canary}) is on its way. Bye, {canary}."),
+        8 if is_in_message => format!("مرحبا {canary}، بطاقتك في الطريق"),
+        9 if is_in_message => format!("{canary} जी, आपका कार्ड रास्ते में है।"),
+        10 if is_in_message => format!("สวัสดีคุณ{canary} บัตรกำลังจัดส่ง {canary}"),
+        // As it is written by whoever has no such keys.
+        11 if is_in_message => {
+            let plain: String = canary.nfd().filter(|c| !is_combining_mark(*c)).collect();
+            format!("We are sorry, {plain}, the card is on its way.")
+        }
         _ => format!("Hello {canary}! Your card is on its way."),
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(ProptestConfig::with_cases(384))]
 
     #[test]
     fn nothing_of_one_requester_is_suggested_for_another(
@@ -67,7 +102,8 @@ proptest! {
             if is_labelled {
                 desk.labels(ticket, 1, 1, Some("card_arrival"));
             }
-            desk.replies(ticket, 1, &answered(&canary, reply, text.contains(&canary)));
+            let is_told = text.contains(&canary) || requester.contains(&canary);
+            desk.replies(ticket, 1, &answered(&canary, reply, is_told));
             if is_accepted {
                 let again = desk.creates(&data);
                 let suggestion = desk.suggest(again);
@@ -80,11 +116,34 @@ proptest! {
         }
         for text in ["Where is my new card?", "我的卡还没到", "my name is Bob, where is my card"] {
             let other = desk.opens("Bob <bob@c.example>", text);
-            let shown = serde_json::to_string(&desk.suggest(other)).unwrap().to_lowercase();
-            prop_assert!(!shown.contains(&canary.to_lowercase()), "{canary} in {shown}");
+            let suggestion = shown(&serde_json::to_string(&desk.suggest(other)).unwrap());
+            for part in parts(&canary) {
+                prop_assert!(!suggestion.contains(&part), "{part} of {canary} in {suggestion}");
+            }
         }
         for reply in desk.model.replies.all() {
-            prop_assert!(!reply.template.has_word(&canary));
+            for part in parts(&canary) {
+                prop_assert!(!reply.template.has_word(&part), "{part} of {canary}: {reply:?}");
+            }
         }
     }
+}
+
+#[test]
+fn a_word_told_to_somebody_without_a_name_is_nobody_elses() {
+    let mut desk = Desk::default();
+    for requester in ["", "Guest 17", "", "kim@x.example", "visitor"] {
+        let ticket = desk.opens(requester, "Where is my parcel?");
+        desk.labels(ticket, 1, 1, Some("parcel"));
+        desk.replies(ticket, 1, "Your parcel is at the house of Zaqxon, please wait there.");
+    }
+    let shown = |desk: &mut Desk| {
+        let ticket = desk.opens("Bob <bob@c.example>", "Where is my parcel?");
+        serde_json::to_string(&desk.suggest(ticket)).unwrap()
+    };
+    let before = shown(&mut desk);
+    assert!(before.contains("Your parcel is at the house of") && !before.contains("Zaqxon"), "{before}");
+    let ticket = desk.opens("eve@y.example", "Where is my parcel?");
+    desk.replies(ticket, 1, "Your parcel is at the house of Zaqxon, please wait there.");
+    assert!(shown(&mut desk).contains("Zaqxon"), "two with an address were told");
 }

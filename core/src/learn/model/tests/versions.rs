@@ -42,7 +42,7 @@ fn a_better_challenger_is_promoted_at_one_offset() {
     let mut desk = taught(3);
     let before = desk.model.version().recipe;
     // It alone is right in these, whatever the recipes are.
-    (0..12).for_each(|_| desk.model.trial.note(true, false));
+    (0..12).for_each(|text| desk.model.trial.note(text, true, false));
     let event = desk.opens("Bob <bob@y.example>", "Where is my card?");
     desk.labels(event, 1, 1, Some("card_arrival"));
     assert_ne!(desk.model.version().recipe, before);
