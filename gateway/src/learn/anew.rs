@@ -30,10 +30,11 @@ impl Follower {
         tenant: TenantId,
         course: &mut Course,
         why: &'static str,
-        mut tell: Vec<oneshot::Sender<Forgotten>>,
     ) -> Result<(), StoreError> {
         let Some(head) = self.head(tenant).await? else { return Ok(()) };
         let fold = Fold::begin(&*self.store, tenant, head.offset).await?;
+        // Only now: where storage fails, they wait for the next turn.
+        let mut tell = self.hub.waiting(tenant);
         let mut before = course.stale.as_ref().map(|stale| stale.digest.clone());
         if let Some(unfinished) = course.anew.take() {
             before = unfinished.before.or(before);

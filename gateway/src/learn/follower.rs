@@ -1,6 +1,6 @@
 //! Follows the logs and learns, on a thread that gives way to all others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,12 +35,14 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 const LOOK: Duration = Duration::from_millis(500);
 
 pub(super) struct Follower {
-    hub: LearnHub,
+    pub(super) hub: LearnHub,
     folder: PathBuf,
     pub(super) store: Arc<dyn Store>,
     log: Arc<dyn Log>,
     pub(super) tenants: Arc<Tenants>,
     courses: BTreeMap<TenantId, Course>,
+    /// Those whose logs could not be read, and until when each is left alone.
+    failing: BTreeMap<TenantId, Instant>,
 }
 
 /// Where one tenant's learning is.
@@ -72,7 +74,7 @@ impl Follower {
         log: Arc<dyn Log>,
         tenants: Arc<Tenants>,
     ) -> Self {
-        Self { hub, folder, store, log, tenants, courses: BTreeMap::new() }
+        Self { hub, folder, store, log, tenants, courses: BTreeMap::new(), failing: BTreeMap::new() }
     }
 
     pub(super) async fn run(mut self) {
@@ -81,15 +83,22 @@ impl Follower {
         loop {
             // Whoever looks whether something is due needs no news.
             let news = tokio::time::timeout(LOOK, self.hub.grown().some()).await;
-            for tenant in news.unwrap_or_default() {
-                if let Err(error) = self.catch_up(tenant).await {
-                    tracing::warn!(%error, tenant = tenant.0, "the assistant cannot follow the log; it tries again");
-                    tokio::time::sleep(RETRY_PAUSE).await;
-                    self.hub.grown().tell(tenant);
-                }
-            }
-            self.look_what_is_due().await;
+            self.round(news.unwrap_or_default()).await;
         }
+    }
+
+    /// A turn for each of these, and what is due. Nobody waits for one whose log cannot be read: it comes later.
+    pub(super) async fn round(&mut self, tenants: BTreeSet<TenantId>) {
+        for tenant in tenants {
+            if self.failing.contains_key(&tenant) {
+                continue;
+            }
+            if let Err(error) = self.catch_up(tenant).await {
+                tracing::warn!(%error, tenant = tenant.0, "the assistant cannot follow the log; it tries again");
+                self.failing.insert(tenant, Instant::now() + RETRY_PAUSE);
+            }
+        }
+        self.look_what_is_due().await;
     }
 
     /// All tenants, as soon as storage tells them.
@@ -170,10 +179,9 @@ impl Follower {
 
     /// Learns some events, and folds some anew where that is to be; whether there may be more.
     async fn turn(&self, tenant: TenantId, course: &mut Course) -> Result<bool, StoreError> {
-        let tell = self.hub.waiting(tenant);
-        if let Some(why) = course.wants.or((!tell.is_empty()).then_some(FORGETTING)) {
-            course.wants = Some(why);
-            self.begin_anew(tenant, course, why, tell).await?;
+        let is_waited_for = self.hub.is_waited_for(tenant);
+        if let Some(why) = course.wants.or(is_waited_for.then_some(FORGETTING)) {
+            self.begin_anew(tenant, course, why).await?;
         }
         let has_more = self.turn_live(tenant, course).await?;
         let folds_on = self.turn_anew(tenant, course, !has_more).await?;
@@ -245,6 +253,12 @@ impl Follower {
 
     /// Files and rows that are to be written, and models that are to be folded though nobody waits for it.
     pub(super) async fn look_what_is_due(&mut self) {
+        let now = Instant::now();
+        let (again, failing) =
+            std::mem::take(&mut self.failing).into_iter().partition(|(_, until)| *until <= now);
+        self.failing = failing;
+        let again: BTreeMap<TenantId, Instant> = again;
+        again.into_keys().for_each(|tenant| self.hub.grown().tell(tenant));
         let mut courses = std::mem::take(&mut self.courses);
         for (tenant, course) in &mut courses {
             let is_old = course.saved_at.elapsed() >= Duration::from_millis(LEARN_SNAPSHOT_MS);
@@ -253,6 +267,7 @@ impl Follower {
             }
             let settle = Duration::from_millis(LEARN_SETTLE_MS);
             if course.anew.is_none()
+                && !self.hub.is_waited_for(*tenant)
                 && course.stale.as_ref().is_some_and(|stale| stale.newest.elapsed() >= settle)
             {
                 let (tell, _) = oneshot::channel();

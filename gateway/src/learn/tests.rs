@@ -237,6 +237,27 @@ async fn a_promotion_gets_its_row_however_late_and_once() {
     assert_eq!(desk.tenants.stats.promotions.get(), 0, "it is no new one");
 }
 
+#[tokio::test]
+async fn where_storage_fails_nobody_is_forgotten_who_waits() {
+    let mut desk = Desk::new().await;
+    desk.create(ACME, "my card does not work").await;
+    desk.settle(ACME).await;
+    let (tell, told) = tokio::sync::oneshot::channel();
+    desk.hub.fold_anew(ACME, tell);
+    desk.sql("ALTER TABLE event RENAME TO gone_event").await;
+    let news = desk.hub.grown().some().await;
+    desk.follower.round(news.clone()).await;
+    desk.follower.round(news.clone()).await;
+    desk.sql("ALTER TABLE gone_event RENAME TO event").await;
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    desk.follower.look_what_is_due().await;
+    assert_eq!(desk.hub.grown().some().await, news, "it comes again by itself");
+    for _ in 0..3 {
+        desk.turn(ACME).await;
+    }
+    assert_eq!(told.await.unwrap().after, digest_of(&desk.tenants.of(ACME).model.read().encode()));
+}
+
 /// Somebody who wants a human: the ticket is given back, by a tag and a note.
 const HUMAN: &str = "This is ridiculous, I want to speak to a human!";
 
