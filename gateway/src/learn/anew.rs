@@ -11,7 +11,8 @@ use waggle_core::ticket::Kind;
 
 use super::Forgotten;
 use super::fold::{Fold, is_rollback};
-use super::follower::{Course, FORGETTING, Follower, ROLLBACK};
+use super::follower::{Course, FORGETTING, Follower, ROLLBACK, Stale};
+use super::snapshot::{self, SnapshotState};
 use crate::store::StoreError;
 
 /// One that is under way.
@@ -82,13 +83,14 @@ impl Follower {
             return Ok(true);
         }
         if let Some(anew) = course.anew.take() {
-            self.swap(tenant, course, anew).await;
+            self.swap(tenant, course, anew).await?;
         }
         Ok(false)
     }
 
-    /// The model that was folded anew is in force from now on.
-    async fn swap(&self, tenant: TenantId, course: &mut Course, anew: Anew) {
+    /// The model that was folded anew is in force from now on. Whoever waits for somebody to be forgotten is told only when
+    /// no file has him any more; else it is all done again.
+    async fn swap(&self, tenant: TenantId, course: &mut Course, anew: Anew) -> Result<(), StoreError> {
         let Anew { model, fold, before, tell, began } = anew;
         let position = model.position();
         let shared = Arc::clone(&course.model);
@@ -103,6 +105,14 @@ impl Follower {
         tracing::info!(tenant = tenant.0, events = position.0, ms, "the assistant's model is folded anew");
         self.save(tenant, course);
         self.audit(tenant, course).await;
+        if !tell.is_empty() && !matches!(shared.snapshot(), SnapshotState::Written { .. }) {
+            // The file before this one may be there still.
+            if let Err(error) = snapshot::erase(&self.folder, tenant) {
+                course.stale = before.map(|digest| Stale { newest: Instant::now(), digest });
+                tell.into_iter().for_each(|tell| self.hub.fold_anew(tenant, tell));
+                return Err(StoreError::Database(sqlx::Error::Io(error)));
+            }
+        }
         if !tell.is_empty() {
             let after = shared.digest();
             for tell in tell {
@@ -110,5 +120,6 @@ impl Follower {
                 let _ = tell.send(Forgotten { before: before.clone(), after: after.clone() });
             }
         }
+        Ok(())
     }
 }

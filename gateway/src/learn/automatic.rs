@@ -69,7 +69,7 @@ impl Robot {
         let waiting = Waiting { trigger, until: Instant::now() + self.patience };
         match self.lines.lock().entry(trigger.tenant) {
             Entry::Occupied(line) if line.get().len() >= AUTOMATIC_WAITING_MAX => {
-                return tracing::debug!(ticket = %trigger.ticket, "no automatic reply: too many messages wait for one");
+                return self.leave(trigger, "too many messages wait for one");
             }
             Entry::Occupied(mut line) => return line.get_mut().push_back(waiting),
             Entry::Vacant(line) => drop(line.insert(VecDeque::from([waiting]))),
@@ -80,6 +80,12 @@ impl Robot {
                 robot.reply(waiting).await;
             }
         });
+    }
+
+    /// It waits for people, as if the mode were not auto.
+    fn leave(&self, trigger: Trigger, why: &'static str) {
+        self.tenants.stats.left.add(1);
+        tracing::debug!(ticket = %trigger.ticket, why, "no automatic reply");
     }
 
     /// The next one of a tenant's line, which ends with the last.
@@ -99,11 +105,11 @@ impl Robot {
         let head = self.ledger.head(trigger.tenant).unwrap_or_default().offset.max(trigger.offset);
         let left = until.saturating_duration_since(Instant::now());
         if !(known.is_ready() && known.reached(head, left).await) {
-            return tracing::debug!(ticket = %trigger.ticket, "no automatic reply: the assistant is too far behind");
+            return self.leave(trigger, "the assistant is too far behind");
         }
         // Nothing that has a place waits for a model.
         let Ok(Ok(_place)) = timeout_at(until, self.places.acquire()).await else {
-            return tracing::debug!(ticket = %trigger.ticket, "no automatic reply: too many are being made");
+            return self.leave(trigger, "too many are being made");
         };
         if let Err(error) = self.attempt(trigger).await {
             tracing::warn!(%error, ticket = %trigger.ticket, "no automatic reply");

@@ -36,7 +36,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 pub(super) struct Follower {
     pub(super) hub: LearnHub,
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     pub(super) store: Arc<dyn Store>,
     log: Arc<dyn Log>,
     pub(super) tenants: Arc<Tenants>,
@@ -61,7 +61,7 @@ pub(super) struct Course {
 }
 
 pub(super) struct Stale {
-    newest: Instant,
+    pub(super) newest: Instant,
     /// Digest of the model that had it.
     pub(super) digest: String,
 }

@@ -258,6 +258,24 @@ async fn where_storage_fails_nobody_is_forgotten_who_waits() {
     assert_eq!(told.await.unwrap().after, digest_of(&desk.tenants.of(ACME).model.read().encode()));
 }
 
+#[tokio::test]
+async fn nobody_is_forgotten_while_a_file_may_have_him() {
+    let mut desk = Desk::new().await;
+    desk.create(ACME, "my card does not work").await;
+    desk.settle(ACME).await;
+    let file = desk.dir.path().join("learn/1.model");
+    // Nothing can be put in its place, and it cannot be overwritten.
+    std::fs::create_dir_all(file.join("in the way")).unwrap();
+    let (tell, mut told) = tokio::sync::oneshot::channel();
+    desk.hub.fold_anew(ACME, tell);
+    assert!(desk.follower.catch_up(ACME).await.is_err());
+    assert!(told.try_recv().is_err(), "it is not done");
+    std::fs::remove_dir_all(&file).unwrap();
+    desk.turn(ACME).await;
+    told.await.unwrap();
+    assert!(file.is_file());
+}
+
 /// Somebody who wants a human: the ticket is given back, by a tag and a note.
 const HUMAN: &str = "This is ridiculous, I want to speak to a human!";
 
@@ -304,6 +322,7 @@ async fn nothing_is_sent_before_all_that_counts_is_learned() {
     robot.take(trigger(ACME, &asked));
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(desk.is_version(ACME, asked.ticket, 1, Duration::ZERO).await, "it is left to people");
+    assert_eq!(desk.tenants.stats.left.get(), 1);
     desk.settle(ACME).await;
     robot.take(trigger(ACME, &asked));
     assert!(desk.is_version(ACME, asked.ticket, 3, Duration::from_secs(10)).await);
