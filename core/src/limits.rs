@@ -511,8 +511,10 @@ pub const LEARN_DIALOGUES_MAX: usize = 2_048;
 pub const SUGGEST_DIALOGUES_MAX: usize = 2_048;
 /// Messages of customers that wait to be looked at; of one more nobody is told, and whoever wants asks.
 pub const LEARN_ASKS_MAX: usize = 4_096;
-/// Automatic replies of one gateway that are under way; one more is left to people.
+/// Automatic replies of one gateway that are being made at once; one more waits.
 pub const AUTOMATIC_REPLIES_MAX: usize = 64;
+/// Messages of one tenant that wait for their turn to get an automatic reply; one more is left to people.
+pub const AUTOMATIC_WAITING_MAX: usize = 256;
 /// Milliseconds that an automatic reply waits for the model to have learned everything before its message.
 pub const AUTOMATIC_WAIT_MS_MAX: u64 = 30_000;
 /// Lessons after which a model is written.

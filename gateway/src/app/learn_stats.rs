@@ -29,7 +29,7 @@ const fn counter(name: &'static str, help: &'static str, of: fn(&LearnStats) -> 
     (metric(name, MetricKind::Counter, help), of)
 }
 
-static COUNTERS: [Counter; 12] = [
+static COUNTERS: [Counter; 13] = [
     counter("waggle_learn_lessons", "Events that have taught the assistant something", |it| &it.lessons),
     counter("waggle_learn_suggestions", "Suggestions made, pushed or asked for", |it| &it.suggestions),
     counter("waggle_learn_suggested_replies", "Replies that agents made of suggestions", |it| {
@@ -44,6 +44,11 @@ static COUNTERS: [Counter; 12] = [
         &it.automatic
     }),
     counter("waggle_learn_handed_over", "Tickets that it gave back to people", |it| &it.handed_over),
+    counter(
+        "waggle_learn_left_to_people",
+        "Messages in queues of the mode auto that were left to people because the assistant was too far behind",
+        |it| &it.left,
+    ),
     counter("waggle_learn_promotions", "Times that a challenger became the champion", |it| &it.promotions),
     counter("waggle_learn_folds", "Times that a model was folded from the log's start", |it| &it.folds),
     counter("waggle_learn_snapshots", "Files of models written", |it| &it.snapshots),

@@ -44,7 +44,7 @@ where
     }
     request.expect = preconditions::expectation(if_match, request.expect)?;
     check_expectation(&request)?;
-    if let Err(problem) = check_suggested(api, &principal, &request)
+    if let Err(problem) = check_suggested(api, &principal, &request).await
         && !super::learn::is_again(api, &principal, key).await?
     {
         return Err(problem);
@@ -93,13 +93,14 @@ fn check_expectation(request: &Request<'_>) -> Result<(), Problem> {
 
 /// What is said of a suggestion is said of one that there is. One that is gone meanwhile, after a rollback or with whom it
 /// came from, is nothing to learn from, and no reason to refuse a reply.
-fn check_suggested(api: &Api, principal: &Principal, request: &Request<'_>) -> Result<(), Problem> {
+async fn check_suggested(api: &Api, principal: &Principal, request: &Request<'_>) -> Result<(), Problem> {
     let Command::Feedback(feedback) = request.command else { return Ok(()) };
     let reply = feedback.suggested.reply;
-    match api.learn.look(principal.tenant, |model| model.has_reply(reply)) {
-        true => Ok(()),
-        false => Err(Problem::new("unknown_suggestion", format!("there is no suggested reply {reply}"))),
-    }
+    let head = api.commands.head(principal.tenant).unwrap_or_default().offset;
+    let known =
+        api.learn.takes(principal.tenant, head, |model| model.has_reply(reply).then_some(()).ok_or(()));
+    let unknown = |()| Problem::new("unknown_suggestion", format!("there is no suggested reply {reply}"));
+    known.await.map_err(super::learn::not_ready)?.map_err(unknown)
 }
 
 fn success(outcome: &Outcome, ticket: Option<TicketId>) -> Response {

@@ -14,8 +14,8 @@ use super::query::{Query, bad};
 use super::tickets::{storage, visible};
 use super::{Api, auth, body, preconditions};
 use crate::directory::Principal;
-use crate::learn::NoSuggestion;
-use crate::ledger::{self, Submission};
+use crate::learn::{NoSuggestion, NotReady};
+use crate::ledger::{self, Submission, SubmitError};
 use crate::problem::Problem;
 
 /// `GET /v1/tickets/{ticket}/suggestions`: what to answer the customer's newest message, or the one whose version is in
@@ -31,11 +31,17 @@ pub(super) async fn suggestions(api: &Api, parts: &Parts, ticket: TicketId) -> R
         NoSuggestion::Off(_) => Problem::new("suggestions_off", error.to_string()),
         NoSuggestion::Answered => Problem::new("nothing_asked", error.to_string()),
         NoSuggestion::NoMessage(_) => Problem::new("no_such_message", error.to_string()),
+        NoSuggestion::NotReady(behind) => not_ready(behind),
     })?)
 }
 
-/// `GET /v1/learn`: how the tenant's model stands; without its digest where `digest=false`. It tells of what customers of
-/// all queues want, so it is for those who see all of them.
+/// The model may not know yet what it is asked for, after a start.
+pub(super) fn not_ready(behind: NotReady) -> Problem {
+    Problem::new("assistant_behind", behind.to_string())
+}
+
+/// `GET /v1/learn`: how the tenant's model stands, with its digest where `digest=true`. It tells of what customers of all
+/// queues want, so it is for those who see all of them.
 pub(super) async fn overview(api: &Api, parts: &Parts) -> Result<Response, Problem> {
     let principal = auth::principal(&api.directory, &parts.headers)?;
     if !api.directory.rights_everywhere(&principal).has(Right::See) {
@@ -43,12 +49,13 @@ pub(super) async fn overview(api: &Api, parts: &Parts) -> Result<Response, Probl
     }
     let query = Query::parse(parts.uri.query(), &["digest"])?;
     let with_digest = match query.text("digest") {
-        None | Some("true") => true,
-        Some("false") => false,
+        Some("true") => true,
+        None | Some("false") => false,
         Some(other) => return Err(bad(&format!("digest is {other:?}; expected true or false"))),
     };
     let head = api.commands.head(principal.tenant).unwrap_or_default().offset;
-    answer::value(&api.learn.overview(principal.tenant, head, with_digest).await)
+    let overview = api.learn.overview(principal.tenant, head, with_digest).await;
+    answer::value(&overview.ok_or_else(|| Problem::from_submit(&SubmitError::Stopping))?)
 }
 
 /// `POST /v1/learn`: what an administrator teaches. The answer is the event that it became.
@@ -59,11 +66,13 @@ pub(super) async fn teach(api: &Api, parts: &Parts, body: &Bytes) -> Result<Resp
     let key = preconditions::idempotency_key(&parts.headers)?;
     let expect = preconditions::if_match(&parts.headers)?;
     let teaching = parsed(api, &principal, body)?;
-    let check = api.learn.look(principal.tenant, |model| model.check(&teaching));
-    if let Err(why) = check
+    let head = api.commands.head(principal.tenant).unwrap_or_default().offset;
+    let check = api.learn.takes(principal.tenant, head, |model| model.check(&teaching)).await;
+    let check = check.map_err(not_ready);
+    if let Err(problem) = check.and_then(|taken| taken.map_err(|why| Problem::new("bad_teaching", why)))
         && !is_again(api, &principal, key).await?
     {
-        return Err(Problem::new("bad_teaching", why.to_string()));
+        return Err(problem);
     }
     let path = parts.uri.path();
     let fingerprint = |key| (key, ledger::fingerprint(parts.method.as_str(), path, body));

@@ -3,14 +3,19 @@
 //! What it may do is decided by the model, which is a fold of the log: how many it has sent is known after a restart, too.
 //! Each reply has an Idempotency-Key of its own message, so none is ever sent twice.
 
+use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 use waggle_core::id::{Offset, TenantId, TicketId, Version};
 use waggle_core::json::{JsonText, push_literal};
 use waggle_core::learn::{Automatic, HANDED_OVER_TAG, Mode};
-use waggle_core::limits::AUTOMATIC_WAIT_MS_MAX;
+use waggle_core::limits::{AUTOMATIC_REPLIES_MAX, AUTOMATIC_WAITING_MAX};
 use waggle_core::right::Rights;
 use waggle_core::ticket::{Actor, Authority, Command, Details, Expect, Origin, Refusal, Request, Suggested};
 
@@ -30,23 +35,82 @@ pub(super) struct Trigger {
     pub(super) offset: Offset,
 }
 
-/// Who replies.
+/// Who replies. Each tenant has a line of its own, of which one message at a time has its turn: caps count those before
+/// it, and nobody waits for another tenant's model.
 pub(super) struct Robot {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) ledger: Ledger,
-    pub(super) tenants: Arc<Tenants>,
-    /// One reply of a tenant at a time, until it is learned: caps count those before it.
-    pub(super) turns: parking_lot::Mutex<ByTenant<Arc<tokio::sync::Mutex<()>>>>,
+    store: Arc<dyn Store>,
+    ledger: Ledger,
+    tenants: Arc<Tenants>,
+    /// How long a message waits for the model to have learned everything before it.
+    patience: Duration,
+    lines: Mutex<ByTenant<VecDeque<Waiting>>>,
+    /// Replies of all tenants that are being made.
+    places: Semaphore,
+}
+
+struct Waiting {
+    trigger: Trigger,
+    until: Instant,
 }
 
 impl Robot {
-    pub(super) async fn reply(&self, trigger: Trigger) {
-        let known = self.tenants.of(trigger.tenant);
-        if !known.reached(trigger.offset, Duration::from_millis(AUTOMATIC_WAIT_MS_MAX)).await {
-            return tracing::debug!(ticket = %trigger.ticket, "the assistant is too far behind to reply by itself");
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        ledger: Ledger,
+        tenants: Arc<Tenants>,
+        patience: Duration,
+    ) -> Self {
+        let places = Semaphore::new(AUTOMATIC_REPLIES_MAX);
+        Self { store, ledger, tenants, patience, lines: Mutex::default(), places }
+    }
+
+    /// Lets a message wait for its turn, where its tenant's line has room; else it is left to people.
+    pub(super) fn take(self: &Arc<Self>, trigger: Trigger) {
+        let waiting = Waiting { trigger, until: Instant::now() + self.patience };
+        match self.lines.lock().entry(trigger.tenant) {
+            Entry::Occupied(line) if line.get().len() >= AUTOMATIC_WAITING_MAX => {
+                return self.leave(trigger, "too many messages wait for one");
+            }
+            Entry::Occupied(mut line) => return line.get_mut().push_back(waiting),
+            Entry::Vacant(line) => drop(line.insert(VecDeque::from([waiting]))),
         }
-        let turn = Arc::clone(self.turns.lock().entry(trigger.tenant).or_default());
-        let _turn = turn.lock().await;
+        let robot = Arc::clone(self);
+        tokio::spawn(async move {
+            while let Some(waiting) = robot.next(trigger.tenant) {
+                robot.reply(waiting).await;
+            }
+        });
+    }
+
+    /// It waits for people, as if the mode were not auto.
+    fn leave(&self, trigger: Trigger, why: &'static str) {
+        self.tenants.stats.left.add(1);
+        tracing::debug!(ticket = %trigger.ticket, why, "no automatic reply");
+    }
+
+    /// The next one of a tenant's line, which ends with the last.
+    fn next(&self, tenant: TenantId) -> Option<Waiting> {
+        let mut lines = self.lines.lock();
+        let next = lines.get_mut(&tenant)?.pop_front();
+        if next.is_none() {
+            lines.remove(&tenant);
+        }
+        next
+    }
+
+    async fn reply(&self, waiting: Waiting) {
+        let Waiting { trigger, until } = waiting;
+        let known = self.tenants.of(trigger.tenant);
+        // Not only its message: the reply before it counts, and modes that were set since.
+        let head = self.ledger.head(trigger.tenant).unwrap_or_default().offset.max(trigger.offset);
+        let left = until.saturating_duration_since(Instant::now());
+        if !(known.is_ready() && known.reached(head, left).await) {
+            return self.leave(trigger, "the assistant is too far behind");
+        }
+        // Nothing that has a place waits for a model.
+        let Ok(Ok(_place)) = timeout_at(until, self.places.acquire()).await else {
+            return self.leave(trigger, "too many are being made");
+        };
         if let Err(error) = self.attempt(trigger).await {
             tracing::warn!(%error, ticket = %trigger.ticket, "no automatic reply");
         }
@@ -85,10 +149,8 @@ impl Robot {
         let origin = Origin { suggestion: Some(suggested), made_with: None, is_automatic: true };
         let command = Command::Reply { text, status: None, seen: None, origin };
         match self.submit(trigger, "reply", command, Some(Expect::Version(trigger.message))).await {
-            Ok(Outcome { entry, replayed }) => {
+            Ok(Outcome { replayed, .. }) => {
                 self.tenants.stats.automatic.add(u64::from(!replayed));
-                let known = self.tenants.of(trigger.tenant);
-                known.reached(entry.offset, Duration::from_millis(AUTOMATIC_WAIT_MS_MAX)).await;
                 Ok(())
             }
             // Something has become of the ticket meanwhile.

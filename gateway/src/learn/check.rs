@@ -8,7 +8,7 @@ use waggle_core::learn::{Happening, Model, Skips};
 use waggle_core::ticket::{Kind, StoredEvent};
 
 use super::dialogues::Dialogues;
-use super::follower::{Fold, is_rollback};
+use super::fold::{Fold, is_rollback};
 use super::{digest_of, snapshot};
 use crate::store::{Store, StoreError};
 

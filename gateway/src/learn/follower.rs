@@ -1,32 +1,33 @@
 //! Follows the logs and learns, on a thread that gives way to all others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
-use waggle_core::id::{Cursor, Offset, TenantId, TicketId, Version};
-use waggle_core::learn::{Happening, Lesson, Model, Notice, Skips};
+use waggle_core::id::{Cursor, Offset, TenantId};
+use waggle_core::learn::{Happening, Notice, Promotion};
 use waggle_core::limits::{
-    LEARN_EVENTS_PER_READ, LEARN_EVENTS_PER_TURN_MAX, LEARN_LESSONS_PER_SNAPSHOT, LEARN_SETTLE_MS,
-    LEARN_SNAPSHOT_MS,
+    LEARN_EVENTS_PER_TURN_MAX, LEARN_LESSONS_PER_SNAPSHOT, LEARN_SETTLE_MS, LEARN_SNAPSHOT_MS,
 };
 use waggle_core::ticket::{Kind, Verdict};
 
-use super::dialogues::Dialogues;
+use super::Shared;
+use super::anew::Anew;
+use super::fold::{Fold, is_rollback};
 use super::hub::LearnHub;
+use super::promotions::Promotions;
 use super::seen::Seen;
 use super::snapshot::{self, SnapshotState};
 use super::state::Tenants;
-use super::{Forgotten, Shared};
 use crate::find::Log;
 use crate::priority::background_priority;
-use crate::store::{AuditActor, AuditEntry, AuditFilter, EventKinds, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// Why a model is folded from the log's start.
-const FORGETTING: &str = "somebody is forgotten";
-const ROLLBACK: &str = "a rollback";
+pub(super) const FORGETTING: &str = "somebody is forgotten";
+pub(super) const ROLLBACK: &str = "a rollback";
 
 /// Pause after storage could not be read.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
@@ -34,85 +35,35 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 const LOOK: Duration = Duration::from_millis(500);
 
 pub(super) struct Follower {
-    hub: LearnHub,
-    folder: PathBuf,
-    store: Arc<dyn Store>,
+    pub(super) hub: LearnHub,
+    pub(super) folder: PathBuf,
+    pub(super) store: Arc<dyn Store>,
     log: Arc<dyn Log>,
-    tenants: Arc<Tenants>,
+    pub(super) tenants: Arc<Tenants>,
     courses: BTreeMap<TenantId, Course>,
-}
-
-/// One fold of a log.
-pub(super) struct Fold {
-    pub(super) dialogues: Dialogues,
-    pub(super) skips: Skips,
-    /// Rollbacks and erasures up to this event are in what it was made of.
-    pub(super) covered: Offset,
+    /// Those whose logs could not be read, and until when each is left alone.
+    failing: BTreeMap<TenantId, Instant>,
 }
 
 /// Where one tenant's learning is.
-struct Course {
-    model: Shared,
-    fold: Fold,
+pub(super) struct Course {
+    pub(super) model: Shared,
+    pub(super) fold: Fold,
     /// A fold from the log's start, beside the one that is in force.
-    anew: Option<Anew>,
+    pub(super) anew: Option<Anew>,
     /// Why the model has to be folded from the log's start.
-    wants: Option<&'static str>,
+    pub(super) wants: Option<&'static str>,
     /// Somebody was erased, and the model has not forgotten him yet.
-    stale: Option<Stale>,
-    lessons: u64,
+    pub(super) stale: Option<Stale>,
+    pub(super) promotions: Promotions,
+    pub(super) lessons: u64,
     saved_at: Instant,
 }
 
-struct Anew {
-    model: Model,
-    fold: Fold,
-    before: Option<String>,
-    tell: Vec<oneshot::Sender<Forgotten>>,
-    began: Instant,
-}
-
-struct Stale {
-    newest: Instant,
+pub(super) struct Stale {
+    pub(super) newest: Instant,
     /// Digest of the model that had it.
-    digest: String,
-}
-
-impl Fold {
-    /// One that begins at the log's start, when its head is `head`.
-    pub(super) async fn begin(store: &dyn Store, tenant: TenantId, head: Offset) -> Result<Self, StoreError> {
-        let skips = skips(store, tenant, head).await?;
-        Ok(Self { dialogues: Dialogues::default(), skips, covered: head })
-    }
-
-    /// What is to be learned of the next event.
-    pub(super) async fn lesson(
-        &mut self,
-        store: &dyn Store,
-        tenant: TenantId,
-        event: &Happening<'_>,
-    ) -> Result<Option<Lesson>, StoreError> {
-        let lesson = self.dialogues.follow(store, tenant, event).await?;
-        Ok(lesson.filter(|lesson| !self.skips.leaves_out(event.offset, lesson)))
-    }
-}
-
-/// What rollbacks up to `head` leave out.
-async fn skips(store: &dyn Store, tenant: TenantId, head: Offset) -> Result<Skips, StoreError> {
-    let (mut skips, mut after) = (Skips::default(), Version(0));
-    loop {
-        let tenant_itself = TicketId::TENANT;
-        let events =
-            store.ticket_events(tenant, tenant_itself, after, LEARN_EVENTS_PER_READ, EventKinds::All).await?;
-        let Some(last) = events.last() else { return Ok(skips) };
-        events.iter().filter(|it| it.offset <= head).for_each(|it| skips.note(&Happening::of(it)));
-        after = last.version;
-    }
-}
-
-/// Whether a rollback is taught.
-pub(super) fn is_rollback(event: &Happening<'_>) -> bool {
-    event.kind == Kind::Taught && event.data.contains(r#""rollback""#)
+    pub(super) digest: String,
 }
 
 impl Follower {
@@ -123,7 +74,7 @@ impl Follower {
         log: Arc<dyn Log>,
         tenants: Arc<Tenants>,
     ) -> Self {
-        Self { hub, folder, store, log, tenants, courses: BTreeMap::new() }
+        Self { hub, folder, store, log, tenants, courses: BTreeMap::new(), failing: BTreeMap::new() }
     }
 
     pub(super) async fn run(mut self) {
@@ -132,15 +83,22 @@ impl Follower {
         loop {
             // Whoever looks whether something is due needs no news.
             let news = tokio::time::timeout(LOOK, self.hub.grown().some()).await;
-            for tenant in news.unwrap_or_default() {
-                if let Err(error) = self.catch_up(tenant).await {
-                    tracing::warn!(%error, tenant = tenant.0, "the assistant cannot follow the log; it tries again");
-                    tokio::time::sleep(RETRY_PAUSE).await;
-                    self.hub.grown().tell(tenant);
-                }
-            }
-            self.look_what_is_due();
+            self.round(news.unwrap_or_default()).await;
         }
+    }
+
+    /// A turn for each of these, and what is due. Nobody waits for one whose log cannot be read: it comes later.
+    pub(super) async fn round(&mut self, tenants: BTreeSet<TenantId>) {
+        for tenant in tenants {
+            if self.failing.contains_key(&tenant) {
+                continue;
+            }
+            if let Err(error) = self.catch_up(tenant).await {
+                tracing::warn!(%error, tenant = tenant.0, "the assistant cannot follow the log; it tries again");
+                self.failing.insert(tenant, Instant::now() + RETRY_PAUSE);
+            }
+        }
+        self.look_what_is_due().await;
     }
 
     /// All tenants, as soon as storage tells them.
@@ -155,7 +113,7 @@ impl Follower {
     }
 
     /// One turn of a tenant's; there is another one where there is more.
-    async fn catch_up(&mut self, tenant: TenantId) -> Result<(), StoreError> {
+    pub(super) async fn catch_up(&mut self, tenant: TenantId) -> Result<(), StoreError> {
         let mut course = match self.courses.remove(&tenant) {
             Some(course) => course,
             None => match self.open(tenant).await? {
@@ -171,7 +129,7 @@ impl Follower {
         Ok(())
     }
 
-    async fn head(&self, tenant: TenantId) -> Result<Option<Cursor>, StoreError> {
+    pub(super) async fn head(&self, tenant: TenantId) -> Result<Option<Cursor>, StoreError> {
         let heads = self.store.heads().await?;
         Ok(heads.into_iter().find(|head| head.tenant == tenant).map(|head| head.cursor))
     }
@@ -185,10 +143,13 @@ impl Follower {
         let read = tokio::task::spawn_blocking(move || reading(folder)).await;
         let read = read.map_err(|_| StoreError::Database(sqlx::Error::WorkerCrashed))?;
         let mut fold = Fold::begin(&*self.store, tenant, head.offset).await?;
+        let mut promotions = Promotions::default();
         let state = match read {
             Ok(Some(model)) => {
                 let offset = model.position();
                 fold.covered = offset;
+                // Their rows may not have been written before the gateway ended.
+                model.promotions().for_each(|promotion| promotions.add(promotion.clone()));
                 *shared.model.write() = model;
                 SnapshotState::Written { offset }
             }
@@ -210,22 +171,21 @@ impl Follower {
             anew: None,
             wants: None,
             stale: None,
+            promotions,
             lessons: 0,
             saved_at: now,
         }))
     }
 
-    /// Learns some events; whether there may be more.
+    /// Learns some events, and folds some anew where that is to be; whether there may be more.
     async fn turn(&self, tenant: TenantId, course: &mut Course) -> Result<bool, StoreError> {
-        let tell = self.hub.waiting(tenant);
-        if let Some(why) = course.wants.or((!tell.is_empty()).then_some(FORGETTING)) {
-            course.wants = Some(why);
-            self.begin_anew(tenant, course, why, tell).await?;
+        let is_waited_for = self.hub.is_waited_for(tenant);
+        if let Some(why) = course.wants.or(is_waited_for.then_some(FORGETTING)) {
+            self.begin_anew(tenant, course, why).await?;
         }
-        match course.anew.take() {
-            Some(anew) => self.turn_anew(tenant, course, anew).await,
-            None => self.turn_live(tenant, course).await,
-        }
+        let has_more = self.turn_live(tenant, course).await?;
+        let folds_on = self.turn_anew(tenant, course, !has_more).await?;
+        Ok(has_more || folds_on || course.wants.is_some())
     }
 
     async fn turn_live(&self, tenant: TenantId, course: &mut Course) -> Result<bool, StoreError> {
@@ -244,6 +204,9 @@ impl Follower {
             if takes_back {
                 // Before it is learned: a file of a model that is past it would hide that it has to be folded anew.
                 shared.supersede(ROLLBACK);
+                if course.anew.as_ref().is_none_or(|anew| anew.fold.covered < event.offset) {
+                    course.wants = Some(ROLLBACK);
+                }
             }
             match lesson {
                 Some(lesson) => {
@@ -252,30 +215,27 @@ impl Follower {
                     self.tenants.stats.lesson_time.observe(began.elapsed());
                     self.tenants.stats.lessons.add(1);
                     course.lessons += 1;
-                    self.tell(tenant, event.offset, &notices).await;
+                    self.tell(tenant, course, event.offset, &notices).await;
                 }
                 None => shared.model.write().pass(event.offset),
             }
             if event.kind == Kind::Erased && event.offset > course.fold.covered {
                 self.note_erased(tenant, course);
             }
-            if takes_back {
-                course.wants = Some(ROLLBACK);
-                return Ok(true);
-            }
+        }
+        let has_more = entries.len() == LEARN_EVENTS_PER_TURN_MAX;
+        if !has_more {
+            shared.set_ready();
         }
         shared.reach(shared.position());
-        Ok(entries.len() == LEARN_EVENTS_PER_TURN_MAX)
+        Ok(has_more)
     }
 
     /// Somebody is being erased: what the model and its file have of him goes, when all of it is out of the log.
     fn note_erased(&self, tenant: TenantId, course: &mut Course) {
         let digest = match course.stale.take() {
             Some(stale) => stale.digest,
-            None => {
-                let model = course.model.model.read();
-                course.model.digest(&model)
-            }
+            None => course.model.digest(),
         };
         course.stale = Some(Stale { newest: Instant::now(), digest });
         course.model.set_erased();
@@ -284,109 +244,21 @@ impl Follower {
         }
     }
 
-    /// Begins a fold from the log's start, as the log is now.
-    async fn begin_anew(
-        &self,
-        tenant: TenantId,
-        course: &mut Course,
-        why: &'static str,
-        mut tell: Vec<oneshot::Sender<Forgotten>>,
-    ) -> Result<(), StoreError> {
-        let Some(head) = self.head(tenant).await? else { return Ok(()) };
-        let fold = Fold::begin(&*self.store, tenant, head.offset).await?;
-        let mut before = course.stale.as_ref().map(|stale| stale.digest.clone());
-        if let Some(unfinished) = course.anew.take() {
-            before = unfinished.before.or(before);
-            tell.extend(unfinished.tell);
-        }
-        if !tell.is_empty() && before.is_none() {
-            let model = course.model.model.read();
-            before = Some(course.model.digest(&model));
-        }
-        tracing::info!(tenant = tenant.0, why, "the assistant's model is folded from the log's start");
-        course.model.set_folding(why);
-        course.wants = None;
-        course.anew = Some(Anew { model: Model::new(), fold, before, tell, began: Instant::now() });
-        Ok(())
-    }
-
-    async fn turn_anew(
-        &self,
-        tenant: TenantId,
-        course: &mut Course,
-        mut anew: Anew,
-    ) -> Result<bool, StoreError> {
-        // From storage: what is in memory may be from before it was erased.
-        let (after, limit) = (anew.model.position(), LEARN_EVENTS_PER_TURN_MAX);
-        let events = self.store.events_after(tenant, after, u32::try_from(limit).unwrap_or(u32::MAX)).await;
-        let events = match events {
-            Ok(events) => events,
-            Err(error) => {
-                course.anew = Some(anew);
-                return Err(error);
-            }
-        };
-        let is_end = events.len() < limit;
-        let mut again = None;
-        for event in &events {
-            let event = Happening::of(event);
-            match anew.fold.lesson(&*self.store, tenant, &event).await {
-                // What it changed was told when it was new.
-                Ok(Some(lesson)) => drop(anew.model.learn(event.offset, &lesson)),
-                Ok(None) => anew.model.pass(event.offset),
-                Err(error) => {
-                    course.anew = Some(anew);
-                    return Err(error);
-                }
-            }
-            if event.offset > anew.fold.covered {
-                again = match event.kind {
-                    Kind::Erased => again.or(Some(FORGETTING)),
-                    _ if is_rollback(&event) => Some(ROLLBACK),
-                    _ => again,
-                };
-            }
-        }
-        course.wants = again.or(course.wants);
-        if again.is_some() || !is_end {
-            course.anew = Some(anew);
-            return Ok(true);
-        }
-        self.swap(tenant, course, anew);
-        Ok(true)
-    }
-
-    /// The model that was folded anew is in force from now on.
-    fn swap(&self, tenant: TenantId, course: &mut Course, anew: Anew) {
-        let Anew { model, fold, before, tell, began } = anew;
-        let position = model.position();
-        *course.model.model.write() = model;
-        (course.fold, course.stale, course.lessons) = (fold, None, 0);
-        course.model.forget_digest();
-        course.model.set_in_force();
-        self.tenants.stats.folds.add(1);
-        let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(tenant = tenant.0, events = position.0, ms, "the assistant's model is folded anew");
-        self.save(tenant, course);
-        course.model.reach(position);
-        if !tell.is_empty() {
-            let after = course.model.digest(&course.model.model.read());
-            for tell in tell {
-                // Whoever asked may not wait any more.
-                let _ = tell.send(Forgotten { before: before.clone(), after: after.clone() });
-            }
-        }
-    }
-
-    fn save(&self, tenant: TenantId, course: &mut Course) {
+    pub(super) fn save(&self, tenant: TenantId, course: &mut Course) {
         (course.lessons, course.saved_at) = (0, Instant::now());
         if course.model.save(&self.folder, tenant) {
             self.tenants.stats.snapshots.add(1);
         }
     }
 
-    /// Files that are to be written, and models that are to be folded though nobody waits for it.
-    fn look_what_is_due(&mut self) {
+    /// Files and rows that are to be written, and models that are to be folded though nobody waits for it.
+    pub(super) async fn look_what_is_due(&mut self) {
+        let now = Instant::now();
+        let (again, failing) =
+            std::mem::take(&mut self.failing).into_iter().partition(|(_, until)| *until <= now);
+        self.failing = failing;
+        let again: BTreeMap<TenantId, Instant> = again;
+        again.into_keys().for_each(|tenant| self.hub.grown().tell(tenant));
         let mut courses = std::mem::take(&mut self.courses);
         for (tenant, course) in &mut courses {
             let is_old = course.saved_at.elapsed() >= Duration::from_millis(LEARN_SNAPSHOT_MS);
@@ -395,11 +267,13 @@ impl Follower {
             }
             let settle = Duration::from_millis(LEARN_SETTLE_MS);
             if course.anew.is_none()
+                && !self.hub.is_waited_for(*tenant)
                 && course.stale.as_ref().is_some_and(|stale| stale.newest.elapsed() >= settle)
             {
                 let (tell, _) = oneshot::channel();
                 self.hub.fold_anew(*tenant, tell);
             }
+            self.audit(*tenant, course).await;
         }
         self.courses = courses;
     }
@@ -419,35 +293,20 @@ impl Follower {
         }
     }
 
-    async fn tell(&self, tenant: TenantId, offset: Offset, notices: &[Notice]) {
+    async fn tell(&self, tenant: TenantId, course: &mut Course, offset: Offset, notices: &[Notice]) {
         for notice in notices {
             if let Notice::Promoted { recipe, why } = notice {
-                self.tenants.stats.promotions.add(1);
-                if let Err(error) = self.audit_promotion(tenant, offset, recipe, why).await {
-                    tracing::warn!(%error, tenant = tenant.0, "a promotion is not in the audit log");
-                }
+                let (recipe, why) = ((*recipe).to_owned(), why.clone());
+                course.promotions.add(Promotion { offset, recipe, why });
+                self.audit(tenant, course).await;
             }
             let notice = serde_json::to_string(notice).unwrap_or_default();
             tracing::info!(tenant = tenant.0, notice, "the assistant has learned");
         }
     }
 
-    /// One row for each, though the event is learned from again after a crash.
-    async fn audit_promotion(
-        &self,
-        tenant: TenantId,
-        offset: Offset,
-        recipe: &str,
-        why: &str,
-    ) -> Result<(), StoreError> {
-        const ACTION: &str = "learn.promoted";
-        let object = format!("model:{offset}");
-        let (action, same) = (Some(ACTION.to_owned()), Some(object.clone()));
-        let filter = AuditFilter { action, object: same, ..AuditFilter::default() };
-        if !self.store.audit_rows(tenant, &filter, None, 1).await?.is_empty() {
-            return Ok(());
-        }
-        let entry = AuditEntry::new(tenant, AuditActor::System, ACTION, object);
-        self.store.audit(entry.with("recipe", recipe).with("why", why)).await.map(drop)
+    pub(super) async fn audit(&self, tenant: TenantId, course: &mut Course) {
+        let written = course.promotions.audit(&*self.store, tenant).await;
+        self.tenants.stats.promotions.add(written);
     }
 }

@@ -87,6 +87,10 @@ impl LearnHub {
         self.0.grown.tell(tenant);
     }
 
+    pub(super) fn is_waited_for(&self, tenant: TenantId) -> bool {
+        self.0.waiting.lock().iter().any(|(whose, _)| *whose == tenant)
+    }
+
     /// Takes those who wait for a tenant's model.
     pub(super) fn waiting(&self, tenant: TenantId) -> Vec<oneshot::Sender<Forgotten>> {
         let mut waiting = self.0.waiting.lock();

@@ -4,12 +4,15 @@
 //! is in the log. Another one suggests (`suggester`), with the model as it is: a customer's message never waits for
 //! lessons. A model is a fold of its log, so files of it only make the start faster (`snapshot`).
 
+mod anew;
 mod automatic;
 mod check;
 mod dialogues;
+mod fold;
 mod follower;
 mod hub;
 mod port;
+mod promotions;
 mod seen;
 mod snapshot;
 mod state;
@@ -22,9 +25,9 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use waggle_core::id::{Offset, QueueId, TenantId, TicketId, Version};
-use waggle_core::learn::{Mode, Suggestion};
+use waggle_core::learn::{Mode, Model, Report, Suggestion};
 use waggle_core::limits::LEARN_WAIT_MS_MAX;
 
 use crate::find::{Log, Worker};
@@ -61,7 +64,14 @@ pub struct Learner {
     tenants: Arc<Tenants>,
     follower: Worker,
     suggester: Worker,
+    /// Models are copied for their digests one at a time.
+    copies: Arc<Semaphore>,
 }
+
+/// The model may not know yet what it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the assistant has not read all of the log yet; ask again in a moment")]
+pub struct NotReady;
 
 /// Why there is no suggestion.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +85,9 @@ pub enum NoSuggestion {
     /// Not a customer's message, or too old a one.
     #[error("the event with version {0} is none of the customer's newest messages")]
     NoMessage(Version),
+    /// The gateway has just started.
+    #[error(transparent)]
+    NotReady(#[from] NotReady),
     /// Storage.
     #[error("storage is not available: {0}")]
     Storage(#[from] StoreError),
@@ -82,7 +95,7 @@ pub enum NoSuggestion {
 
 /// A tenant's model and how it stands, as `GET /v1/learn` shows it.
 #[derive(Debug, Serialize)]
-pub struct Overview<R> {
+pub struct Overview {
     /// Offset of the newest event that taught it something.
     pub version: Offset,
     /// How it learns.
@@ -93,16 +106,18 @@ pub struct Overview<R> {
     pub head: Offset,
     /// Events that are not learned yet.
     pub behind: u64,
+    /// Whether it suggests: it has learned everything that was in the log when the gateway started.
+    pub ready: bool,
     /// SHA-256 of the model at `position`, where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// Why the model is being folded from the log's start, where it is.
+    /// Why the model is being folded from the log, where it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folding: Option<&'static str>,
     /// The file beside the log.
     pub snapshot: SnapshotState,
     /// What the model tells of itself.
-    pub report: R,
+    pub report: Report,
 }
 
 /// Digests of a model before and after somebody was forgotten; none before where none was known.
@@ -129,7 +144,8 @@ impl Learner {
         let suggesting =
             Suggester::new(hub.clone(), Arc::clone(&store), ledger, screens, Arc::clone(&tenants));
         let suggester = Worker::spawn("waggle-suggest", move || suggesting.run())?;
-        Ok(Self { folder, hub: hub.clone(), store, tenants, follower, suggester })
+        let copies = Arc::new(Semaphore::new(1));
+        Ok(Self { folder, hub: hub.clone(), store, tenants, follower, suggester, copies })
     }
 
     /// What to answer a customer's message: the newest one, where `message` names none.
@@ -142,12 +158,12 @@ impl Learner {
         ticket: TicketId,
         message: Option<Version>,
     ) -> Result<Suggestion, NoSuggestion> {
+        let known = self.ready(tenant).await?;
         let (dialogue, _) = dialogues::load(&*self.store, tenant, ticket).await?;
         let ask = match message {
             Some(message) => dialogue.ask_about(message).ok_or(NoSuggestion::NoMessage(message))?,
             None => dialogue.ask().ok_or(NoSuggestion::Answered)?,
         };
-        let known = self.tenants.of(tenant);
         let model = known.model.read();
         if matches!(model.mode(ask.queue()), Mode::Off) {
             return Err(NoSuggestion::Off(ask.queue()));
@@ -156,41 +172,62 @@ impl Learner {
         Ok(model.suggest(&ask))
     }
 
-    /// How a tenant's model stands; a moment is waited for it to have learned everything up to `head`.
-    pub async fn overview(
-        &self,
-        tenant: TenantId,
-        head: Offset,
-        with_digest: bool,
-    ) -> Overview<impl Serialize + use<>> {
-        let known = self.tenants.of(tenant);
-        known.reached(head, Duration::from_millis(LEARN_WAIT_MS_MAX)).await;
-        let (report, version, position, digest) = {
-            let model = known.model.read();
-            let digest = with_digest.then(|| known.digest(&model));
-            (model.report(), model.version(), model.position(), digest)
+    /// How a tenant's model stands; a moment is waited for it to have learned everything up to `head`. `None` where the
+    /// gateway stops.
+    pub async fn overview(&self, tenant: TenantId, head: Offset, with_digest: bool) -> Option<Overview> {
+        let known = match self.ready(tenant).await {
+            Ok(known) => {
+                known.reached(head, WAIT).await;
+                known
+            }
+            Err(NotReady) => self.tenants.of(tenant),
         };
-        Overview {
-            version: version.version,
-            recipe: version.recipe.to_string(),
-            position,
-            head,
-            behind: head.0.saturating_sub(position.0),
-            digest,
-            folding: known.folding(),
-            snapshot: known.snapshot(),
-            report,
+        let place = match with_digest {
+            true => Some(Arc::clone(&self.copies).acquire_owned().await.ok()?),
+            false => None,
+        };
+        let look = move || {
+            let _place = place;
+            overview(&known, head, with_digest)
+        };
+        tokio::task::spawn_blocking(look).await.ok()
+    }
+
+    /// A tenant's model as soon as it has learned what was in the log at the start; a moment is waited for it.
+    async fn ready(&self, tenant: TenantId) -> Result<Shared, NotReady> {
+        let known = self.tenants.of(tenant);
+        if !known.is_ready() {
+            // The log of a new tenant, in which nothing has happened, is followed as soon as somebody asks.
+            self.hub.grown().tell(tenant);
         }
+        known.ready(WAIT).await.then_some(known).ok_or(NotReady)
     }
 
     /// Looks at a tenant's model; `look` must be short.
-    pub fn look<T>(&self, tenant: TenantId, look: impl FnOnce(&waggle_core::learn::Model) -> T) -> T {
+    pub fn look<T>(&self, tenant: TenantId, look: impl FnOnce(&Model) -> T) -> T {
         look(&self.tenants.of(tenant).model.read())
     }
 
-    /// Waits a moment for a tenant's model to have learned everything up to `head`; whether it has.
-    pub async fn reached(&self, tenant: TenantId, head: Offset) -> bool {
-        self.tenants.of(tenant).reached(head, Duration::from_millis(LEARN_WAIT_MS_MAX)).await
+    /// Asks a tenant's model whether it takes something. One that has not learned everything up to `head` does not refuse:
+    /// a moment is waited until it has.
+    ///
+    /// # Errors
+    /// [`NotReady`] where it has not learned enough to say.
+    pub async fn takes<E>(
+        &self,
+        tenant: TenantId,
+        head: Offset,
+        takes: impl Fn(&Model) -> Result<(), E>,
+    ) -> Result<Result<(), E>, NotReady> {
+        let known = self.ready(tenant).await?;
+        if takes(&known.model.read()).is_ok() {
+            return Ok(Ok(()));
+        }
+        if !known.reached(head, WAIT).await {
+            return Err(NotReady);
+        }
+        let model = known.model.read();
+        Ok(takes(&model))
     }
 
     /// Folds a tenant's model from the log's start as it is now, and writes it in place of the file before. `None` where
@@ -229,6 +266,31 @@ impl Learner {
     }
 }
 
+/// How a model stands. Its digest is made of a copy: nobody who suggests waits for more than that.
+fn overview(known: &TenantModel, head: Offset, with_digest: bool) -> Overview {
+    let copy = with_digest.then(|| known.model.read().clone());
+    let digest = copy.as_ref().map(|copy| digest_of(&copy.encode()));
+    let (report, version, position) = {
+        let of = |model: &Model| (model.report(), model.version(), model.position());
+        copy.as_ref().map_or_else(|| of(&known.model.read()), of)
+    };
+    Overview {
+        version: version.version,
+        recipe: version.recipe.to_string(),
+        position,
+        head,
+        behind: head.0.saturating_sub(position.0),
+        ready: known.is_ready(),
+        digest,
+        folding: known.folding(),
+        snapshot: known.snapshot(),
+        report,
+    }
+}
+
+/// How long whoever asks waits for a model.
+const WAIT: Duration = Duration::from_millis(LEARN_WAIT_MS_MAX);
+
 /// By tenant.
 type ByTenant<T> = FxHashMap<TenantId, T>;
 
@@ -241,3 +303,6 @@ fn digest_of(encoded: &[u8]) -> String {
 
 /// A model that anybody may read while it learns.
 type Shared = Arc<TenantModel>;
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Models that are read by many and taught by one.
+//! Models that are read by many and taught by one: the follower's thread alone writes, so nobody waits for what it reads.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +13,9 @@ use super::snapshot::{self, SnapshotState};
 use super::stats::LearnStats;
 use super::{ByTenant, Shared, digest_of};
 
+/// Why a model is no fold of its log yet.
+const STARTING: &str = "the start of the gateway";
+
 /// By tenant.
 #[derive(Default)]
 pub(super) struct Tenants {
@@ -23,11 +26,12 @@ pub(super) struct Tenants {
 /// A tenant's model.
 pub(super) struct TenantModel {
     pub(super) model: RwLock<Model>,
-    /// The event up to which everything is learned, while nothing is folded anew.
+    /// The event up to which everything is learned.
     reached: watch::Sender<Offset>,
+    /// Whether everything is learned that was in the log at the start. Before that the model decides nothing: it may not
+    /// know yet what it must not do.
+    ready: watch::Sender<bool>,
     standing: Mutex<Standing>,
-    /// The newest digest that was asked for.
-    digest: Mutex<Option<(Offset, String)>>,
 }
 
 #[derive(Default)]
@@ -45,8 +49,8 @@ impl Default for TenantModel {
         Self {
             model: RwLock::new(Model::new()),
             reached: watch::Sender::new(Offset(0)),
+            ready: watch::Sender::new(false),
             standing: Mutex::default(),
-            digest: Mutex::default(),
         }
     }
 }
@@ -91,9 +95,24 @@ impl TenantModel {
         matches!(tokio::time::timeout(within, wait).await, Ok(Ok(_)))
     }
 
-    /// Why the model is being folded from the log's start.
+    /// Everything is learned that was in the log at the start.
+    pub(super) fn set_ready(&self) {
+        self.ready.send_if_modified(|ready| !std::mem::replace(ready, true));
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+
+    /// Waits for everything to be learned that was in the log at the start; whether it is.
+    pub(super) async fn ready(&self, within: Duration) -> bool {
+        let mut ready = self.ready.subscribe();
+        matches!(tokio::time::timeout(within, ready.wait_for(|ready| *ready)).await, Ok(Ok(_)))
+    }
+
+    /// Why the model is being folded from the log's start, or is not all of its log yet.
     pub(super) fn folding(&self) -> Option<&'static str> {
-        self.standing.lock().folding
+        self.standing.lock().folding.or_else(|| (!self.is_ready()).then_some(STARTING))
     }
 
     pub(super) fn set_folding(&self, why: &'static str) {
@@ -126,18 +145,10 @@ impl TenantModel {
         }
     }
 
-    /// The digest of the model, which is this one's.
-    pub(super) fn digest(&self, model: &Model) -> String {
-        let mut known = self.digest.lock();
-        match &*known {
-            Some((offset, digest)) if *offset == model.position() => digest.clone(),
-            _ => known.insert((model.position(), digest_of(&model.encode()))).1.clone(),
-        }
-    }
-
-    /// The model is another one, though of the same event.
-    pub(super) fn forget_digest(&self) {
-        *self.digest.lock() = None;
+    /// The model's digest. For the follower's thread, which holds nobody up with it.
+    pub(super) fn digest(&self) -> String {
+        let encoded = self.model.read().encode();
+        digest_of(&encoded)
     }
 
     /// Writes the model where storage has it otherwise; whether there was something to write.

@@ -42,6 +42,8 @@ pub struct LearnStats {
     pub automatic: Count,
     /// Tickets that it gave back to people.
     pub handed_over: Count,
+    /// Messages that could have got one, had the assistant not been too far behind.
+    pub left: Count,
     /// Times that a challenger became the champion.
     pub promotions: Count,
     /// Times that a model was folded from the log's start.
@@ -67,6 +69,7 @@ impl Default for LearnStats {
             rejected: Count::default(),
             automatic: Count::default(),
             handed_over: Count::default(),
+            left: Count::default(),
             promotions: Count::default(),
             folds: Count::default(),
             bad_snapshots: Count::default(),

@@ -1,13 +1,12 @@
 //! Suggests what to answer a customer's message as soon as it is committed, to those who watch its ticket.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use quick_cache::unsync::Cache;
-use tokio::sync::Semaphore;
 use waggle_core::id::{TenantId, TicketId, Version};
 use waggle_core::learn::{Ask, Dialogue, Mode};
-use waggle_core::limits::{AUTOMATIC_REPLIES_MAX, SUGGEST_DIALOGUES_MAX};
+use waggle_core::limits::{AUTOMATIC_WAIT_MS_MAX, SUGGEST_DIALOGUES_MAX};
 use waggle_core::push::{suggestion_message, text_frame};
 use waggle_core::ticket::Kind;
 
@@ -26,8 +25,6 @@ pub(super) struct Suggester {
     screens: Arc<dyn Screens>,
     tenants: Arc<Tenants>,
     robot: Arc<Robot>,
-    /// Automatic replies that are under way.
-    places: Arc<Semaphore>,
     /// Dialogues of tickets that are watched, with the versions that they are at.
     known: Cache<(TenantId, TicketId), (Dialogue, Version)>,
 }
@@ -40,19 +37,14 @@ impl Suggester {
         screens: Arc<dyn Screens>,
         tenants: Arc<Tenants>,
     ) -> Self {
-        let robot = Robot {
-            store: Arc::clone(&store),
-            ledger,
-            tenants: Arc::clone(&tenants),
-            turns: parking_lot::Mutex::default(),
-        };
+        let patience = Duration::from_millis(AUTOMATIC_WAIT_MS_MAX);
+        let robot = Robot::new(Arc::clone(&store), ledger, Arc::clone(&tenants), patience);
         Self {
             hub,
             store,
             screens,
             tenants,
             robot: Arc::new(robot),
-            places: Arc::new(Semaphore::new(AUTOMATIC_REPLIES_MAX)),
             known: Cache::new(SUGGEST_DIALOGUES_MAX),
         }
     }
@@ -78,12 +70,16 @@ impl Suggester {
             return Ok(());
         }
         let known = self.tenants.of(tenant);
+        if !known.is_ready() {
+            return Ok(());
+        }
         let mode = known.model.read().mode(route.queue);
         if matches!(mode, Mode::Off) {
             return Ok(());
         }
         if matches!(mode, Mode::Auto { .. }) {
-            self.reply_alone(asked);
+            let (message, offset) = (entry.version, entry.offset);
+            self.robot.take(Trigger { tenant, ticket, message, offset });
         }
         if !self.screens.may_watch(tenant, ticket, route.agent) {
             return Ok(());
@@ -122,18 +118,5 @@ impl Suggester {
         let ask = dialogue.ask_about(entry.version);
         self.known.insert(key, (dialogue, at));
         Ok(ask)
-    }
-
-    /// Lets the assistant reply by itself, where it may, when it has learned everything before the message.
-    fn reply_alone(&self, asked: &Asked) {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
-        let Asked { tenant, entry } = asked;
-        let trigger =
-            Trigger { tenant: *tenant, ticket: entry.ticket, message: entry.version, offset: entry.offset };
-        let robot = Arc::clone(&self.robot);
-        tokio::spawn(async move {
-            robot.reply(trigger).await;
-            drop(place);
-        });
     }
 }

@@ -12,7 +12,7 @@ use waggle_core::ticket::{
 };
 use waggle_core::time::Timestamp;
 
-use super::careful::Attempt;
+use super::careful::{Attempt, deleted};
 use super::cells::Generation;
 use super::keys::{KeyLease, Turn};
 use super::log::TenantLog;
@@ -130,6 +130,10 @@ impl Inner {
                     }
                 };
                 if let Some(said) = Said::of(&submission.request.command) {
+                    // What is deleted does not exist: nothing is told of what it has or has not.
+                    if slot.cell.load().is_deleted() {
+                        return Err(deleted(ticket, authority));
+                    }
                     Box::pin(self.check_said(log, ticket, said)).await?;
                 }
                 let submission = Submission { authority, ..submission };

@@ -466,4 +466,14 @@ pub const CODES: &[Code] = &[
         "Bad teaching",
         "The assistant cannot learn that; the detail says what it can.",
     ),
+    later(
+        code(
+            "assistant_behind",
+            503,
+            "Assistant behind",
+            "The assistant has not read all of the log yet, after a start: ask again after `Retry-After` seconds. Tickets are \
+             not concerned.",
+        ),
+        1,
+    ),
 ];

@@ -7,15 +7,16 @@ use serde_json::{Value, json};
 use crate::gateway::{Gateway, check};
 use crate::screen::Screen;
 
-const ASKED: &str = "My new debit card has not arrived yet. I ordered it two weeks ago.";
-const ASKED_AGAIN: &str = "Hello, I ordered a debit card and it has still not arrived. Where is it?";
+pub(crate) const ASKED: &str = "My new debit card has not arrived yet. I ordered it two weeks ago.";
+pub(crate) const ASKED_AGAIN: &str =
+    "Hello, I ordered a debit card and it has still not arrived. Where is it?";
 const ANSWER: &str = "Your card is on its way: it arrives within five working days.";
 
 /// Damages a file.
 type Spoil = fn(&mut Vec<u8>);
 
 /// Somebody asks, and is answered; and others ask other things.
-fn teach_by_work(gateway: &Gateway) {
+pub(crate) fn teach_by_work(gateway: &Gateway) {
     for (asked, intent, answer) in [
         (ASKED, "card_arrival", ANSWER),
         (

@@ -9,3 +9,5 @@ mod gateway;
 #[path = "../support/ready.rs"]
 mod ready;
 mod screen;
+mod start;
+mod tenants;

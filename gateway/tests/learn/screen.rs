@@ -13,6 +13,10 @@ pub(crate) struct Screen(WebSocket<TcpStream>);
 
 impl Screen {
     pub(crate) fn open(gateway: &Gateway, views: &[&str]) -> Self {
+        Self::open_as(gateway, &gateway.token, views)
+    }
+
+    pub(crate) fn open_as(gateway: &Gateway, token: &str, views: &[&str]) -> Self {
         let stream = TcpStream::connect(gateway.push).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -20,7 +24,7 @@ impl Screen {
         request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("waggle.v1.json"));
         let (socket, _) = client(request, stream).unwrap();
         let mut screen = Self(socket);
-        let hello = json!({"type": "hello", "token": gateway.token, "views": views});
+        let hello = json!({"type": "hello", "token": token, "views": views});
         screen.0.send(Message::text(hello.to_string())).unwrap();
         screen.hear("welcome");
         screen

@@ -4,7 +4,7 @@ use super::names::NONE;
 use super::{Contender, Model};
 use crate::learn::intent::{IntentId, Recipe};
 use crate::learn::mode::PRECISION_WANTED;
-use crate::learn::report::{AgentReport, Confusion, IntentReport, QueueMode, Report, TrialReport};
+use crate::learn::report::{AgentReport, Confusion, IntentReport, Promotion, QueueMode, Report, TrialReport};
 
 const CONFUSIONS_SHOWN: usize = 20;
 
@@ -47,6 +47,11 @@ impl Model {
             tag_prefix: self.settings.tag_prefix.clone(),
             replies: self.replies.len(),
         }
+    }
+
+    /// The newest changes of champions, the newest last.
+    pub fn promotions(&self) -> impl Iterator<Item = &Promotion> {
+        self.promotions.iter()
     }
 
     fn intents(&self, champion: &Contender) -> Vec<IntentReport> {

@@ -47,7 +47,11 @@ pub(crate) enum VerdictName {
 #[derive(Debug, Subcommand)]
 pub(crate) enum LearnTask {
     /// Show how its model stands
-    Show,
+    Show {
+        /// With the SHA-256 of the model, which takes the gateway a moment
+        #[arg(long)]
+        digest: bool,
+    },
     /// List the intents that it knows
     Intents,
     /// Tell it of an intent (an administrator's token, as for all that follow but label and feedback)
@@ -131,7 +135,7 @@ fn card(told: &Suggestion) -> String {
 pub(crate) async fn run(global: &Global, task: LearnTask) -> Result<Exit, Failure> {
     let desk = Desk::new(global)?;
     let teaching = match task {
-        LearnTask::Show => return show(&desk).await,
+        LearnTask::Show { digest } => return show(&desk, digest).await,
         LearnTask::Intents => return intents(&desk).await,
         LearnTask::Label { ticket, message, intent } => {
             let body = json!({"type": "label", "message": message, "intent": intent});
@@ -179,8 +183,8 @@ fn name(value: impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-async fn show(desk: &Desk) -> Result<Exit, Failure> {
-    let raw: Box<RawValue> = desk.get("/v1/learn").await?;
+async fn show(desk: &Desk, digest: bool) -> Result<Exit, Failure> {
+    let raw: Box<RawValue> = desk.get(&format!("/v1/learn?digest={digest}")).await?;
     let told = match desk.format {
         Format::Json => format!("{raw}\n"),
         Format::Human => overview(&read(raw.get().as_bytes())?),
@@ -212,7 +216,7 @@ fn overview(learn: &Value) -> String {
 }
 
 async fn intents(desk: &Desk) -> Result<Exit, Failure> {
-    let learn: Value = desk.get("/v1/learn?digest=false").await?;
+    let learn: Value = desk.get("/v1/learn").await?;
     let empty = Vec::new();
     let intents = learn.pointer("/report/intents").and_then(Value::as_array).unwrap_or(&empty);
     let line = |intent: &Value| {

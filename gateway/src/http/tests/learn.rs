@@ -73,6 +73,17 @@ async fn feedback_and_labels_are_events_that_disturb_nobody() {
 }
 
 #[tokio::test]
+async fn a_digest_is_made_for_whoever_asks_for_it() {
+    let world = World::new().await;
+    world.create().await;
+    let told = async |query: &str| world.get_as(&world.admin, &format!("/v1/learn{query}"), &[]).await;
+    for (query, has_digest) in [("", false), ("?digest=false", false), ("?digest=true", true)] {
+        assert_eq!(told(query).await.json()["digest"].is_string(), has_digest, "{query}");
+    }
+    assert_eq!(told("?digest=1").await.code(), "bad_query");
+}
+
+#[tokio::test]
 async fn the_tenant_takes_teaching_from_its_administrators_and_is_no_ticket() {
     let world = World::new().await;
     let teach = async |teaching: &str, ticket: u64, actor: Actor, rights: Rights| {

@@ -41,7 +41,7 @@ async fn a_deleted_ticket_is_out_of_sight_and_comes_back_as_it_was() {
     assert_eq!(event["data"], json!({"deleted": true}));
 
     // Whoever may not delete: as if there were no such ticket.
-    for path in ["", "/events", "/messages", "/attachments", "/draft"] {
+    for path in ["", "/events", "/messages", "/attachments", "/draft", "/suggestions"] {
         let path = format!("/v1/tickets/1{path}");
         assert_eq!(world.get(&path).await.code(), "no_such_ticket", "{path}");
     }
@@ -61,6 +61,9 @@ async fn a_deleted_ticket_is_out_of_sight_and_comes_back_as_it_was() {
         json!({"type": "link", "as": "related", "ticket": other}),
         json!({"type": "merge", "into": other, "expect": 3}),
         json!({"type": "split", "message": 1, "subject": "x"}),
+        json!({"type": "label", "message": 1, "intent": "x"}),
+        json!({"type": "label", "message": 9, "intent": "x"}),
+        json!({"type": "reply", "text": "x", "suggestion": {"model": 99, "reply": 1}}),
     ] {
         let refused = ask_as(&world, &world.ana, one, command.clone()).await;
         assert_eq!(refused.code(), "no_such_ticket", "{command}");

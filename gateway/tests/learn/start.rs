@@ -1,0 +1,54 @@
+//! A start: what is asked before the log is read, and a file of a model that cannot be used.
+
+use std::fs::File;
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::dialogue::{ASKED_AGAIN, teach_by_work};
+use crate::gateway::{Gateway, check};
+
+#[test]
+fn nothing_is_decided_before_the_log_is_read_and_a_damaged_file_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut gateway = Gateway::start(folder.path());
+    teach_by_work(&gateway);
+    let asked = gateway.create(ASKED_AGAIN);
+    let suggestions = format!("/v1/tickets/{asked}/suggestions");
+    let (_, told) = gateway.get(&suggestions);
+    let (model, reply) = (&told["model"]["version"], &told["replies"][0]["id"]);
+    let feedback =
+        json!({"type": "feedback", "message": 1, "reply": reply, "model": model, "verdict": "accepted"});
+    assert_eq!(gateway.teach(&json!({"teach": "mode", "queue": 1, "mode": "off"})).0, 200);
+    gateway.learned();
+    gateway.stop();
+
+    // A file that takes as long to read as the test wants.
+    let (model, log) = (folder.path().join("learn/1.model"), folder.path().join("log"));
+    std::fs::remove_file(&model).unwrap();
+    assert!(Command::new("mkfifo").arg(&model).status().unwrap().success());
+    let gateway = Gateway::start_telling(folder.path(), "warn", Stdio::from(File::create(&log).unwrap()));
+    assert_eq!(gateway.get("/readyz").0, 200, "the gateway does not wait for it");
+    let commands = format!("/v1/tickets/{asked}/commands");
+    let rename = json!({"teach": "rename", "name": "card_arrival", "to": "card_delivery"});
+    for (status, refused) in
+        [gateway.get(&suggestions), gateway.post(&commands, &feedback), gateway.teach(&rename)]
+    {
+        assert_eq!((status, &refused["code"]), (503, &json!("assistant_behind")), "{refused}");
+    }
+    let (_, learn) = gateway.get("/v1/learn");
+    assert_eq!((&learn["ready"], learn["folding"].is_string()), (&json!(false), true), "{learn}");
+    // What only the log is asked for.
+    gateway.command(asked, &json!({"type": "label", "message": 1, "intent": "card_arrival"}));
+
+    drop(File::options().write(true).open(&model).unwrap());
+    std::fs::remove_file(&model).unwrap();
+    let learned = gateway.learned();
+    assert_eq!((&learned["ready"], &learned["snapshot"]["state"]), (&json!(true), &json!("damaged")));
+    assert_eq!(check(folder.path())["digest"], learned["digest"]);
+    assert_eq!(gateway.get(&suggestions).1["code"], "suggestions_off");
+    gateway.command(asked, &feedback);
+    assert_eq!(gateway.teach(&rename).0, 200);
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert!(log.contains("the file of a model is not used") && log.contains("damaged"), "{log}");
+}
