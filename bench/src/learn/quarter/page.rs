@@ -14,6 +14,31 @@ const SIZE: (u32, u32) = (980, 1_180);
 /// Of each of the three panels.
 const PANEL_HEIGHT: u32 = 380;
 
+/// The curve in a sentence: how much the quarter gains on the messages that nobody answers.
+pub(super) fn gains(document: &Document) -> String {
+    let mean = |row: &Row, figure: &str| row.mean.get(figure).copied();
+    let ends = document.weeks.first().zip(document.weeks.last());
+    let Some((first, last)) = ends.filter(|(first, last)| last.week > first.week) else {
+        return String::new();
+    };
+    let right = |row| mean(row, "held_out_right_percent");
+    let Some((begin, end)) = right(first).zip(right(last)) else { return String::new() };
+    let weeks = (last.week - first.week) as f64;
+    let gained = |row: &&Row| mean(row, "gained_points").unwrap_or_default();
+    let best = document.weeks.iter().skip(1).max_by(|one, other| gained(one).total_cmp(&gained(other)));
+    let best = best.map_or_else(String::new, |best| {
+        format!("; the most after the first, {:+.1}, in week {}", gained(&best), best.week)
+    });
+    format!(
+        "Right suggestions for messages that nobody answers: {begin:.1} % at the end of week {}, {end:.1} % at the end of \
+         week {}: {:+.1} points, {:+.1} a week{best}.\n",
+        first.week,
+        last.week,
+        end - begin,
+        (end - begin) / weeks
+    )
+}
+
 /// A week per row.
 pub(super) fn table(document: &Document) -> String {
     const COLUMNS: [(&str, &str); 9] = [
@@ -65,7 +90,7 @@ pub(super) fn page(document: &Document) -> String {
          {:.0} % of agents' acts wrong, {:.0} % of own replies with a macro and {:.0} % of the others with a label; \
          {held_out} messages held out; means of {repeat} quarter(s), ± is the standard deviation; seed {seed}. \
          Replies are of the bench's own making. {way}.\n\n\
-         {}; {} × {}, Linux {}; commit {}{dirty}.\n\n![Week by week]({name}.svg)\n\n{}",
+         {}; {} × {}, Linux {}; commit {}{dirty}.\n\n{}\n![Week by week]({name}.svg)\n\n{}",
         data.train,
         data.test,
         data.intents,
@@ -79,6 +104,7 @@ pub(super) fn page(document: &Document) -> String {
         facts.cpu,
         facts.kernel,
         facts.git_revision,
+        gains(document),
         table(document)
     )
 }
@@ -175,5 +201,45 @@ fn panel(document: &Document, title: &str, axis: &str, lines: &[(&str, &str, Str
         x: Axis { name: "week".into(), low: 1.0, high: weeks.max(2.0), is_logarithmic: false, ticks: 14 },
         y: Axis { name: axis.into(), low: 0.0, high: 100.0, is_logarithmic: false, ticks: 11 },
         lines: lines.iter().map(line).filter(|line| !line.points.is_empty()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::Facts;
+    use crate::learn::quarter::world::tests::SHAPE;
+    use crate::learn::task::DataFacts;
+    use crate::result::Figures;
+
+    #[test]
+    fn gains_are_told_in_a_sentence() {
+        let row = |week: usize, right: f64, gained: f64| {
+            let mean = [("held_out_right_percent", right), ("gained_points", gained)];
+            let mean: Figures = mean.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            Row { week, intents: 1, mean, spread: Figures::new(), runs: Vec::new() }
+        };
+        let mut document = Document {
+            schema: 1,
+            name: "q".into(),
+            data: DataFacts::default(),
+            shape: SHAPE,
+            held_out: 10,
+            repeat: 1,
+            seed: 1,
+            is_http: true,
+            facts: Facts::default(),
+            weeks: vec![row(1, 20.0, 20.0), row(2, 50.0, 30.0), row(3, 60.0, 10.0)],
+        };
+        let told = gains(&document);
+        assert!(
+            told.contains(
+                "20.0 % at the end of week 1, 60.0 % at the end of week 3: +40.0 points, +20.0 a week"
+            ),
+            "{told}"
+        );
+        assert!(told.ends_with("the most after the first, +30.0, in week 2.\n"), "{told}");
+        document.weeks.truncate(1);
+        assert_eq!(gains(&document), "");
     }
 }

@@ -29,8 +29,8 @@ use crate::target::Target;
 use front::{Front, Window};
 pub(super) use page::redraw;
 
-/// Connections that other tickets are moved over.
-const CONNECTIONS: u32 = 4;
+/// Connections that other tickets are moved over: so many that none waits for one.
+const CONNECTIONS: u32 = 32;
 /// Everything that was taught is learned by then.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// The same between two windows: longer, and connections that rest would be closed.
