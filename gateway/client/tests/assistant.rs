@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::io::{BufRead, BufReader, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ const ANSWER: &str = "Your card is on its way: it arrives within five working da
 struct Desk {
     gateway: Child,
     api: String,
+    push: String,
     agent: String,
     admin: String,
     _folder: TempDir,
@@ -61,7 +63,8 @@ impl Desk {
         let (gateway, ready) = ready::start(&mut command);
         let text = |pointer: &str| ready.pointer(pointer).unwrap().as_str().unwrap().to_owned();
         let (agent, admin) = (text("/demo/agents/0/token"), text("/demo/admin/token"));
-        Some(Self { gateway, api: format!("http://{}", text("/api")), agent, admin, _folder: folder })
+        let (api, push) = (format!("http://{}", text("/api")), format!("ws://{}/v1/push", text("/push")));
+        Some(Self { gateway, api, push, agent, admin, _folder: folder })
     }
 
     fn run(&self, token: &str, args: &[&str]) -> Done {
@@ -185,6 +188,54 @@ fn suggestions_are_shown_and_taken_edited_and_turned_down() {
     assert!(line.contains("message 1: card_late\n"), "{line}");
     let line = desk.told(&["learn", "label", &again, "1"]);
     assert!(line.contains("message 1: none of the known\n"), "{line}");
+}
+
+#[test]
+fn a_suggestion_is_shown_to_who_watches() {
+    /// Ends it whatever happens.
+    struct Watch(Child);
+
+    impl Drop for Watch {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    let Some(desk) = Desk::start("wagglectl watch, suggestions") else { return };
+    desk.teach_by_work();
+    let ticket = desk.create("Good morning");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wagglectl"));
+    command.args(["--push", &desk.push, "--token", &desk.agent]);
+    command.args(["watch", "--view", &format!("ticket:{ticket}")]).stdin(Stdio::null());
+    let mut watch = Watch(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    // It says so once it is live.
+    let mut line = String::new();
+    BufReader::new(watch.0.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("watching from "), "{line}");
+    let text = format!(r#"{{"type":"message","text":"{ASKED_AGAIN}"}}"#);
+    let wanted = format!(" {ANSWER}");
+    let path = format!("/v1/tickets/{ticket}/commands");
+    post(desk.api.strip_prefix("http://").unwrap(), &desk.agent, &path, &text);
+    let mut lines = BufReader::new(watch.0.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let reply = lines.find(|line| line.contains(". reply ")).unwrap();
+    let (head, name) = reply.strip_suffix(&wanted).unwrap().split_once(". reply ").unwrap();
+    assert!(head.contains(&format!("#{ticket} ")), "{reply}");
+    // As it is shown, so it is given back.
+    desk.value(&["ticket", "reply", &ticket, ANSWER, "--suggestion", name]);
+}
+
+/// What no command line of an agent's does: a customer's further message.
+fn post(address: &str, token: &str, path: &str, body: &str) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json"
+    );
+    write!(stream, "{head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
 #[test]

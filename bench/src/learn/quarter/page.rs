@@ -57,6 +57,7 @@ pub(super) fn table(document: &Document) -> String {
     for week in FROZEN {
         columns.push((format!("frozen after week {week}: right %"), format!("frozen_{week}_right_percent")));
     }
+    columns.retain(|(_, figure)| document.weeks.iter().any(|row| row.mean.contains_key(figure)));
     let heads: Vec<_> = columns.iter().map(|column| column.0.as_str()).collect();
     let mut text =
         format!("| week | intents | {} |\n|---:|---:|{}\n", heads.join(" | "), "---:|".repeat(heads.len()));
@@ -81,6 +82,10 @@ pub(super) fn page(document: &Document) -> String {
     let Document { name, data, shape, facts, held_out, repeat, seed, .. } = document;
     let oos = if data.oos.is_empty() { String::new() } else { format!(", `{}`", data.oos) };
     let percent = |share: f64| share * 100.0;
+    let quarters = match repeat {
+        1 => "one quarter".to_owned(),
+        repeat => format!("means of {repeat} quarters, ± is the standard deviation"),
+    };
     let way = if document.is_http { "Through a gateway, over HTTP" } else { "Through the library" };
     let dirty = if facts.git_dirty { " with changes" } else { "" };
     format!(
@@ -88,9 +93,9 @@ pub(super) fn page(document: &Document) -> String {
          What it means: [docs/BENCHMARKS.md](../../../docs/BENCHMARKS.md).\n\n\
          Texts of `{}`, `{}`{oos}; {} intents, {} dialogues a week, {:.0} % of the intents from the start, \
          {:.0} % of agents' acts wrong, {:.0} % of own replies with a macro and {:.0} % of the others with a label; \
-         {held_out} messages held out; means of {repeat} quarter(s), ± is the standard deviation; seed {seed}. \
+         {held_out} messages held out; {quarters}; seed {seed}. \
          Replies are of the bench's own making. {way}.\n\n\
-         {}; {} × {}, Linux {}; commit {}{dirty}.\n\n{}\n![Week by week]({name}.svg)\n\n{}",
+         {}; {} × {}, Linux {}; commit {}{dirty}; load average before: {:.2}.\n\n{}\n![Week by week]({name}.svg)\n\n{}",
         data.train,
         data.test,
         data.intents,
@@ -104,6 +109,7 @@ pub(super) fn page(document: &Document) -> String {
         facts.cpu,
         facts.kernel,
         facts.git_revision,
+        facts.load_average[0],
         gains(document),
         table(document)
     )
@@ -146,9 +152,10 @@ fn gained(document: &Document) -> Lines {
     ];
     let mut panel =
         panel(document, "Gained within each week, on the same messages", "percentage points", &lines);
-    let values = panel.lines.iter().flat_map(|line| &line.band);
+    let bands = panel.lines.iter().flat_map(|line| line.band.iter().flat_map(|band| [band.1, band.2]));
+    let values = bands.chain(panel.lines.iter().flat_map(|line| line.points.iter().map(|point| point.1)));
     let (low, high) =
-        values.fold((0.0, 5.0), |(low, high), band| (f64::min(low, band.1), f64::max(high, band.2)));
+        values.fold((0.0, 5.0), |(low, high), value| (f64::min(low, value), f64::max(high, value)));
     panel.y.low = (low / 5.0).floor() * 5.0;
     panel.y.high = (high / 5.0).ceil() * 5.0;
     panel.note = format!("new intents come until week 10\n{}", panel.note);
