@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
+use waggle_core::limits::HTTP_HEADER_MS_MAX;
 
-use crate::stream::Stream;
+use crate::stream::{Address, Stream};
 use crate::target::Target;
 use crate::wire::http::{Head, Requests};
 
@@ -14,12 +15,17 @@ use crate::wire::http::{Head, Requests};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at whether all is learned.
 const LOOK: Duration = Duration::from_millis(20);
+/// A connection that has rested for longer is made anew: the gateway closes it when no request comes.
+const REST: Duration = Duration::from_millis(HTTP_HEADER_MS_MAX / 2);
 const SUBJECT_CHARS_MAX: usize = 60;
 const READ_BYTES: usize = 16 * 1024;
 
 /// One agent's connection.
 pub(super) struct Desk {
+    address: Address,
     stream: Stream,
+    /// When it was connected, or had its last answer.
+    used: Instant,
     requests: Requests,
     input: Vec<u8>,
     output: Vec<u8>,
@@ -33,11 +39,10 @@ impl Desk {
 
     /// Connects with a token of its own.
     pub(super) fn with_token(target: &Target, token: &str) -> Result<Self> {
-        let stream = Stream::connect(&target.api)
-            .with_context(|| format!("cannot connect to the gateway at {}", target.api))?;
-        stream.block(PATIENCE)?;
         let requests = Requests::new(&target.host, token);
-        Ok(Self { stream, requests, input: Vec::new(), output: Vec::new() })
+        let (address, stream) = (target.api.clone(), connect(&target.api)?);
+        let (input, output) = (Vec::new(), Vec::new());
+        Ok(Self { address, stream, used: Instant::now(), requests, input, output })
     }
 
     /// Posts `body`; the status and the answer's JSON.
@@ -94,6 +99,9 @@ impl Desk {
     }
 
     fn exchange(&mut self, path: &str) -> Result<(u16, Value)> {
+        if self.used.elapsed() > REST {
+            self.stream = connect(&self.address)?;
+        }
         self.stream.write_all(&self.output).with_context(|| path.to_owned())?;
         self.output.clear();
         loop {
@@ -103,6 +111,7 @@ impl Desk {
                     let body = self.input.get(head.head_bytes..end).unwrap_or_default();
                     let value = serde_json::from_slice(body).unwrap_or(Value::Null);
                     self.input.drain(..end);
+                    self.used = Instant::now();
                     return Ok((head.status, value));
                 }
             }
@@ -113,5 +122,41 @@ impl Desk {
                 count => self.input.extend_from_slice(part.get(..count).unwrap_or_default()),
             }
         }
+    }
+}
+
+fn connect(address: &Address) -> Result<Stream> {
+    let stream =
+        Stream::connect(address).with_context(|| format!("cannot connect to the gateway at {address}"))?;
+    stream.block(PATIENCE)?;
+    Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_desk_that_has_rested_connects_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let mut desk = Desk::connect(&Target::from_url(&url, "t", None).unwrap(), 0).unwrap();
+        let (first, _) = listener.accept().unwrap();
+        let server = std::thread::spawn(move || {
+            for _ in 0..2 {
+                // Each answers once.
+                let (mut stream, _) = listener.accept().unwrap();
+                assert!(stream.read(&mut [0; 4_096]).unwrap() > 0);
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").unwrap();
+            }
+        });
+        drop(first);
+        for _ in 0..2 {
+            desk.used = Instant::now().checked_sub(REST * 2).unwrap();
+            assert_eq!(desk.get("/").unwrap(), (200, json!({})));
+        }
+        server.join().unwrap();
     }
 }

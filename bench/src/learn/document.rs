@@ -65,6 +65,9 @@ pub(super) struct Row {
     /// Why there are no figures, where there are none.
     #[serde(default)]
     pub problem: Option<String>,
+    /// What there is of it, where it was ended before it had done all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<String>,
     /// Over the shuffles.
     pub mean: Figures,
     /// Standard deviation over the shuffles.
@@ -86,6 +89,7 @@ impl Row {
             role: Role::Peer,
             about: String::new(),
             problem: Some(problem),
+            cut: None,
             mean: Figures::new(),
             spread: Figures::new(),
             runs: Vec::new(),

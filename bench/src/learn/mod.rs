@@ -14,8 +14,10 @@ mod task;
 mod trial;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use peers::Peer;
 pub use quarter::{QuarterArguments, run as run_quarter};
@@ -55,6 +57,9 @@ pub struct LearnArguments {
     /// Where they are installed.
     #[arg(long, default_value = "target/peers/learn")]
     peers_dir: PathBuf,
+    /// Seconds for each of them: one that takes longer is ended, and has a row of what it has done until then.
+    #[arg(long, default_value_t = 240, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    peer_limit: u64,
     /// Keeps the result as `learn/NAME.json`, with a page and pictures, there.
     #[arg(long, num_args = 0..=1, default_missing_value = "learn", value_name = "NAME")]
     save: Option<String>,
@@ -75,6 +80,7 @@ pub fn run(arguments: &LearnArguments) -> Result<()> {
     let kinds = kinds(&arguments.learners)?;
     let facts = Facts::collect(None);
     let task = Task::read(&arguments.files)?;
+    stay_on_one_core()?;
     let plan = Plan {
         passes: arguments.passes,
         shuffles: arguments.shuffles,
@@ -90,7 +96,8 @@ pub fn run(arguments: &LearnArguments) -> Result<()> {
     if let Some(peers) = &arguments.peers {
         let all = [Peer::Svm, Peer::Fasttext, Peer::Minilm];
         let peers = if peers.is_empty() { &all[..] } else { peers };
-        rows.extend(peers::run(peers, &arguments.peers_dir, &task, &plan)?);
+        let limit = Duration::from_secs(arguments.peer_limit);
+        rows.extend(peers::run(peers, &arguments.peers_dir, limit, &task, &plan)?);
     }
     let Plan { passes, shuffles, shots, seed } = plan;
     let document = Document {
@@ -106,6 +113,16 @@ pub fn run(arguments: &LearnArguments) -> Result<()> {
         save(&document, &arguments.results_dir)?;
     }
     Ok(())
+}
+
+/// Keeps this thread, and the processes that it starts from now on, on the last of the cores that it may use: all
+/// learners, Waggle's own and peers, have the same one, and are not moved in the middle of a measurement.
+fn stay_on_one_core() -> Result<()> {
+    let all = sched_getaffinity(None).context("cannot ask for the cores that may be used")?;
+    let Some(last) = (0..CpuSet::MAX_CPU).rev().find(|core| all.is_set(*core)) else { return Ok(()) };
+    let mut one = CpuSet::new();
+    one.set(last);
+    sched_setaffinity(None, &one).context("cannot stay on one core")
 }
 
 /// The learners of these names, or all.

@@ -136,16 +136,15 @@ pub(super) fn calibration_error(bins: &[Bin]) -> f64 {
     bins.iter().map(|bin| bin.count as f64 / all * (bin.confidence - bin.right).abs()).sum()
 }
 
-/// Mean and standard deviation (of a sample) of each figure that every run has.
+/// Mean and standard deviation (of a sample) of each figure, over the runs that have it.
 #[must_use]
 pub(super) fn mean_and_spread(runs: &[Figures]) -> (Figures, Figures) {
     let (mut means, mut spreads) = (Figures::new(), Figures::new());
-    let Some(first) = runs.first() else { return (means, spreads) };
-    for name in first.keys() {
-        let values: Vec<f64> = runs.iter().filter_map(|run| run.get(name).copied()).collect();
-        if values.len() < runs.len() {
+    for name in runs.iter().flat_map(Figures::keys) {
+        if means.contains_key(name) {
             continue;
         }
+        let values: Vec<f64> = runs.iter().filter_map(|run| run.get(name).copied()).collect();
         let count = values.len() as f64;
         let mean = values.iter().sum::<f64>() / count;
         let square: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
@@ -215,5 +214,7 @@ mod tests {
         assert_eq!(mean["a"], 2.0);
         assert!((spread["a"] - 2.0_f64.sqrt()).abs() < 1e-9);
         assert!(mean_and_spread(&[run(1.0)]).1.is_empty());
+        let (mean, spread) = mean_and_spread(&[Figures::from([("b".to_owned(), 5.0)]), run(1.0), run(3.0)]);
+        assert_eq!((mean["a"], mean["b"], spread.contains_key("b")), (2.0, 5.0, false));
     }
 }

@@ -66,9 +66,7 @@ pub(super) fn page(document: &Document) -> String {
          ![All learners side by side]({name}-learners.svg)\n"
     );
     for row in &document.rows {
-        if let Some(problem) = &row.problem {
-            let _ = writeln!(page, "\n- `{}` was not measured: {problem}", row.name);
-        } else if !row.about.is_empty() {
+        if !row.about.is_empty() {
             let _ = writeln!(page, "\n- `{}`: {}", row.name, row.about);
         }
     }
@@ -97,6 +95,15 @@ pub(super) fn tables(document: &Document) -> String {
     }
     text.push_str("\nA new intent for a model that knows the others, and what becomes of those:\n\n");
     text.push_str(&table(document, &new));
+    for row in &document.rows {
+        if let Some(cut) = &row.cut {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "\n† `{}` was {cut}", row.name);
+        }
+        if let Some(problem) = &row.problem {
+            let _ = writeln!(text, "\n`{}` was not measured: {problem}", row.name);
+        }
+    }
     text
 }
 
@@ -109,7 +116,8 @@ fn table(document: &Document, columns: &[(String, String, usize)]) -> String {
     let has_any = |row: &&Row| columns.iter().any(|column| row.mean.contains_key(&column.1));
     for row in rows.into_iter().filter(has_any) {
         let cells: Vec<_> = columns.iter().map(|column| cell(row, &column.1, column.2)).collect();
-        let _ = writeln!(text, "| {} | {} |", row.name, cells.join(" | "));
+        let mark = if row.cut.is_some() { " †" } else { "" };
+        let _ = writeln!(text, "| {}{mark} | {} |", row.name, cells.join(" | "));
     }
     text
 }

@@ -116,6 +116,7 @@ pub(super) fn run(kind: Kind, questions: &Questions<'_>, plan: &Plan) -> Result<
         role: if kind.is_ours { Role::Ours } else { Role::Baseline },
         about: String::new(),
         problem: None,
+        cut: None,
         mean,
         spread,
         runs,

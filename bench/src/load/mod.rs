@@ -156,6 +156,11 @@ impl Load {
         Ok(Outcome { recorder, usage, first_error, returns: self.crowd.take_returns() })
     }
 
+    /// What is moved next, and when, follows from `seed` alone, and no more from what was moved before.
+    pub fn begin_anew(&mut self, seed: u64) {
+        self.random = Random::new(seed);
+    }
+
     /// From now on a lost session comes back after a random part of `spread`, and a lost command is sent
     /// again.
     pub fn allow_losses(&mut self, spread: Duration) {

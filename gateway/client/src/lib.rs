@@ -45,7 +45,7 @@ pub use client::{Builder, Client, Items};
 pub use command::{CommandFailure, Problem};
 pub use endpoint::{Endpoint, EndpointError};
 pub use item::{Event, Item, SignalItem, SuggestionItem};
-pub use suggestion::{SuggestedIntent, SuggestedReply, Suggestion, SuggestionModel};
+pub use suggestion::{Candidate, SuggestedIntent, SuggestedReply, Suggestion, SuggestionModel};
 pub use tls::{Trust, TrustError};
 pub use waggle_core::id::{AgentId, Cursor, Epoch, Offset, QueueId, TicketId};
 pub use waggle_core::push::{

@@ -14,6 +14,9 @@ pub struct Suggestion {
     pub model: SuggestionModel,
     /// What is wanted, where it is known.
     pub intent: Option<SuggestedIntent>,
+    /// What may be wanted, the likeliest first.
+    #[serde(default)]
+    pub candidates: Vec<Candidate>,
     /// Replies that fit, the best first.
     #[serde(default)]
     pub replies: Vec<SuggestedReply>,
@@ -36,6 +39,18 @@ pub struct SuggestedIntent {
     pub name: String,
     /// How likely it is right, from 0 to 1.
     pub confidence: f32,
+    /// The confidence from which on it counts as known, from 0 to 1.
+    #[serde(default)]
+    pub threshold: f32,
+}
+
+/// What a customer may want.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Candidate {
+    /// The intent's name.
+    pub intent: String,
+    /// How likely it is right, from 0 to 1.
+    pub confidence: f32,
 }
 
 /// A reply that fits.
@@ -45,4 +60,16 @@ pub struct SuggestedReply {
     pub id: u64,
     /// Its text.
     pub text: String,
+    /// How often it was sent as suggested.
+    #[serde(default)]
+    pub accepted: u32,
+    /// How often with changes.
+    #[serde(default)]
+    pub edited: u32,
+    /// How often it was turned down.
+    #[serde(default)]
+    pub rejected: u32,
+    /// How often agents wrote it themselves.
+    #[serde(default)]
+    pub written: u32,
 }

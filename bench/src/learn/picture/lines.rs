@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use plotters::coord::combinators::BindKeyPoints;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
@@ -76,7 +77,8 @@ impl Lines {
         let (left, right) = root.split_horizontally(width);
         let range = self.x.low..self.x.high.max(self.x.low + 1e-9);
         if self.x.is_logarithmic {
-            self.chart(&left, range.log_scale())?;
+            let ticks = one_two_five(range.start, range.end);
+            self.chart(&left, range.log_scale().with_key_points(ticks))?;
         } else {
             self.chart(&left, range)?;
         }
@@ -100,7 +102,7 @@ impl Lines {
             .y_desc(self.y.name.as_str())
             .x_labels(self.x.ticks)
             .y_labels(self.y.ticks)
-            .x_label_formatter(&|value| if self.x.is_logarithmic { rare(*value) } else { short(*value) })
+            .x_label_formatter(&|value| short(*value))
             .y_label_formatter(&|value| short(*value))
             .label_style((FONT, 13))
             .axis_desc_style((FONT, 14))
@@ -163,11 +165,11 @@ fn short(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// A tick of a logarithmic axis: only 1, 2 and 5 of each decade have room.
-fn rare(value: f64) -> String {
-    let text = short(value);
-    let digits = text.trim_matches(['0', '.', ',']);
-    if matches!(digits, "1" | "2" | "5") { text } else { String::new() }
+/// Ticks of a logarithmic axis: 1, 2 and 5 of each decade. Those of the library itself have some of them twice.
+fn one_two_five(low: f64, high: f64) -> Vec<f64> {
+    let decades = low.log10().floor() as i32..=high.log10().ceil() as i32;
+    let ticks = decades.flat_map(|decade| [1.0, 2.0, 5.0].map(|digit| digit * 10_f64.powi(decade)));
+    ticks.filter(|tick| (low..=high).contains(tick)).collect()
 }
 
 #[cfg(test)]
@@ -178,8 +180,9 @@ mod tests {
     fn ticks_are_short() {
         assert_eq!([0.0, 0.5, 60.0, 100.0, 10_000.0].map(short), ["0", "0.5", "60", "100", "10,000"]);
         assert_eq!(
-            [10.0, 20.0, 30.0, 500.0, 600.0, 10_000.0].map(rare),
-            ["10", "20", "", "500", "", "10,000"]
+            one_two_five(10.0, 618.0).into_iter().map(short).collect::<Vec<_>>(),
+            ["10", "20", "50", "100", "200", "500"]
         );
+        assert_eq!(one_two_five(30.0, 1_000.0), [50.0, 100.0, 200.0, 500.0, 1_000.0]);
     }
 }

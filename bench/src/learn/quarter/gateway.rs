@@ -14,8 +14,8 @@ use crate::stop;
 
 /// The assistant has learned all by then.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Of the messages that nobody answers, so many are asked at a week's end: each is a ticket.
-const ASKED: usize = 100;
+/// Messages that nobody answers, at most: each is a ticket, and asked about at each week's end.
+pub(super) const HELD_OUT_MAX: usize = 100;
 
 /// Runs one quarter against a gateway of the bench's own.
 ///
@@ -48,7 +48,7 @@ fn weeks(world: &World, agents: &mut [Desk], queue: u32) -> Result<Vec<Week>> {
     // Their tickets are there from the start, so that they are only asked about.
     let mut held_out = Vec::new();
     let reader = agents.first_mut().context("no agents")?;
-    for contact in world.held_out.iter().take(ASKED) {
+    for contact in &world.held_out {
         held_out.push((contact, reader.open(queue, &contact.requester, &contact.text)?));
     }
     let mut weeks = Vec::new();

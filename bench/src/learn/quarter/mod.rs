@@ -33,7 +33,7 @@ pub struct QuarterArguments {
     /// Dialogues of a week.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     per_week: u32,
-    /// Messages that nobody answers, asked at the end of each week.
+    /// Messages that nobody answers, asked at the end of each week; at most 100 with --http, where each is a ticket.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     held_out: u32,
     /// Share of the intents that are there from the start; the others come until the tenth week.
@@ -126,7 +126,10 @@ pub fn run(arguments: &QuarterArguments) -> Result<()> {
         with_label: arguments.with_label,
         accepted: arguments.accepted,
     };
-    let held_out = arguments.held_out as usize;
+    let held_out = match arguments.http {
+        true => (arguments.held_out as usize).min(gateway::HELD_OUT_MAX),
+        false => arguments.held_out as usize,
+    };
     let (mut quarters, mut intents) = (Vec::new(), Vec::new());
     for number in 0..arguments.repeat {
         eprintln!("quarter {} of {}", number + 1, arguments.repeat);
@@ -151,7 +154,7 @@ pub fn run(arguments: &QuarterArguments) -> Result<()> {
         facts,
         weeks: rows(&quarters, &intents),
     };
-    print!("{}", page::table(&document));
+    print!("{}\n{}", page::gains(&document), page::table(&document));
     match &arguments.save {
         Some(_) => save(&document, &arguments.results_dir),
         None => Ok(()),

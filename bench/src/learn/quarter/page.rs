@@ -14,6 +14,31 @@ const SIZE: (u32, u32) = (980, 1_180);
 /// Of each of the three panels.
 const PANEL_HEIGHT: u32 = 380;
 
+/// The curve in a sentence: how much the quarter gains on the messages that nobody answers.
+pub(super) fn gains(document: &Document) -> String {
+    let mean = |row: &Row, figure: &str| row.mean.get(figure).copied();
+    let ends = document.weeks.first().zip(document.weeks.last());
+    let Some((first, last)) = ends.filter(|(first, last)| last.week > first.week) else {
+        return String::new();
+    };
+    let right = |row| mean(row, "held_out_right_percent");
+    let Some((begin, end)) = right(first).zip(right(last)) else { return String::new() };
+    let weeks = (last.week - first.week) as f64;
+    let gained = |row: &&Row| mean(row, "gained_points").unwrap_or_default();
+    let best = document.weeks.iter().skip(1).max_by(|one, other| gained(one).total_cmp(&gained(other)));
+    let best = best.map_or_else(String::new, |best| {
+        format!("; the most after the first, {:+.1}, in week {}", gained(&best), best.week)
+    });
+    format!(
+        "Right suggestions for messages that nobody answers: {begin:.1} % at the end of week {}, {end:.1} % at the end of \
+         week {}: {:+.1} points, {:+.1} a week{best}.\n",
+        first.week,
+        last.week,
+        end - begin,
+        (end - begin) / weeks
+    )
+}
+
 /// A week per row.
 pub(super) fn table(document: &Document) -> String {
     const COLUMNS: [(&str, &str); 9] = [
@@ -32,6 +57,7 @@ pub(super) fn table(document: &Document) -> String {
     for week in FROZEN {
         columns.push((format!("frozen after week {week}: right %"), format!("frozen_{week}_right_percent")));
     }
+    columns.retain(|(_, figure)| document.weeks.iter().any(|row| row.mean.contains_key(figure)));
     let heads: Vec<_> = columns.iter().map(|column| column.0.as_str()).collect();
     let mut text =
         format!("| week | intents | {} |\n|---:|---:|{}\n", heads.join(" | "), "---:|".repeat(heads.len()));
@@ -56,6 +82,10 @@ pub(super) fn page(document: &Document) -> String {
     let Document { name, data, shape, facts, held_out, repeat, seed, .. } = document;
     let oos = if data.oos.is_empty() { String::new() } else { format!(", `{}`", data.oos) };
     let percent = |share: f64| share * 100.0;
+    let quarters = match repeat {
+        1 => "one quarter".to_owned(),
+        repeat => format!("means of {repeat} quarters, ± is the standard deviation"),
+    };
     let way = if document.is_http { "Through a gateway, over HTTP" } else { "Through the library" };
     let dirty = if facts.git_dirty { " with changes" } else { "" };
     format!(
@@ -63,9 +93,9 @@ pub(super) fn page(document: &Document) -> String {
          What it means: [docs/BENCHMARKS.md](../../../docs/BENCHMARKS.md).\n\n\
          Texts of `{}`, `{}`{oos}; {} intents, {} dialogues a week, {:.0} % of the intents from the start, \
          {:.0} % of agents' acts wrong, {:.0} % of own replies with a macro and {:.0} % of the others with a label; \
-         {held_out} messages held out; means of {repeat} quarter(s), ± is the standard deviation; seed {seed}. \
+         {held_out} messages held out; {quarters}; seed {seed}. \
          Replies are of the bench's own making. {way}.\n\n\
-         {}; {} × {}, Linux {}; commit {}{dirty}.\n\n![Week by week]({name}.svg)\n\n{}",
+         {}; {} × {}, Linux {}; commit {}{dirty}; load average before: {:.2}.\n\n{}\n![Week by week]({name}.svg)\n\n{}",
         data.train,
         data.test,
         data.intents,
@@ -79,6 +109,8 @@ pub(super) fn page(document: &Document) -> String {
         facts.cpu,
         facts.kernel,
         facts.git_revision,
+        facts.load_average[0],
+        gains(document),
         table(document)
     )
 }
@@ -120,9 +152,10 @@ fn gained(document: &Document) -> Lines {
     ];
     let mut panel =
         panel(document, "Gained within each week, on the same messages", "percentage points", &lines);
-    let values = panel.lines.iter().flat_map(|line| &line.band);
+    let bands = panel.lines.iter().flat_map(|line| line.band.iter().flat_map(|band| [band.1, band.2]));
+    let values = bands.chain(panel.lines.iter().flat_map(|line| line.points.iter().map(|point| point.1)));
     let (low, high) =
-        values.fold((0.0, 5.0), |(low, high), band| (f64::min(low, band.1), f64::max(high, band.2)));
+        values.fold((0.0, 5.0), |(low, high), value| (f64::min(low, value), f64::max(high, value)));
     panel.y.low = (low / 5.0).floor() * 5.0;
     panel.y.high = (high / 5.0).ceil() * 5.0;
     panel.note = format!("new intents come until week 10\n{}", panel.note);
@@ -175,5 +208,45 @@ fn panel(document: &Document, title: &str, axis: &str, lines: &[(&str, &str, Str
         x: Axis { name: "week".into(), low: 1.0, high: weeks.max(2.0), is_logarithmic: false, ticks: 14 },
         y: Axis { name: axis.into(), low: 0.0, high: 100.0, is_logarithmic: false, ticks: 11 },
         lines: lines.iter().map(line).filter(|line| !line.points.is_empty()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::Facts;
+    use crate::learn::quarter::world::tests::SHAPE;
+    use crate::learn::task::DataFacts;
+    use crate::result::Figures;
+
+    #[test]
+    fn gains_are_told_in_a_sentence() {
+        let row = |week: usize, right: f64, gained: f64| {
+            let mean = [("held_out_right_percent", right), ("gained_points", gained)];
+            let mean: Figures = mean.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            Row { week, intents: 1, mean, spread: Figures::new(), runs: Vec::new() }
+        };
+        let mut document = Document {
+            schema: 1,
+            name: "q".into(),
+            data: DataFacts::default(),
+            shape: SHAPE,
+            held_out: 10,
+            repeat: 1,
+            seed: 1,
+            is_http: true,
+            facts: Facts::default(),
+            weeks: vec![row(1, 20.0, 20.0), row(2, 50.0, 30.0), row(3, 60.0, 10.0)],
+        };
+        let told = gains(&document);
+        assert!(
+            told.contains(
+                "20.0 % at the end of week 1, 60.0 % at the end of week 3: +40.0 points, +20.0 a week"
+            ),
+            "{told}"
+        );
+        assert!(told.ends_with("the most after the first, +30.0, in week 2.\n"), "{told}");
+        document.weeks.truncate(1);
+        assert_eq!(gains(&document), "");
     }
 }

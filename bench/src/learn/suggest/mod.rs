@@ -2,11 +2,14 @@
 //! on and off in turn.
 
 mod front;
+mod lanes;
+mod page;
+mod pairs;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use serde_json::json;
 
 use super::desk::Desk;
@@ -15,31 +18,25 @@ use super::task::{Files, Task};
 use crate::facts::Facts;
 use crate::gateway::{Gateway, PushPath, Start, find_binary};
 use crate::load::{Load, Plan, Watch};
-use crate::measure::Latencies;
+use crate::measure::{Latencies, latencies};
 use crate::pace::{Arrivals, Rate};
 use crate::process::Probe;
 use crate::report;
 use crate::result::{Document, Run, SCHEMA, medians};
-use crate::scenario::{Column, Settings};
+use crate::scenario::Settings;
 use crate::stop;
 use crate::target::Target;
 use front::{Front, Window};
+pub(super) use page::redraw;
 
-/// Connections that other tickets are moved over.
-const CONNECTIONS: u32 = 4;
+/// Connections that other tickets are moved over: so many that none waits for one.
+const CONNECTIONS: u32 = 32;
 /// Everything that was taught is learned by then.
 const PATIENCE: Duration = Duration::from_secs(120);
-const COLUMNS: [Column; 9] = [
-    Column { head: "suggestion p50 ms", figure: "suggestion_p50_us", per: 1e3 },
-    Column { head: "suggestion p99 ms", figure: "suggestion_p99_us", per: 1e3 },
-    Column { head: "from send p50 ms", figure: "from_send_p50_us", per: 1e3 },
-    Column { head: "from send p99 ms", figure: "from_send_p99_us", per: 1e3 },
-    Column { head: "others' push p99 on ms", figure: "others_on_p99_us", per: 1e3 },
-    Column { head: "others' push p99 off ms", figure: "others_off_p99_us", per: 1e3 },
-    Column { head: "ratio", figure: "others_p99_ratio", per: 1.0 },
-    Column { head: "known %", figure: "known_percent", per: 1.0 },
-    Column { head: "errors", figure: "errors", per: 1.0 },
-];
+/// The same between two windows: longer, and connections that rest would be closed.
+const PATIENCE_BETWEEN: Duration = Duration::from_secs(15);
+/// The longest window: the connection by which the mode is set rests meanwhile.
+const WINDOW_S_MAX: f64 = 600.0;
 
 /// The load.
 #[derive(Debug, clap::Args)]
@@ -50,22 +47,25 @@ pub struct SuggestArguments {
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     taught: u32,
     /// Customers' messages per second, each of which an agent answers.
-    #[arg(long, default_value_t = 50.0)]
+    #[arg(long, default_value = "50", value_parser = rate)]
     rate: f64,
     /// Tickets that they come to, each watched by one agent.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=5_000))]
     tickets: u32,
     /// Moves of other tickets per second.
-    #[arg(long, default_value_t = 500.0)]
+    #[arg(long, default_value = "500", value_parser = rate)]
     others: f64,
     /// Other tickets, each watched by a session of its own.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     sessions: u32,
-    /// Seconds with the assistant on, and as many with it off, in each round.
-    #[arg(long, default_value_t = 10.0)]
+    /// Seconds of each window that do not count.
+    #[arg(long, default_value = "1", value_parser = seconds)]
+    warm_up: f64,
+    /// Seconds of each window that count.
+    #[arg(long, default_value = "9", value_parser = seconds)]
     duration: f64,
-    /// Rounds, of which figures are medians.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    /// Pairs of windows, one with suggestions and one without, of which figures are medians.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
     repeat: u32,
     /// Fixes all randomness.
     #[arg(long, default_value_t = 1)]
@@ -84,10 +84,20 @@ pub struct SuggestArguments {
     results_dir: PathBuf,
 }
 
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().ok().filter(|rate| (0.1..=100_000.0).contains(rate));
+    rate.ok_or_else(|| format!("{text:?}: expected a number a second from 0.1 to 100000"))
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.1..=WINDOW_S_MAX).contains(seconds));
+    seconds.ok_or_else(|| format!("{text:?}: expected seconds from 0.1 to {WINDOW_S_MAX}"))
+}
+
 /// Runs it.
 ///
 /// # Errors
-/// Where it cannot go on, or results cannot be written.
+/// Where it cannot go on, something went wrong in a window, or results cannot be written.
 pub fn run(arguments: &SuggestArguments) -> Result<()> {
     stop::listen()?;
     if cfg!(debug_assertions) {
@@ -104,15 +114,12 @@ pub fn run(arguments: &SuggestArguments) -> Result<()> {
     };
     let facts = Facts::collect(Some(&start.parent));
     let gateway = Gateway::start(&start)?;
-    let runs = rounds(arguments, &task, &gateway);
+    let measured = measure(arguments, &task, &gateway);
     // A gateway that does not end well is an error, yet the figures are worth a look.
     let stopped = gateway.stop();
-    let runs = runs?;
+    let (runs, pooled) = measured?;
     let mut median = medians(&runs);
-    let p99 = |name: &str| median.get(name).copied();
-    // Of medians: a ratio of two rounds' tails says little.
-    let ratio = p99("others_on_p99_us").zip(p99("others_off_p99_us")).map(|(on, off)| on / off);
-    median.extend(ratio.map(|ratio| ("others_p99_ratio".to_owned(), ratio)));
+    pairs::summarise(&runs, &pooled, &mut median);
     let document = Document {
         schema: SCHEMA,
         name: arguments.save.clone().unwrap_or_else(|| "suggest".to_owned()),
@@ -122,43 +129,15 @@ pub fn run(arguments: &SuggestArguments) -> Result<()> {
         median,
         runs,
     };
-    print!("{}", report::summary(&document, &COLUMNS));
+    print!("{}", page::summary(&document));
     if arguments.save.is_some() {
-        save(&document, &arguments.results_dir)?;
+        page::save(&document, &arguments.results_dir)?;
     }
-    stopped
-}
-
-fn save(document: &Document, results_dir: &Path) -> Result<()> {
-    let dir = super::folder(&document.name, results_dir)?;
-    document.save(&dir.join(format!("{}.json", document.name)))?;
-    pages(document, &dir)
-}
-
-/// Makes the page and the picture of a result anew.
-pub(super) fn redraw(value: serde_json::Value, dir: &Path) -> Result<()> {
-    pages(&serde_json::from_value(value)?, dir)
-}
-
-fn pages(document: &Document, dir: &Path) -> Result<()> {
-    let (name, facts) = (&document.name, &document.facts);
-    let page = format!(
-        "# From a customer's message to the suggestion: {name}\n\nMade by `waggle-bench suggest`; do not edit. \
-         What it means: [docs/BENCHMARKS.md](../../../docs/BENCHMARKS.md). Medians of {} rounds.\n\n\
-         {}; {} × {}, Linux {}, data on {}; commit {}; load average before: {:.2}.\n\n\
-         ![Latencies]({name}.svg)\n\n```\n{}```\n",
-        document.settings.repeat,
-        facts.date,
-        facts.cores,
-        facts.cpu,
-        facts.kernel,
-        facts.file_system,
-        facts.git_revision,
-        facts.load_average[0],
-        report::summary(document, &COLUMNS)
-    );
-    std::fs::write(dir.join(format!("{name}.md")), page)?;
-    report::draw(document, "suggestion_p99_us", &dir.join(format!("{name}.svg")))
+    stopped?;
+    match document.runs.iter().map(|run| run.errors.values().sum::<u64>()).sum::<u64>() {
+        0 => Ok(()),
+        count => bail!("{count} errors: the figures are not those of a load that was served"),
+    }
 }
 
 fn settings(arguments: &SuggestArguments) -> Settings {
@@ -168,7 +147,7 @@ fn settings(arguments: &SuggestArguments) -> Settings {
         connections: CONNECTIONS,
         tickets: arguments.sessions as usize,
         sessions: arguments.sessions as usize,
-        warm_up_s: 0.0,
+        warm_up_s: arguments.warm_up,
         duration_s: arguments.duration,
         repeat: arguments.repeat,
         seed: arguments.seed,
@@ -180,62 +159,117 @@ fn settings(arguments: &SuggestArguments) -> Settings {
     }
 }
 
-fn rounds(arguments: &SuggestArguments, task: &Task, gateway: &Gateway) -> Result<Vec<Run>> {
-    let target = gateway.target()?;
-    let queue = gateway.queues().first().copied().unwrap_or(1);
-    let mut desk = Desk::connect(&target, 0)?;
-    let token = gateway.admin_token().context("the gateway's ready line has no administrator")?;
-    let mut admin = Desk::with_token(&target, token)?;
-    let world = World::of_messages(task, arguments.seed)?;
-    teach(&mut desk, &world, arguments.taught, queue)?;
-    let targets = [target.clone()];
-    let mut load = Load::connect(&targets, CONNECTIONS, arguments.seed)?;
-    load.create_tickets(arguments.sessions as usize, &[queue])?;
-    load.open_sessions(arguments.sessions as usize, &Watch::OwnTicket)?;
-    let mut front = front(arguments, &mut desk, &target, world, queue)?;
+/// The gateway under load, and who sets its mode.
+struct Lab {
+    admin: Desk,
+    queue: u32,
+    load: Load,
+    front: Front,
+    probe: Probe,
+}
+
+/// One window.
+#[derive(Clone, Copy)]
+struct Span {
+    is_on: bool,
+    /// Fixes what is asked and moved, and when: the same in both windows of a pair.
+    seed: u64,
+    warm_up: Duration,
+    duration: Duration,
+}
+
+/// All pairs, and the latencies of all windows with suggestions and of all without.
+fn measure(
+    arguments: &SuggestArguments,
+    task: &Task,
+    gateway: &Gateway,
+) -> Result<(Vec<Run>, [Latencies; 2])> {
+    let mut lab = Lab::new(arguments, task, gateway)?;
+    let warm_up = Duration::try_from_secs_f64(arguments.warm_up).context("--warm-up")?;
     let duration = Duration::try_from_secs_f64(arguments.duration).context("--duration")?;
-    let plan = Plan {
-        rate: Rate::PerSecond(arguments.others),
-        arrivals: Arrivals::Poisson,
-        warm_up: Duration::ZERO,
-        duration,
-        losses: None,
-    };
-    let probe = Probe::new(vec![gateway.pid()]);
+    let mut pooled = [latencies(), latencies()];
     let mut runs = Vec::new();
+    // Nothing of the first one counts: it is there so that the first pair finds what the others find.
+    let first = Span { is_on: true, seed: arguments.seed, warm_up, duration: warm_up };
+    lab.window(arguments, first, &mut Run::default())?;
     for round in 0..arguments.repeat {
         let mut run = Run::default();
-        // Another one goes first in each round.
-        let order = if round % 2 == 0 { [true, false] } else { [false, true] };
-        for is_on in order {
-            set_mode(&mut admin, queue, is_on)?;
-            let rate = Rate::PerSecond(arguments.rate);
-            let window = Window { rate, duration, is_on, seed: arguments.seed ^ u64::from(round) << 8 };
-            let (seen, others) = std::thread::scope(|scope| {
-                let others = scope.spawn(|| load.run(&plan, &probe));
-                let seen = front.run(&window);
-                (seen, others.join())
-            });
-            let others = others.map_err(|_| anyhow!("the other load has panicked"))??;
-            let seen = seen?;
-            run.add_latencies(if is_on { "others_on" } else { "others_off" }, &others.recorder.deliveries);
-            for (error, count) in others.recorder.errors.iter().chain(&seen.errors) {
-                *run.errors.entry(error.clone()).or_default() += count;
-            }
-            if is_on {
-                run.add_latencies("suggestion", &seen.suggestions);
-                run.add_latencies("from_send", &seen.from_send);
-                let known = seen.known as f64 / (seen.suggestions.len() as f64).max(1.0);
-                run.add("known_percent", Some(known * 100.0));
-                let cpu = others.usage.gateway_ns.map(|ns| ns as f64 / 1e7 / arguments.duration);
-                run.add("gateway_cpu_percent", cpu);
-            }
+        // Another one goes first in each pair.
+        for is_on in [round % 2 == 0, round % 2 == 1] {
+            let span = Span { is_on, seed: arguments.seed ^ u64::from(round + 1) << 8, warm_up, duration };
+            let others = lab.window(arguments, span, &mut run)?;
+            let [on, off] = &mut pooled;
+            if is_on { on } else { off }.add(&others).context("cannot add histograms")?;
         }
+        pairs::compare(&mut run);
         run.add("errors", Some(run.errors.values().sum::<u64>() as f64));
-        eprintln!("round {} of {}:{}", round + 1, arguments.repeat, report::line(&run.figures, &COLUMNS));
+        eprintln!(
+            "pair {} of {}:{}",
+            round + 1,
+            arguments.repeat,
+            report::line(&run.figures, &page::COLUMNS)
+        );
         runs.push(run);
     }
-    Ok(runs)
+    Ok((runs, pooled))
+}
+
+impl Lab {
+    fn new(arguments: &SuggestArguments, task: &Task, gateway: &Gateway) -> Result<Self> {
+        let target = gateway.target()?;
+        let queue = gateway.queues().first().copied().unwrap_or(1);
+        let mut desk = Desk::connect(&target, 0)?;
+        let token = gateway.admin_token().context("the gateway's ready line has no administrator")?;
+        let admin = Desk::with_token(&target, token)?;
+        let world = World::of_messages(task, arguments.seed)?;
+        teach(&mut desk, &world, arguments.taught, queue)?;
+        let front = front(arguments, &mut desk, &target, world, queue)?;
+        // Last, so that its connections do not rest while all that is taught.
+        let mut load = Load::connect(&[target], CONNECTIONS, arguments.seed)?;
+        load.create_tickets(arguments.sessions as usize, &[queue])?;
+        load.open_sessions(arguments.sessions as usize, &Watch::OwnTicket)?;
+        let probe = Probe::new(vec![gateway.pid()]);
+        Ok(Self { admin, queue, load, front, probe })
+    }
+
+    /// Loads the gateway for one window, and adds what was seen to the pair's figures; the others' latencies.
+    fn window(&mut self, arguments: &SuggestArguments, span: Span, run: &mut Run) -> Result<Latencies> {
+        let Span { is_on, seed, warm_up, duration } = span;
+        set_mode(&mut self.admin, self.queue, is_on)?;
+        let rate = Rate::PerSecond(arguments.rate);
+        let window = Window { rate, warm_up, duration, is_on, seed };
+        let plan = Plan {
+            rate: Rate::PerSecond(arguments.others),
+            arrivals: Arrivals::Poisson,
+            warm_up,
+            duration,
+            losses: None,
+        };
+        self.load.begin_anew(seed);
+        let (load, front, probe) = (&mut self.load, &mut self.front, &self.probe);
+        let (seen, others) = std::thread::scope(|scope| {
+            let others = scope.spawn(|| load.run(&plan, probe));
+            let seen = front.run(&window);
+            (seen, others.join())
+        });
+        let others = others.map_err(|_| anyhow!("the other load has panicked"))??;
+        let seen = seen?;
+        let arm = if is_on { "on" } else { "off" };
+        run.add_latencies(&format!("others_{arm}"), &others.recorder.deliveries);
+        let cpu = others.usage.gateway_ns.map(|ns| ns as f64 / 1e7 / duration.as_secs_f64());
+        run.add(&format!("gateway_cpu_{arm}_percent"), cpu);
+        for (error, count) in others.recorder.errors.iter().chain(&seen.errors) {
+            *run.errors.entry(error.clone()).or_default() += count;
+        }
+        run.first_error = run.first_error.take().or(others.first_error);
+        if is_on {
+            run.add_latencies("suggestion", &seen.suggestions);
+            run.add_latencies("from_send", &seen.from_send);
+            let known = seen.known as f64 / (seen.suggestions.len() as f64).max(1.0);
+            run.add("known_percent", Some(known * 100.0));
+        }
+        Ok(others.recorder.deliveries)
+    }
 }
 
 /// Dialogues as a team has them: a question and the reply, made with the intent's macro.
@@ -276,10 +310,5 @@ fn set_mode(desk: &mut Desk, queue: u32, is_on: bool) -> Result<()> {
         json!({"teach": "mode", "queue": queue, "mode": "off"})
     };
     desk.order("/v1/learn", &mode)?;
-    desk.wait_learned(PATIENCE)
-}
-
-/// No latencies yet.
-fn none() -> Latencies {
-    crate::measure::latencies()
+    desk.wait_learned(PATIENCE_BETWEEN)
 }

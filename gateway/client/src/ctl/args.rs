@@ -1,10 +1,11 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args as Arguments, CommandFactory, Parser, Subcommand, ValueEnum};
 use waggle_client::View;
-use waggle_core::id::{AgentId, Fence, QueueId, SavedViewId, TicketId, Version};
+use waggle_core::id::{AgentId, Fence, Offset, QueueId, SavedViewId, TicketId, Version};
 use waggle_core::limits::FEED_CONCURRENCY_MAX;
 
 use super::learn::{LearnTask, SuggestArgs};
@@ -262,6 +263,9 @@ pub(crate) enum TicketTask {
         /// The status that it leaves
         #[arg(long)]
         status: Option<String>,
+        /// The suggested reply that it is made of, as `suggest` shows it: sent as it was, it is accepted, else edited
+        #[arg(long, value_name = "REPLY:MODEL")]
+        suggestion: Option<Origin>,
         #[command(flatten)]
         basis: Basis,
     },
@@ -293,6 +297,25 @@ pub(crate) enum TicketTask {
         #[command(flatten)]
         basis: Basis,
     },
+}
+
+/// A suggested reply, and the version of the model that suggested it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) reply: u64,
+    pub(crate) model: Offset,
+}
+
+impl FromStr for Origin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let pair =
+            text.split_once(':').and_then(|(reply, model)| Some((reply.parse().ok()?, model.parse().ok()?)));
+        let (reply, model) =
+            pair.ok_or("expected two numbers, REPLY:MODEL, as `wagglectl suggest` shows them")?;
+        Ok(Self { reply, model: Offset(model) })
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,21 +3,21 @@
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
-use waggle_client::Suggestion;
 use waggle_core::id::{Offset, QueueId, TicketId, Version};
 
-use super::args::{Format, Global};
+use super::args::{Format, Global, Origin};
 use super::failure::{Exit, Failure};
-use super::render::plain;
+use super::learned;
 use super::speak::print;
 use super::ticket::{Desk, query, read};
 
 /// Which ticket, and which of its messages.
 #[derive(Debug, Args)]
 pub(crate) struct SuggestArgs {
+    /// The ticket
     ticket: TicketId,
     /// The version of the customer's message; the newest that waits for an answer where not given
-    #[arg(long)]
+    #[arg(long, value_name = "VERSION")]
     message: Option<Version>,
 }
 
@@ -46,6 +46,7 @@ pub(crate) enum VerdictName {
 /// What to do with the assistant.
 #[derive(Debug, Subcommand)]
 pub(crate) enum LearnTask {
+<<<<<<< HEAD
     /// Show how its model stands
     Show {
         /// With the SHA-256 of the model, which takes the gateway a moment
@@ -53,54 +54,94 @@ pub(crate) enum LearnTask {
         digest: bool,
     },
     /// List the intents that it knows
+=======
+    /// Show how its model stands (a token that sees all queues)
+    Show,
+    /// List the intents that it knows (a token that sees all queues)
+>>>>>>> learn-bench
     Intents,
-    /// Tell it of an intent (an administrator's token, as for all that follow but label and feedback)
-    Create { intent: String },
-    /// Give an intent another name
-    Rename { intent: String, to: String },
-    /// Fold an intent into another one
-    Merge { intent: String, into: String },
-    /// Make it forget an intent
-    Remove { intent: String },
-    /// Say what it may do in a queue
-    Mode {
-        queue: QueueId,
-        #[arg(value_enum)]
-        mode: ModeName,
-        /// The share of answers that shall be right
-        #[arg(long, default_value_t = 0.9)]
-        precision: f32,
-        /// Automatic replies of one ticket, at most
-        #[arg(long, default_value_t = 1)]
-        per_ticket: u32,
-        /// Automatic replies of the queue within an hour, at most
-        #[arg(long, default_value_t = 20)]
-        per_hour: u32,
-    },
-    /// Go back to the model as it was at an event
-    Rollback { offset: Offset },
-    /// Make the challenger the champion
-    Promote { recipe: Option<String> },
-    /// Never promote a recipe
-    Bar { recipe: String },
-    /// Let a recipe be promoted again
-    Allow { recipe: String },
     /// Tell what a customer's message wants
     Label {
+        /// The message's ticket
         ticket: TicketId,
+        /// The version that the message made
         message: Version,
-        /// None of the known ones where not given
+        /// The intent's name; none of the known ones where not given
         intent: Option<String>,
     },
-    /// Tell what became of a suggestion
+    /// Tell what became of a suggestion, where no reply was made of it: for that there is ticket reply --suggestion
     Feedback {
+        /// The message's ticket
         ticket: TicketId,
+        /// The version that the message made
         message: Version,
-        reply: u64,
-        /// The version of the model that suggested it
-        model: Offset,
+        /// The suggested reply, as `suggest` shows it
+        #[arg(value_name = "REPLY:MODEL")]
+        suggestion: Origin,
+        /// What became of it
         #[arg(value_enum)]
         verdict: VerdictName,
+    },
+    /// Tell it of an intent (an administrator's token, as for all that follow)
+    Create {
+        /// The intent's name
+        intent: String,
+    },
+    /// Give an intent another name
+    Rename {
+        /// The name that it has
+        intent: String,
+        /// The name that it shall have
+        to: String,
+    },
+    /// Fold an intent into another one
+    Merge {
+        /// The intent that goes
+        intent: String,
+        /// The one that gets what was learned of it
+        into: String,
+    },
+    /// Make it forget an intent
+    Remove {
+        /// The intent's name
+        intent: String,
+    },
+    /// Say what it may do in a queue
+    Mode {
+        /// The queue
+        queue: QueueId,
+        /// What it may do
+        #[arg(value_enum)]
+        mode: ModeName,
+        /// The share of answers that shall be right, from 0.5 to 0.999; not for off
+        #[arg(long, default_value_t = 0.9, value_name = "SHARE")]
+        precision: f32,
+        /// Automatic replies of one ticket, at most; for auto
+        #[arg(long, default_value_t = 1, value_name = "N")]
+        per_ticket: u32,
+        /// Automatic replies of the queue within an hour, at most; for auto
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        per_hour: u32,
+    },
+    /// Go back to the model as it was at an event: what it learned since is left out for ever
+    Rollback {
+        /// The event's offset
+        offset: Offset,
+    },
+    /// Make the challenger the champion
+    Promote {
+        /// The challenger's recipe: refused where it is another one
+        recipe: Option<String>,
+    },
+    /// Never promote a recipe
+    Bar {
+        /// Its name
+        recipe: String,
+    },
+    /// Let a recipe be promoted again
+    Allow {
+        /// Its name
+        recipe: String,
     },
 }
 
@@ -112,23 +153,10 @@ pub(crate) async fn suggest(global: &Global, args: &SuggestArgs) -> Result<Exit,
     let raw: Box<RawValue> = desk.get(path.trim_end_matches('?')).await?;
     let told = match desk.format {
         Format::Json => format!("{raw}\n"),
-        Format::Human => card(&read(raw.get().as_bytes())?),
+        Format::Human => learned::card(&read(raw.get().as_bytes())?),
     };
     print(told.as_bytes())?;
     Ok(Exit::Ok)
-}
-
-fn card(told: &Suggestion) -> String {
-    let wanted = told.intent.as_ref().map_or("not known".to_owned(), |intent| {
-        format!("{} ({:.0} %)", plain(&intent.name), intent.confidence * 100.0)
-    });
-    let mut out =
-        format!("message    {}\nwanted     {wanted}\nwhy        {}\n", told.message, plain(&told.why));
-    for reply in &told.replies {
-        let lines: String = reply.text.lines().map(|line| format!("  {}\n", plain(line))).collect();
-        out.push_str(&format!("\nreply {} (model {})\n{lines}", reply.id, told.model.version));
-    }
-    out
 }
 
 /// Shows the assistant, or teaches it.
@@ -141,7 +169,7 @@ pub(crate) async fn run(global: &Global, task: LearnTask) -> Result<Exit, Failur
             let body = json!({"type": "label", "message": message, "intent": intent});
             return desk.post(format!("/v1/tickets/{ticket}/commands"), &body, None).await;
         }
-        LearnTask::Feedback { ticket, message, reply, model, verdict } => {
+        LearnTask::Feedback { ticket, message, suggestion: Origin { reply, model }, verdict } => {
             let body = json!({
                 "type": "feedback", "message": message, "reply": reply, "model": model, "verdict": name(verdict),
             });
@@ -183,56 +211,29 @@ fn name(value: impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
+<<<<<<< HEAD
 async fn show(desk: &Desk, digest: bool) -> Result<Exit, Failure> {
     let raw: Box<RawValue> = desk.get(&format!("/v1/learn?digest={digest}")).await?;
+=======
+async fn show(desk: &Desk) -> Result<Exit, Failure> {
+    let raw: Box<RawValue> = desk.get("/v1/learn?digest=true").await?;
+>>>>>>> learn-bench
     let told = match desk.format {
         Format::Json => format!("{raw}\n"),
-        Format::Human => overview(&read(raw.get().as_bytes())?),
+        Format::Human => learned::overview(&read(raw.get().as_bytes())?),
     };
     print(told.as_bytes())?;
     Ok(Exit::Ok)
 }
 
-fn overview(learn: &Value) -> String {
-    let of = |pointer: &str| match learn.pointer(pointer) {
-        None | Some(Value::Null) => "-".to_owned(),
-        Some(Value::String(text)) => plain(text).into_owned(),
-        Some(other) => other.to_string(),
-    };
-    let intents = learn.pointer("/report/intents").and_then(Value::as_array).map_or(0, Vec::len);
-    format!(
-        "version    {} ({})\nposition   {} of {}, {} behind\ndigest     {}\nfile       {} {}\nlessons    {}\nintents    {intents}\naccuracy   {}\n",
-        of("/version"),
-        of("/recipe"),
-        of("/position"),
-        of("/head"),
-        of("/behind"),
-        of("/digest"),
-        of("/snapshot/state"),
-        of("/snapshot/offset"),
-        of("/report/lessons"),
-        of("/report/champion/accuracy_1000"),
-    )
-}
-
+/// The intents: a table, or a JSON object on each line.
 async fn intents(desk: &Desk) -> Result<Exit, Failure> {
     let learn: Value = desk.get("/v1/learn").await?;
     let empty = Vec::new();
     let intents = learn.pointer("/report/intents").and_then(Value::as_array).unwrap_or(&empty);
-    let line = |intent: &Value| {
-        let name = intent.get("name").and_then(Value::as_str).unwrap_or_default();
-        let number = |member: &str| intent.get(member).map_or("-".to_owned(), Value::to_string);
-        format!(
-            "{:<40} seen {:>6}  precision {:<6} recall {}\n",
-            plain(name),
-            number("lessons"),
-            number("precision"),
-            number("recall")
-        )
-    };
     let told: String = match desk.format {
         Format::Json => intents.iter().map(|intent| format!("{intent}\n")).collect(),
-        Format::Human => intents.iter().map(line).collect(),
+        Format::Human => learned::intents(intents),
     };
     print(told.as_bytes())?;
     Ok(Exit::Ok)

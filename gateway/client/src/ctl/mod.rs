@@ -7,6 +7,7 @@ pub(crate) mod failure;
 mod feed;
 mod find;
 mod learn;
+mod learned;
 mod live;
 mod output;
 mod render;

@@ -100,10 +100,26 @@ fn happened(kind: &str, data: &Value) -> String {
         "claimed" => format!("{in_brackets}fence {}", number("fence")),
         "moved" => moved,
         "feedback" => format!("reply {} {}", number("reply"), text("verdict")),
-        "labelled" => format!("message {}: {}", number("message"), text("intent")),
-        "taught" => data.to_string(),
+        "labelled" => {
+            let intent = if text("intent").is_empty() { "none of the known" } else { text("intent") };
+            format!("message {}: {intent}", number("message"))
+        }
+        "taught" => taught(data),
         _ => format!("{in_brackets}{}", text("text")),
     }
+}
+
+/// What an administrator has taught: what, about which intent, and all that belongs to it.
+fn taught(data: &Value) -> String {
+    let bare = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let teach = data.get("teach").map(bare).unwrap_or_default();
+    let subject = ["name", teach.as_str()].into_iter().find_map(|name| Some((name, data.get(name)?)));
+    let mut told = subject.map_or_else(|| teach.clone(), |(_, value)| format!("{teach} {}", bare(value)));
+    let is_told = |name: &str| name == "teach" || subject.is_some_and(|(subject, _)| subject == name);
+    for (name, value) in data.as_object().into_iter().flatten().filter(|(name, _)| !is_told(name)) {
+        told.push_str(&format!(", {name} {}", bare(value)));
+    }
+    told
 }
 
 /// Hours, minutes and seconds of a time, in UTC: the same line wherever it is drawn.
@@ -126,7 +142,8 @@ fn is_control(character: char) -> bool {
         || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-fn columns(text: &str) -> usize {
+/// Columns that a text takes on a terminal.
+pub(crate) fn columns(text: &str) -> usize {
     text.chars().map(|it| it.width().unwrap_or(0)).sum()
 }
 
@@ -202,6 +219,27 @@ mod tests {
             ),
             ("released", "{}", "\u{25cb} released  agent:3"),
             ("assigned", r#"{"agent":4,"fence":3}"#, "\u{21d2} assigned  agent:3    to agent:4, fence 3"),
+            (
+                "feedback",
+                r#"{"message":2,"reply":7,"model":9,"verdict":"edited"}"#,
+                "* feedback  agent:3    reply 7 edited",
+            ),
+            ("labelled", r#"{"message":2,"intent":"refund"}"#, "* labelled  agent:3    message 2: refund"),
+            (
+                "labelled",
+                r#"{"message":2,"intent":null}"#,
+                "* labelled  agent:3    message 2: none of the known",
+            ),
+            (
+                "taught",
+                r#"{"teach":"merge","name":"refund","into":"late"}"#,
+                "* taught    agent:3    merge refund, into late",
+            ),
+            (
+                "taught",
+                r#"{"teach":"mode","queue":1,"mode":"off"}"#,
+                "* taught    agent:3    mode off, queue 1",
+            ),
         ];
         for (kind, data, expected) in cases {
             assert_eq!(line(kind, data, 100), format!("01:02:03 #17      {expected}\n"));

@@ -55,7 +55,8 @@ pub(crate) fn suggestion_lines(told: &Suggestion, look: Look) -> String {
     };
     push_line(&mut lines, &ticket, &format!("message {}: {wanted}", told.message), look);
     for reply in &told.replies {
-        push_line(&mut lines, &ticket, &format!("reply {}: {}", reply.id, plain(&reply.text)), look);
+        let reply = format!("reply {}:{} {}", reply.id, told.model.version, plain(&reply.text));
+        push_line(&mut lines, &ticket, &reply, look);
     }
     lines
 }
@@ -84,7 +85,7 @@ mod tests {
         let known = r#"{"type":"suggestion","ticket":7,"message":3,"model":{"version":12,"recipe":"x"},"answer":"known",
             "intent":{"name":"card\narrival","confidence":0.93,"threshold":0.7},"candidates":[],
             "replies":[{"id":123,"text":"Hi Kim,\nit is on its way.","slots":[]}],"why":"w"}"#;
-        let lines = "         #7       . message 3: card arrival 0.93\n         #7       . reply 123: Hi Kim, it is on its way.\n";
+        let lines = "         #7       . message 3: card arrival 0.93\n         #7       . reply 123:12 Hi Kim, it is on its way.\n";
         assert_eq!(drawn(known), lines);
         let unknown = r#"{"ticket":7,"message":3,"model":{"version":12},"intent":null,"replies":[]}"#;
         assert_eq!(drawn(unknown), "         #7       . message 3: not known\n");

@@ -12,7 +12,7 @@ use waggle_core::id::{AgentId, Fence, QueueId, TicketId, Version};
 use waggle_core::limits::{API_ATTEMPTS_MAX, PAGE_ROWS_MAX, TEXT_BYTES_MAX};
 
 use super::api::{Api, Ask, random_key};
-use super::args::{Basis, Format, Global, TicketTask};
+use super::args::{Basis, Format, Global, Origin, TicketTask};
 use super::failure::{Exit, Failure};
 use super::render::{Look, cut, event_line, plain};
 use super::speak::{notice, print};
@@ -96,9 +96,12 @@ pub(crate) async fn run(global: &Global, task: TicketTask) -> Result<Exit, Failu
             desk.list("/v1/tickets", &filters, rows_max).await
         }
         TicketTask::Show { ticket, at } => desk.show(ticket, at).await,
-        TicketTask::Reply { ticket, text, status, basis } => {
+        TicketTask::Reply { ticket, text, status, suggestion, basis } => {
             let text = text_or_stdin(text)?;
             let mut order = Order::new(ticket, "reply", basis, false).with("text", text);
+            if let Some(Origin { reply, model }) = suggestion {
+                order = order.with("suggestion", json!({"model": model, "reply": reply}));
+            }
             if let Some(status) = status {
                 order = order.with("status", status);
             }
@@ -192,11 +195,10 @@ impl Desk {
             Format::Human => {
                 let event: EventMessage = read(&answer)?;
                 let line = event_line(&event, self.look);
-                let now = match event.ticket {
-                    TicketId::TENANT => "the assistant is".to_owned(),
-                    ticket => format!("ticket {ticket} is"),
-                };
-                format!("{line}{now} now at version {}\n", event.version)
+                match event.ticket {
+                    TicketId::TENANT => format!("{line}this is event {}\n", event.offset),
+                    ticket => format!("{line}ticket {ticket} is now at version {}\n", event.version),
+                }
             }
         };
         print(told.as_bytes())?;
