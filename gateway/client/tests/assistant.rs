@@ -243,7 +243,7 @@ fn the_assistant_is_looked_at_and_taught() {
     let Some(desk) = Desk::start("wagglectl learn") else { return };
     desk.teach_by_work();
     let before = desk.learned();
-    let shown = desk.told(&["learn", "show"]);
+    let shown = desk.told(&["learn", "show", "--digest"]);
     let version = format!("version    {} ({})\n", before["version"], before["recipe"].as_str().unwrap());
     assert!(shown.starts_with(&version), "{shown}");
     for line in

@@ -46,19 +46,13 @@ pub(crate) enum VerdictName {
 /// What to do with the assistant.
 #[derive(Debug, Subcommand)]
 pub(crate) enum LearnTask {
-<<<<<<< HEAD
-    /// Show how its model stands
+    /// Show how its model stands (a token that sees all queues)
     Show {
         /// With the SHA-256 of the model, which takes the gateway a moment
         #[arg(long)]
         digest: bool,
     },
-    /// List the intents that it knows
-=======
-    /// Show how its model stands (a token that sees all queues)
-    Show,
     /// List the intents that it knows (a token that sees all queues)
->>>>>>> learn-bench
     Intents,
     /// Tell what a customer's message wants
     Label {
@@ -211,13 +205,8 @@ fn name(value: impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-<<<<<<< HEAD
 async fn show(desk: &Desk, digest: bool) -> Result<Exit, Failure> {
     let raw: Box<RawValue> = desk.get(&format!("/v1/learn?digest={digest}")).await?;
-=======
-async fn show(desk: &Desk) -> Result<Exit, Failure> {
-    let raw: Box<RawValue> = desk.get("/v1/learn?digest=true").await?;
->>>>>>> learn-bench
     let told = match desk.format {
         Format::Json => format!("{raw}\n"),
         Format::Human => learned::overview(&read(raw.get().as_bytes())?),

@@ -60,7 +60,9 @@ pub(super) fn overview(learn: &Value) -> String {
     if learn.get("folding").is_some_and(|folding| !folding.is_null()) {
         line("folding", text("/folding"));
     }
-    line("digest", text("/digest"));
+    if learn.get("digest").is_some_and(Value::is_string) {
+        line("digest", text("/digest"));
+    }
     let file = match learn.pointer("/snapshot/offset") {
         Some(offset) => format!("{}, up to {offset}", text("/snapshot/state")),
         None => text("/snapshot/state"),
