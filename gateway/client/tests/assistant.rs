@@ -101,7 +101,7 @@ impl Desk {
         let start = Instant::now();
         loop {
             let learn: Value =
-                serde_json::from_str(&self.told(&["learn", "show", "--output", "json"])).unwrap();
+                serde_json::from_str(&self.told(&["learn", "show", "--digest", "--output", "json"])).unwrap();
             if learn["behind"] == 0 && learn.get("folding").is_none_or(Value::is_null) {
                 return learn;
             }
