@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::json;
 
 use crate::dialogue::{ASKED_AGAIN, teach_by_work};
 use crate::gateway::{Gateway, check};
+use crate::screen::Screen;
 
 #[test]
 fn nothing_is_decided_before_the_log_is_read_and_a_damaged_file_is_told() {
@@ -38,8 +40,14 @@ fn nothing_is_decided_before_the_log_is_read_and_a_damaged_file_is_told() {
     }
     let (_, learn) = gateway.get("/v1/learn");
     assert_eq!((&learn["ready"], learn["folding"].is_string()), (&json!(false), true), "{learn}");
+    let mut screen = Screen::open(&gateway, &[&format!("ticket:{asked}")]);
+    gateway.command(asked, &json!({"type": "message", "text": ASKED_AGAIN}));
+    std::thread::sleep(Duration::from_millis(200));
     // What only the log is asked for.
     gateway.command(asked, &json!({"type": "label", "message": 1, "intent": "card_arrival"}));
+    for event in ["message", "labelled"] {
+        assert!(screen.hears_no_suggestion_before("event"), "it may be off, for all that is known: {event}");
+    }
 
     drop(File::options().write(true).open(&model).unwrap());
     std::fs::remove_file(&model).unwrap();
