@@ -221,7 +221,13 @@ fn ask(peer: Peer, python: &Path, limit: Duration, task: &Task, plan: &Plan) -> 
             let last = errors.lines().last().unwrap_or_default();
             bail!("peer.py {} ended with {status}: {last}", peer.name())
         }
-        _ => row(peer, task, (&purposes, limit), &heard(&said, status.is_none())?),
+        _ => {
+            let told = |error| match status {
+                Some(_) => error,
+                None => anyhow!("ended after {} s, its limit: {error:#}", limit.as_secs()),
+            };
+            row(peer, task, (&purposes, limit), &heard(&said, status.is_none()).map_err(told)?)
+        }
     }
 }
 
@@ -256,17 +262,13 @@ fn wait(command: &mut Command, limit: Duration) -> Result<Option<ExitStatus>> {
 fn heard(text: &str, is_cut: bool) -> Result<Said> {
     let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
     let mut lines = whole.map(str::trim_end);
-    let none =
-        if is_cut { "it had not loaded its libraries at its limit" } else { "it has written no result" };
+    let none = if is_cut { "it had not loaded its libraries" } else { "it has written no result" };
     let head =
         serde_json::from_str(lines.next().context(none)?).context("its first line is not understood")?;
     let trials: Vec<Answers> =
         lines.map(serde_json::from_str).collect::<Result<_, _>>().context("a trial is not understood")?;
     if trials.is_empty() {
-        bail!(
-            "{}",
-            if is_cut { "not one training was done at its limit" } else { "it has done no training" }
-        );
+        bail!("{}", if is_cut { "not one training was done" } else { "it has done no training" });
     }
     Ok(Said { head, trials, is_cut })
 }

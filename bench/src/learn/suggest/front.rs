@@ -1,6 +1,7 @@
 //! Customers who write, and agents who see suggestions and answer: one thread, one clock.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -19,6 +20,9 @@ use crate::target::Target;
 
 /// Connections that messages and replies go over.
 const LANES: u32 = 8;
+/// An agent answers so long after the message is committed, or later, once the suggestion is there: with suggestions and
+/// without, replies come at the same times.
+const REPLY_AFTER: Duration = Duration::from_millis(10);
 /// What has not come by then, after the window, is an error.
 const DRAIN: Duration = Duration::from_secs(5);
 const OPEN: Duration = Duration::from_secs(30);
@@ -81,8 +85,8 @@ pub(super) struct Front {
     asked: Vec<Option<Asked>>,
     /// What each ticket's agent will answer.
     replies: Vec<String>,
-    /// Tickets whose message is to be answered by an agent.
-    to_reply: VecDeque<usize>,
+    /// Tickets whose message is to be answered by an agent, by the time of that.
+    to_reply: BinaryHeap<Reverse<(u64, usize)>>,
     outcome: Outcome,
     scratch: Vec<u8>,
 }
@@ -122,7 +126,7 @@ impl Front {
             sessions,
             lanes,
             start_ns: 0,
-            to_reply: VecDeque::new(),
+            to_reply: BinaryHeap::new(),
             outcome: Outcome::new(),
             scratch: vec![0; SCRATCH_BYTES],
         };
@@ -159,8 +163,11 @@ impl Front {
             self.reply()?;
             self.ask(&mut pace)?;
             let can_ask = self.lanes.has_free() && !self.idle.is_empty();
-            let next_ns = pace.until_next(self.clock.now_ns()).filter(|_| can_ask);
-            self.turn(&mut ready, next_ns, window.is_on)?;
+            let now_ns = self.clock.now_ns();
+            let next_ns = pace.until_next(now_ns).filter(|_| can_ask);
+            let reply = self.to_reply.peek().filter(|_| self.lanes.has_free());
+            let reply_ns = reply.map(|Reverse((due_ns, _))| due_ns.saturating_sub(now_ns));
+            self.turn(&mut ready, next_ns.into_iter().chain(reply_ns).min(), window.is_on)?;
         }
         for place in 0..self.asked.len() {
             if self.asked.get_mut(place).and_then(Option::take).is_some() {
@@ -194,7 +201,12 @@ impl Front {
     /// Sends replies that agents have ready.
     fn reply(&mut self) -> Result<()> {
         while self.lanes.has_free() {
-            let Some(place) = self.to_reply.pop_front() else { break };
+            let now_ns = self.clock.now_ns();
+            let is_due = self.to_reply.peek().is_some_and(|Reverse((due_ns, _))| *due_ns <= now_ns);
+            if !is_due {
+                break;
+            }
+            let Some(Reverse((_, place))) = self.to_reply.pop() else { break };
             let body = self.replies.get_mut(place).map(std::mem::take).unwrap_or_default();
             self.send(Job::Reply(place), place, &body)?;
         }
@@ -284,6 +296,6 @@ impl Front {
             }
         }
         *slot = None;
-        self.to_reply.push_back(place);
+        self.to_reply.push(Reverse((answered_ns + nanos(REPLY_AFTER), place)));
     }
 }
