@@ -550,7 +550,7 @@ pub const FEATURES_MAX: usize = 4_096;
 pub const INTENTS_MAX: usize = 2_000;
 /// Features that one learner of intents knows.
 pub const INTENT_FEATURES_MAX: usize = 400_000;
-/// Features and intents that one learner knows something about together: of eight bytes each.
+/// Features and intents that one learner knows something about together: of eight bytes each, at most sixteen with room.
 pub const INTENT_CELLS_MAX: usize = 3_000_000;
 /// Examples that one learner keeps to look at again.
 pub const INTENT_REPLAYS_MAX: usize = 4_096;

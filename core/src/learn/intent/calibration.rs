@@ -40,9 +40,11 @@ impl Calibration {
         let truth = if is_right == Verdict::Right { 1.0 } else { 0.0 };
         let probability = self.probability(signal);
         let curve = weight * probability * (1.0 - probability);
-        // The curve is a quarter at most.
+        // The curve is a quarter at most. All of the covariance grows by one factor, so that it stays one.
         let kept = 1.0 - FORGOTTEN * (4.0 * curve);
-        let [slope, both, offset] = self.spread.map(|spread| (spread / kept).clamp(-SPREAD_MAX, SPREAD_MAX));
+        let [slope, _, offset] = self.spread;
+        let growth = (1.0 / kept).min(SPREAD_MAX / slope.max(offset).max(f32::MIN_POSITIVE));
+        let [slope, both, offset] = self.spread.map(|spread| spread * growth);
         let gain = (slope * signal + both, both * signal + offset);
         let shrink = curve / (1.0 + curve * (signal * gain.0 + gain.1));
         self.spread = [
@@ -90,5 +92,21 @@ mod tests {
         }
         let [low, high] = [0.2, 2.0].map(|signal| calibration.probability(signal));
         assert!(low < 0.3 && high > 0.9, "{low} {high} {calibration:?}");
+    }
+
+    #[test]
+    fn signals_that_hardly_differ_do_no_harm() {
+        for (signal, noise) in [(3.0, 0.0), (1.5, 0.05), (0.5, 0.05), (3.0, 0.1)] {
+            let mut calibration = Calibration::default();
+            for at in 0..20_000_u16 {
+                let verdict = if at.is_multiple_of(3) { Verdict::Wrong } else { Verdict::Right };
+                calibration.learn(signal + noise * f32::from(at % 7) / 7.0, verdict, 1.0);
+                let [slope, both, offset] = calibration.spread;
+                assert!(slope >= 0.0 && offset >= 0.0, "{at}: {calibration:?}");
+                assert!(slope * offset - both * both > -1e-3, "{at}: {calibration:?}");
+            }
+            let told = calibration.probability(signal + noise / 2.0);
+            assert!((0.55..0.78).contains(&told), "{told} at {signal}: {calibration:?}");
+        }
     }
 }

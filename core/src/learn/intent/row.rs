@@ -114,7 +114,7 @@ impl Row {
         few.iter().copied().chain(many.filter(|(_, cell)| !cell.is_empty()))
     }
 
-    /// Puts a class's cell, which was not there or is not empty.
+    /// Puts a class's cell; an empty one is as if there were none.
     pub(super) fn set(&mut self, class: u16, cell: Cell, evidence: &Evidence) {
         match self {
             Self::Many(numbers) if usize::from(class) < numbers.len() / KINDS => {
@@ -170,23 +170,19 @@ impl Row {
 
     /// Adds to each class's sum its share, `value` times, where it has texts.
     pub(super) fn add_shares(&self, value: f32, shares: &[f32], sums: &mut [f32]) {
-        let add = |class: usize, texts: u16| {
+        let mut add = |class: usize, texts: u16| {
             if texts > 0
                 && let (Some(sum), Some(share)) = (sums.get_mut(class), shares.get(class))
             {
                 *sum += value * share;
             }
         };
-        self.each_text(add);
-    }
-
-    fn each_text(&self, mut found: impl FnMut(usize, u16)) {
         match self {
-            Self::Few(few) => few.iter().for_each(|(class, cell)| found(usize::from(*class), cell.texts)),
-            Self::Many(numbers) => kind(numbers, 3)
-                .iter()
-                .enumerate()
-                .for_each(|(class, texts)| found(class, texts.cast_unsigned())),
+            Self::Few(few) => few.iter().for_each(|(class, cell)| add(usize::from(*class), cell.texts)),
+            Self::Many(numbers) => {
+                let texts = kind(numbers, 3).iter().enumerate();
+                texts.for_each(|(class, texts)| add(class, texts.cast_unsigned()));
+            }
         }
     }
 

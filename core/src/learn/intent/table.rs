@@ -235,22 +235,24 @@ impl Table {
         }
     }
 
-    /// What was of `from` is of `into`, too: the better evidence of the two.
+    /// What was of `from` is of `into`, too: the better evidence of the two. To be followed by [`Table::remove`] of `from`.
     pub(super) fn merge(&mut self, from: u16, into: u16) {
         for row in &mut self.rows {
             let (old, own) = (row.cell(from), row.cell(into));
             if old.is_empty() {
                 continue;
             }
-            let texts = own.texts.saturating_add(old.texts);
             let merged = if own.is_empty() {
-                Cell { texts, ..old }
+                old
             } else {
-                Cell { weight: own.weight.max(old.weight), variance: own.variance.max(old.variance), texts }
+                Cell {
+                    weight: own.weight.max(old.weight),
+                    variance: own.variance.max(old.variance),
+                    texts: own.texts.saturating_add(old.texts),
+                }
             };
             row.set(into, merged, &self.evidence);
         }
-        self.recount();
     }
 
     /// Forgets a class; those after it move down by one.
