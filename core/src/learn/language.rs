@@ -91,6 +91,9 @@ const MARKERS: [(Language, &[&str]); 7] = [
     ),
 ];
 
+/// No marker is longer.
+const MARKER_BYTES_MAX: usize = 10;
+
 impl Language {
     /// Every one.
     pub(super) const ALL: [Self; 13] = [
@@ -165,8 +168,16 @@ impl Language {
         let mut hits = [0_u32; MARKERS.len()];
         let mut word = String::new();
         for letters in stretches(text).filter_map(Stretch::letters) {
+            if letters.len() > MARKER_BYTES_MAX {
+                continue;
+            }
             word.clear();
-            word.extend(letters.chars().flat_map(char::to_lowercase));
+            if letters.is_ascii() {
+                word.push_str(letters);
+                word.make_ascii_lowercase();
+            } else {
+                word.extend(letters.chars().flat_map(char::to_lowercase));
+            }
             for ((_, markers), count) in MARKERS.iter().zip(&mut hits) {
                 *count += u32::from(markers.contains(&word.as_str()));
             }
@@ -180,6 +191,12 @@ impl Language {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_marker_is_longer_than_what_is_looked_at() {
+        let longest = MARKERS.iter().flat_map(|(_, words)| *words).map(|word| word.len()).max();
+        assert!(longest.is_some_and(|longest| longest <= MARKER_BYTES_MAX), "{longest:?}");
+    }
 
     #[test]
     fn languages_are_told_by_script_and_frequent_words() {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::Predicted;
 use super::desk::{Desk, fold};
 use super::learning::taught;
 use crate::id::AgentId;
@@ -174,14 +175,20 @@ fn what_was_answered_like_nothing_before_was_suggested_wrongly() {
 #[test]
 fn the_same_text_of_one_requester_is_evidence_once() {
     let mut desk = taught(3);
-    let looked_at = |desk: &Desk| {
-        let trial = desk.model.report().trial.unwrap();
-        trial.challenger_only + trial.champion_only
-    };
-    let before = looked_at(&desk);
-    for round in 0..200 {
-        let ticket = desk.opens("Bob <bob@y.example>", "the invoice of my new card refund");
-        desk.labels(ticket, 1, 1, Some(["invoice", "card_arrival"][round % 2]));
+    let [right, wrong] = ["invoice", "card_arrival"].map(|name| desk.model.names.find(name).unwrap());
+    let predicted = Predicted { champion: Some((wrong, 0.9)), challenger: Some((right, 0.9)) };
+    let before = desk.model.report().trial.unwrap().challenger_only;
+    for (requester, text, wanted) in [
+        ("Bob <bob@y.example>", "send me the bill", 1),
+        ("Bob <bob@y.example>", "send me the bill", 1),
+        ("Eve <eve@y.example>", "send me the bill", 2),
+        ("Bob <bob@y.example>", "send me that bill", 3),
+        ("Bob Ray <bob@y.example>", "send me the bill", 3),
+    ] {
+        let ticket = desk.opens(requester, text);
+        let asked = desk.ask(ticket).asked;
+        desk.model.score(&predicted, Some(right), &asked, AgentId(1));
+        let after = desk.model.report().trial.unwrap().challenger_only;
+        assert_eq!(after - before, wanted, "{requester}: {text}");
     }
-    assert!(looked_at(&desk) <= before + 1, "{} after {before}", looked_at(&desk));
 }
