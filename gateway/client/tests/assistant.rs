@@ -219,7 +219,7 @@ fn a_suggestion_is_shown_to_who_watches() {
     let path = format!("/v1/tickets/{ticket}/commands");
     post(desk.api.strip_prefix("http://").unwrap(), &desk.agent, &path, &text);
     let stdout = BufReader::new(watch.0.stdout.take().unwrap());
-    let (send, lines) = mpsc::channel();
+    let (send, lines) = mpsc::sync_channel(64);
     // It ends with the output: when the watch is ended.
     std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
     let reply = loop {
