@@ -87,8 +87,10 @@ impl Desk {
             if status != 200 {
                 bail!("GET /v1/learn answered {status}, expected 200: {answer}");
             }
+            // Before it has read the log it answers nobody.
+            let is_ready = answer.get("ready").and_then(Value::as_bool).unwrap_or(true);
             match answer.get("behind").and_then(Value::as_u64) {
-                Some(0) => return Ok(()),
+                Some(0) if is_ready => return Ok(()),
                 None => bail!("GET /v1/learn has no number `behind`: {answer}"),
                 Some(behind) if Instant::now() >= deadline => {
                     bail!("the assistant is {behind} events behind")

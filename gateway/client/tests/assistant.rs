@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -17,7 +18,7 @@ mod ready;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const ASKED: &str = "My new debit card has not arrived yet. I ordered it two weeks ago.";
-const ASKED_AGAIN: &str = "Hello, I ordered a debit card and it has still not arrived. Where is it?";
+const ASKED_AGAIN: &str = "My new debit card has not arrived yet, and I ordered it three weeks ago.";
 const ANSWER: &str = "Your card is on its way: it arrives within five working days.";
 
 /// A gateway as a process of its own, and who works at it.
@@ -217,8 +218,17 @@ fn a_suggestion_is_shown_to_who_watches() {
     let wanted = format!(" {ANSWER}");
     let path = format!("/v1/tickets/{ticket}/commands");
     post(desk.api.strip_prefix("http://").unwrap(), &desk.agent, &path, &text);
-    let mut lines = BufReader::new(watch.0.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let reply = lines.find(|line| line.contains(". reply ")).unwrap();
+    let stdout = BufReader::new(watch.0.stdout.take().unwrap());
+    let (send, lines) = mpsc::sync_channel(64);
+    // It ends with the output: when the watch is ended.
+    std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+    let reply = loop {
+        let line = lines.recv_timeout(PATIENCE).unwrap();
+        assert!(!line.contains(": not known"), "{line}");
+        if line.contains(". reply ") {
+            break line;
+        }
+    };
     let (head, name) = reply.strip_suffix(&wanted).unwrap().split_once(". reply ").unwrap();
     assert!(head.contains(&format!("#{ticket} ")), "{reply}");
     // As it is shown, so it is given back.

@@ -48,6 +48,7 @@ fn weeks(world: &World, agents: &mut [Desk], queue: u32) -> Result<Vec<Week>> {
     // Their tickets are there from the start, so that they are only asked about.
     let mut held_out = Vec::new();
     let reader = agents.first_mut().context("no agents")?;
+    reader.wait_learned(PATIENCE)?;
     for contact in &world.held_out {
         held_out.push((contact, reader.open(queue, &contact.requester, &contact.text)?));
     }

@@ -56,6 +56,9 @@ pub(super) fn overview(learn: &Value) -> String {
         let _ = writeln!(out, "{name:<11}{told}");
     };
     line("version", format!("{} ({})", text("/version"), text("/recipe")));
+    if learn.get("ready").is_some_and(|ready| ready == false) {
+        line("ready", "no, the log is being read: nothing is suggested until then".to_owned());
+    }
     line("position", format!("{} of {}, {} behind", text("/position"), text("/head"), text("/behind")));
     if learn.get("folding").is_some_and(|folding| !folding.is_null()) {
         line("folding", text("/folding"));
@@ -226,6 +229,7 @@ known      from 90.0 % on: - of those right, - of all messages
 ";
         assert_eq!(overview(&learn), wanted);
         learn["folding"] = json!("rolled back");
+        learn["ready"] = json!(false);
         learn["snapshot"] = json!({"state": "written", "offset": 12});
         learn["report"]["challenger"] = json!({"recipe": "one-pass", "accuracy_1000": 0.25});
         learn["report"]["trial"] = json!({"e_value": 1.234, "needed": 100.0});
@@ -236,6 +240,7 @@ known      from 90.0 % on: - of those right, - of all messages
         ]);
         learn["report"]["confusions"] = json!([{"taught": "a", "predicted": "b", "times": 4}]);
         for line in [
+            "ready      no, the log is being read",
             "folding    rolled back\n",
             "file       written, up to 12\n",
             "challenger one-pass, 25.0 %, evidence 1.23 of 100\n",
