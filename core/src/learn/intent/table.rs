@@ -22,6 +22,8 @@ const ANY_TEXT: u32 = 0;
 /// Its value, where the words and the runs of characters of a text each have a length of one. Found on small parts of
 /// BANKING77 and CLINC150 with intents of very different sizes.
 const ANY_TEXT_VALUE: f32 = 0.35;
+/// Texts with which it has half of that: how often something is asked for shows late.
+const ANY_TEXT_HALF: f32 = 300.0;
 /// Counts whose logarithms are looked up.
 const LOGARITHMS: u16 = 1_024;
 
@@ -157,7 +159,8 @@ impl Table {
                 unknown = (square_unknown / all.max(square_unknown)).clamp(0.0, 1.0);
             }
         }
-        values.extend(self.places.get(&ANY_TEXT).map(|place| (*place, ANY_TEXT_VALUE)));
+        let any_text = ANY_TEXT_VALUE * self.texts as f32 / (self.texts as f32 + ANY_TEXT_HALF);
+        values.extend(self.places.get(&ANY_TEXT).map(|place| (*place, any_text)));
         Weighed { values, unknown }
     }
 
