@@ -83,7 +83,7 @@ impl Desk {
     pub(super) fn wait_learned(&mut self, patience: Duration) -> Result<()> {
         let deadline = Instant::now() + patience;
         loop {
-            let (status, answer) = self.get("/v1/learn?digest=false")?;
+            let (status, answer) = self.get("/v1/learn")?;
             if status != 200 {
                 bail!("GET /v1/learn answered {status}, expected 200: {answer}");
             }

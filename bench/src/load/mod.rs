@@ -156,7 +156,8 @@ impl Load {
         Ok(Outcome { recorder, usage, first_error, returns: self.crowd.take_returns() })
     }
 
-    /// What is moved next, and when, follows from `seed` alone, and no more from what was moved before.
+    /// What is done next, and when, follows from `seed`, and no more from what was done before; with which ticket, also from
+    /// which are free.
     pub fn begin_anew(&mut self, seed: u64) {
         self.random = Random::new(seed);
     }

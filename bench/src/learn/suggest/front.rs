@@ -74,6 +74,8 @@ pub(super) struct Front {
     clock: Clock,
     poller: Poller,
     random: Random,
+    /// Picks what customers write: nothing else draws from it, so that it is the same in both windows of a pair.
+    messages: Random,
     world: World,
     tickets: Vec<u64>,
     sessions: Vec<Session>,
@@ -118,6 +120,7 @@ impl Front {
             clock: Clock::start(),
             poller,
             random: Random::new(1),
+            messages: Random::new(1),
             world,
             idle: (0..tickets.len()).collect(),
             asked: vec![None; tickets.len()],
@@ -152,6 +155,7 @@ impl Front {
         self.random = Random::new(window.seed);
         self.outcome = Outcome::new();
         let arrivals = Random::new(self.random.next_u64());
+        self.messages = Random::new(self.random.next_u64());
         let mut pace = Pace::new(window.rate, Arrivals::Poisson, begin_ns, end_ns, arrivals);
         loop {
             let now_ns = self.clock.now_ns();
@@ -183,7 +187,7 @@ impl Front {
         while self.lanes.has_free() && !self.idle.is_empty() {
             let Some(intended_ns) = pace.due(self.clock.now_ns()) else { break };
             let Some(place) = self.idle.pop_front() else { break };
-            let contact = self.world.any(&mut self.random).context("no messages")?;
+            let contact = self.world.any(&mut self.messages).context("no messages")?;
             let body = json!({"type": "message", "text": contact.text});
             let reply = self.world.act(contact, None).reply;
             let reply = json!({"type": "reply", "text": reply, "macro": self.world.intent_of(contact)});

@@ -172,7 +172,8 @@ struct Lab {
 #[derive(Clone, Copy)]
 struct Span {
     is_on: bool,
-    /// Fixes what is asked and moved, and when: the same in both windows of a pair.
+    /// Fixes what customers write, what is moved, and when: the same in both windows of a pair. Which ticket it is, is also a
+    /// question of which are free.
     seed: u64,
     warm_up: Duration,
     duration: Duration,

@@ -87,7 +87,9 @@ fn words(median: &Figures, pairs: usize) -> Option<String> {
         );
     }
     let (low, high) = (ms("others_p99_difference_low_us")?, ms("others_p99_difference_high_us")?);
+    let certainty = median.get("others_p99_difference_certainty_percent")?;
     let meaning = match (low > 0.0, high < 0.0) {
+        _ if *certainty < 100.0 * CERTAINTY => "too few pairs to say",
         (true, _) => "other traffic is slower with suggestions",
         (_, true) => "other traffic is faster with suggestions",
         _ => "no difference is to be seen",
@@ -97,7 +99,7 @@ fn words(median: &Figures, pairs: usize) -> Option<String> {
         "with less without, in each pair: median {:+.2} ms; it lies between {low:+.2} and {high:+.2} ms with a certainty \
          of {:.1} %: {meaning}",
         ms(DIFFERENCE)?,
-        median.get("others_p99_difference_certainty_percent")?,
+        certainty,
     );
     Some(text)
 }
@@ -145,6 +147,7 @@ mod tests {
         let slower = [(3e3, 2e3); 6];
         assert!(told(&slower).contains("median +1.00 ms"), "{}", told(&slower));
         assert!(told(&slower).ends_with("slower with suggestions\n"), "{}", told(&slower));
+        assert!(told(&slower[..5]).ends_with("too few pairs to say\n"), "{}", told(&slower[..5]));
         assert_eq!(verdict(&Figures::new(), 0), "");
     }
 }
