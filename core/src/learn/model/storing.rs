@@ -6,7 +6,7 @@ use crate::limits::SNAPSHOT_BYTES_MAX;
 
 const MAGIC: [u8; 4] = *b"WGLM";
 /// Raised with every change of what a snapshot has or of what lessons teach: one of another number is not read, but made anew from the log.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 const HEAD_BYTES: usize = MAGIC.len() + 1;
 const CHECKSUM_BYTES: usize = 4;
 
