@@ -113,7 +113,8 @@ impl Person {
             hash_short(0x70, email.as_deref().unwrap_or_default()),
             hash_short(0x74, &phone(before).unwrap_or_default()),
             0,
-            hash_short(0x6e, &folded(name.as_deref().unwrap_or_default())),
+            // `Kim` may be `Kim Lee`.
+            hash_short(0x6e, &folded(name.as_deref().and_then(first_word).unwrap_or_default())),
         ]);
         let mut person = Self { key, name, email, parts, pairs };
         person.identify(id);
@@ -164,13 +165,17 @@ impl Person {
 
     /// What one calls this person: the first word of the name, all of it where it is written without spaces.
     pub(in crate::learn) fn first_name(&self) -> Option<&str> {
-        self.name.as_deref()?.split_whitespace().next()
+        self.name.as_deref().and_then(first_word)
     }
 
     /// The last word of the name.
     pub(in crate::learn) fn last_name(&self) -> Option<&str> {
         self.name.as_deref()?.split_whitespace().next_back()
     }
+}
+
+fn first_word(name: &str) -> Option<&str> {
+    name.split_whitespace().next()
 }
 
 /// Whether a requester's text tells of nobody: it has no letters or digits, or a word that channels write instead, with a
@@ -294,6 +299,7 @@ mod tests {
             ("+44 20 7946 0000", "020 7946 0000"),
             ("+44 20 7946 0000", "442079460000"),
             ("José Paz", "jose paz"),
+            ("Kim", "Kim Lee <kim@home.org>"),
             ("Visitor 8f3a2", "Visitor 17b03"),
             ("Guest17", "Guest18"),
             ("Website Visitor", "Guest"),
