@@ -1,5 +1,6 @@
-//! Where words begin and end as people write them: one answer for all that looks at words of messages, names and
-//! replies. Nothing is left out: the stretches of a text are the text.
+//! Where words begin and end as people write them: one answer for all that hides names and keeps replies. What is learned
+//! and compared of messages is cut by [`super::words`], into smaller parts. Nothing is left out: the stretches of a text
+//! are the text.
 
 use std::borrow::Cow;
 
@@ -44,6 +45,8 @@ fn class(c: char) -> Option<Class> {
         _ if c.is_ascii() => Some(if c.is_ascii_alphanumeric() { Class::Word } else { Class::Gap }),
         // Zero-width joiners stand within words of Persian and Hindi, and within pictures.
         '\u{200c}' | '\u{200d}' => None,
+        // Signs of a text's direction.
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => None,
         _ if is_combining_mark(c) => None,
         _ if !c.is_alphanumeric() => Some(Class::Gap),
         _ if is_without_spaces(c) => Some(Class::Dense),
@@ -69,12 +72,14 @@ pub(crate) fn stretches(text: &str) -> impl Iterator<Item = Stretch<'_>> {
     })
 }
 
-/// A text with each letter and its marks as one character where there is such a one (Unicode's form NFC).
+/// A text with each letter and its marks as one character where there is such a one (Unicode's form NFC), without what
+/// only says where a line may break: nobody sees it within a word.
 pub(crate) fn composed(text: &str) -> Cow<'_, str> {
-    if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
+    let may_break = |c: char| matches!(c, '\u{ad}' | '\u{200b}' | '\u{2060}' | '\u{feff}');
+    if text.is_ascii() || !text.contains(may_break) && is_nfc_quick(text.chars()) == IsNormalized::Yes {
         Cow::Borrowed(text)
     } else {
-        Cow::Owned(text.nfc().collect())
+        Cow::Owned(text.chars().filter(|c| !may_break(*c)).nfc().collect())
     }
 }
 
@@ -128,6 +133,7 @@ mod tests {
     #[test]
     fn what_looks_the_same_is_composed_alike() {
         assert_eq!(composed("Jose\u{301}"), "José");
+        assert_eq!(composed("\u{feff}Jo\u{ad}s\u{200b}e\u{2060}\u{301}"), "José");
         assert!(matches!(composed("José, 王"), Cow::Borrowed(_)));
     }
 

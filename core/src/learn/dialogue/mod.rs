@@ -10,11 +10,6 @@ use std::collections::{BTreeSet, VecDeque};
 pub(super) use person::{Person, PersonKey, hash_text};
 pub(super) use trouble::Trouble;
 pub(super) use vocabulary::is_common_word;
-/// What of a message counts.
-fn beginning(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(DIALOGUE_MESSAGE_BYTES_MAX)).unwrap_or_default()
-}
-
 #[cfg(test)]
 pub(super) use wording::wording_of;
 pub(super) use wording::{Piece, SlotKind, Wording, said_word};
@@ -321,4 +316,9 @@ impl Dialogue {
         }
         found
     }
+}
+
+/// What of a message counts.
+fn beginning(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(DIALOGUE_MESSAGE_BYTES_MAX)).unwrap_or_default()
 }

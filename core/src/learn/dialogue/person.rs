@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::vocabulary::is_common_word;
 use crate::limits::PERSON_PARTS_MAX;
-use crate::text::{Stretch, composed, fold_word, folded, is_run_on, is_without_spaces, stretches};
+use crate::text::{
+    Personal, Stretch, composed, fold_word, folded, is_run_on, is_without_spaces, mask, stretches,
+};
 
 /// What channels call whom they do not know.
-const NOBODY: [&str; 17] = [
+const NOBODY: [&str; 16] = [
     "anonymous",
     "caller",
     "client",
@@ -23,19 +25,21 @@ const NOBODY: [&str; 17] = [
     "user",
     "visitor",
     "匿名",
-    "匿名用户",
     "客户",
     "游客",
     "用户",
     "访客",
 ];
 
-/// By what requesters are told apart: hashes of address, number and name; 0 where that is not known.
+/// A phone's number is written with its country's number and without: these last digits are there each time.
+const PHONE_DIGITS: usize = 7;
+
+/// By what requesters are told apart: hashes of address, phone, number and name; 0 where that is not known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::learn) struct PersonKey([u32; 3]);
+pub(in crate::learn) struct PersonKey([u32; 4]);
 
 impl PersonKey {
-    /// Whether the two are surely not one person: all that is known of both differs.
+    /// Whether the two are surely not one person: something of one kind is known of both, and all such differs.
     /// Of whom nothing is known is nobody else.
     pub(in crate::learn) fn is_another(self, other: Self) -> bool {
         let both = self.0.iter().zip(other.0).filter(|(one, other)| **one != 0 && *other != 0);
@@ -50,8 +54,8 @@ impl PersonKey {
 
     /// What is known, best first: one number for whoever comes the same way again.
     pub(in crate::learn) fn number(self) -> u32 {
-        let [contact, id, name] = self.0;
-        [id, contact, name].into_iter().find(|known| *known != 0).unwrap_or_default()
+        let [email, phone, id, name] = self.0;
+        [id, email, phone, name].into_iter().find(|known| *known != 0).unwrap_or_default()
     }
 }
 
@@ -65,6 +69,8 @@ pub(in crate::learn) struct Person {
     pub(in crate::learn) email: Option<String>,
     /// What of name and address a reply may use, in lower case and without marks.
     parts: Vec<String>,
+    /// Neighbouring characters of a name that is written without spaces.
+    pairs: Vec<(char, char)>,
 }
 
 impl Person {
@@ -90,26 +96,34 @@ impl Person {
                 parts.push(part);
             }
         }
+        let runs = stretches(before).filter_map(|part| match part {
+            Stretch::Dense(run) => Some(run),
+            Stretch::Word(_) | Stretch::Gap(_) => None,
+        });
+        let pairs =
+            runs.flat_map(|run| run.chars().zip(run.chars().skip(1))).take(PERSON_PARTS_MAX).collect();
         // `Lee, Kim` is how directories write `Kim Lee`.
         let name = match name.split_once(", ") {
             Some((last, first)) if !first.contains(',') => format!("{first} {last}"),
             _ => name.to_owned(),
         };
         let name = is_name.then_some(name);
-        let contact = email.clone().unwrap_or_else(|| match is_nobody(requester) {
-            true => String::new(),
-            false => requester.trim().to_lowercase(),
-        });
-        let mut person = Self { key: PersonKey::default(), name, email, parts };
-        let called = person.name.as_deref().unwrap_or_default().to_lowercase();
-        person.key = PersonKey([hash_short(0x70, &contact), 0, hash_short(0x6e, &called)]);
+        // What is neither an address nor a phone nor a name, such as a session's number, tells nobody apart.
+        let key = PersonKey([
+            hash_short(0x70, email.as_deref().unwrap_or_default()),
+            hash_short(0x74, &phone(before).unwrap_or_default()),
+            0,
+            // `Kim` may be `Kim Lee`.
+            hash_short(0x6e, &folded(name.as_deref().and_then(first_word).unwrap_or_default())),
+        ]);
+        let mut person = Self { key, name, email, parts, pairs };
         person.identify(id);
         person
     }
 
     /// Takes over the requester's number, where there is one.
     pub(in crate::learn) fn identify(&mut self, id: Option<u64>) {
-        if let (Some(id), [_, known, _]) = (id, &mut self.key.0) {
+        if let (Some(id), [_, _, known, _]) = (id, &mut self.key.0) {
             *known = hash_short(0x69, &id.to_string());
         }
     }
@@ -123,6 +137,11 @@ impl Person {
     /// Whether a word is of the name or the address.
     pub(super) fn has_part(&self, word: &str) -> bool {
         self.parts.contains(&folded(word))
+    }
+
+    /// Whether two neighbouring characters are of the name.
+    pub(super) fn has_pair(&self, pair: (char, char)) -> bool {
+        self.pairs.contains(&pair)
     }
 
     /// A text without this person's name: what is learned is about the matter.
@@ -146,7 +165,7 @@ impl Person {
 
     /// What one calls this person: the first word of the name, all of it where it is written without spaces.
     pub(in crate::learn) fn first_name(&self) -> Option<&str> {
-        self.name.as_deref()?.split_whitespace().next()
+        self.name.as_deref().and_then(first_word)
     }
 
     /// The last word of the name.
@@ -155,15 +174,37 @@ impl Person {
     }
 }
 
-/// Whether a requester's text tells of nobody: it has no letters or digits, or is what channels write instead, with a number
-/// or not.
+fn first_word(name: &str) -> Option<&str> {
+    name.split_whitespace().next()
+}
+
+/// Whether a requester's text tells of nobody: it has no letters or digits, or a word that channels write instead, with a
+/// number behind it or not.
 fn is_nobody(requester: &str) -> bool {
     let mut words = stretches(requester).filter_map(Stretch::letters).peekable();
-    if words.peek().is_none() {
-        return true;
+    let is_instead = |word: &str| {
+        let word = word.split(char::is_numeric).next().unwrap_or_default().to_lowercase();
+        NOBODY.iter().any(|nobody| word == *nobody || (!nobody.is_ascii() && word.contains(nobody)))
+    };
+    words.peek().is_none() || words.any(is_instead)
+}
+
+/// The last digits of a phone's number, where a requester's text has one.
+fn phone(requester: &str) -> Option<String> {
+    if is_nobody(requester) {
+        return None;
     }
-    let mut named = words.filter(|word| !word.chars().all(char::is_numeric)).peekable();
-    named.peek().is_some() && named.all(|word| NOBODY.contains(&word.to_lowercase().as_str()))
+    let has_letters = requester.contains(char::is_alphabetic);
+    let is_phone = |kind: Personal| match kind {
+        Personal::Phone => true,
+        // The same without a sign that it is one.
+        Personal::Card | Personal::Number => !has_letters,
+        Personal::Email | Personal::Order | Personal::Url => false,
+    };
+    let span = mask(requester).spans.into_iter().find(|span| is_phone(span.kind))?;
+    let digits = folded(requester.get(span.was)?);
+    let (start, _) = digits.char_indices().rev().nth(PHONE_DIGITS - 1)?;
+    digits.get(start..).map(str::to_owned)
 }
 
 /// One letter tells nobody apart; one character of a dense script is a surname.
@@ -228,14 +269,46 @@ mod tests {
         assert!(!is_another(("a@b.c", Some(3)), ("Kim", Some(3))));
         assert!(!is_another(("Kim <a@b.c>", None), ("A@B.c", None)));
         assert!(!is_another(("Kim Lee <a@b.c>", None), ("kim lee <b@b.c>", None)));
-        for nobody in ["", " ", "\"\" <>", "Guest", "visitor 1044", "Anonymous User", "匿名用户", "访客"]
-        {
+        for nobody in [
+            "",
+            " ",
+            "\"\" <>",
+            "Guest",
+            "Guest17",
+            "visitor 1044",
+            "Visitor 8f3a2",
+            "Website Visitor",
+            "Anonymous User",
+            "8f3a2",
+            "匿名用户",
+            "访客",
+            "微信用户17",
+        ] {
             assert!(
                 !is_another((nobody, None), ("b@b.c", None)),
                 "{nobody} is not known to be somebody else"
             );
             assert!(!is_another(("b@b.c", None), (nobody, None)), "{nobody}");
         }
-        assert!(is_another(("+44 20 7946 0000", None), ("+44 20 7946 0001", None)));
+        // One person on two channels: what is known of the one is of another kind than what is known of the other.
+        let channels = ["Kim", "kim@home.org", "+44 20 7946 0000"];
+        for (one, other) in channels.iter().flat_map(|one| channels.map(|other| (*one, other))) {
+            assert!(!is_another((one, None), (other, None)), "{one}, {other}");
+        }
+        for (one, other) in [
+            ("+44 20 7946 0000", "020 7946 0000"),
+            ("+44 20 7946 0000", "442079460000"),
+            ("José Paz", "jose paz"),
+            ("Kim", "Kim Lee <kim@home.org>"),
+            ("Visitor 8f3a2", "Visitor 17b03"),
+            ("Guest17", "Guest18"),
+            ("Website Visitor", "Guest"),
+        ] {
+            assert!(!is_another((one, None), (other, None)), "{one}, {other}");
+        }
+        for (one, other) in [("+44 20 7946 0000", "+44 20 7946 0001"), ("Kim", "Bob"), ("王小明", "李伟")]
+        {
+            assert!(is_another((one, None), (other, None)), "{one}, {other}");
+        }
     }
 }

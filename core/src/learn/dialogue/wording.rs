@@ -190,15 +190,19 @@ impl Wording {
     /// Masks a reply; nothing where it is empty, or longer than what is suggested.
     pub(super) fn of(reply: &str, person: &Person, said: &Said) -> Option<Self> {
         let reply = reply.trim();
-        if reply.is_empty() || reply.len() > LEARNED_REPLY_BYTES_MAX {
+        if reply.len() > LEARNED_REPLY_BYTES_MAX {
             return None;
         }
         let clean: String = composed(reply).chars().filter(|c| !c.is_control() || *c == '\n').collect();
-        let tokens = tokens(&clean);
+        let clean = clean.trim();
+        if clean.is_empty() {
+            return None;
+        }
+        let tokens = tokens(clean);
         let mut masker = Masker { tokens: &tokens, person, said, pieces: Vec::new(), words: Vec::new() };
         masker.run();
         let Masker { pieces, words, .. } = masker;
-        Some(Self { pieces, said: words, language: Language::of(&clean) })
+        Some(Self { pieces, said: words, language: Language::of(clean) })
     }
 }
 

@@ -57,7 +57,15 @@ fn telling(text: &str) -> Vec<u32> {
     let start = text.get(..text.floor_char_boundary(FEATURE_TEXT_BYTES_MAX)).unwrap_or_default();
     let hash = |word: &str| u32::try_from(hash_text(0x68, word) >> 32).unwrap_or_default();
     let mut hashes: Vec<u32> = Vec::new();
-    each_word(start, |word, _| hashes.extend((!FREQUENT.contains(&word)).then(|| hash(word))));
+    each_word(start, |word, range| {
+        // `[card]` stands for what was masked: it is no word of the customer's.
+        let before = start.get(..range.start).unwrap_or_default();
+        let after = start.get(range.end..).unwrap_or_default();
+        let is_placeholder = before.ends_with('[') && after.starts_with(']');
+        if !is_placeholder && !FREQUENT.contains(&word) {
+            hashes.push(hash(word));
+        }
+    });
     hashes.sort_unstable();
     hashes.dedup();
     hashes
@@ -71,6 +79,8 @@ mod tests {
     fn shares_are_of_telling_words_and_memory_is_bounded() {
         let mut heard = HeardWords::default();
         assert_eq!((heard.share("is it the one"), heard.share("what is it")), (0.0, 1.0));
+        heard.hear("my [card] is [order]");
+        assert_eq!((heard.share("card"), heard.share("[card] and [phone]")), (0.0, 1.0));
         (0..200).for_each(|_| heard.hear("Where is my new card?"));
         assert_eq!((heard.share("the NEW card"), heard.share("my card is wet")), (1.0, 0.5));
         for number in 0..100_000 {

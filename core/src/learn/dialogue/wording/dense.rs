@@ -33,6 +33,7 @@ pub(super) fn mask(run: &str, person: &Person, said: &Said, starts_sentence: boo
     let mut marks = vec![Mark::Plain; chars.len()];
     let place = |byte: usize| chars.partition_point(|(at, _)| *at < byte);
     mark_shared(&chars, &is_known, said, &mut marks);
+    mark_named(&chars, &is_word, person, &mut marks);
     mark_titled(run, &chars, &is_word, starts_sentence, &mut marks);
     for name in [person.name.as_deref(), person.first_name(), person.last_name()].into_iter().flatten() {
         for (at, _) in run.match_indices(name) {
@@ -59,6 +60,19 @@ fn mark_shared(chars: &[(usize, char)], is_known: &[bool], said: &Said, marks: &
             marks.iter_mut().take(until).skip(from).for_each(|mark| *mark = Mark::Suspect);
         }
         from = until;
+    }
+}
+
+/// Parts of the requester's name, where they are not of words that everybody writes.
+fn mark_named(chars: &[(usize, char)], is_word: &[bool], person: &Person, marks: &mut [Mark]) {
+    let pairs = chars.windows(2).zip(is_word.windows(2)).zip(1..);
+    for ((pair, are_words), next) in pairs {
+        if let [(_, one), (_, other)] = pair
+            && person.has_pair((*one, *other))
+            && are_words.contains(&false)
+        {
+            marks.iter_mut().take(next + 1).skip(next - 1).for_each(|mark| *mark = Mark::Suspect);
+        }
     }
 }
 

@@ -60,6 +60,38 @@ fn chinese_replies_are_masked_alike() {
 }
 
 #[test]
+fn parts_of_names_without_spaces_are_somebodys() {
+    for (requester, reply, wanted) in [
+        ("王小明", "小明，您的卡已发货", "<小明>，您的卡已发货"),
+        ("王小新", "请小新等待", "请<小新>等待"),
+        ("王小明", "请小明明天等待", "请<小明>明天等待"),
+        ("王小明88", "小明，您的卡已发货", "<小明>，您的卡已发货"),
+        ("김민수", "민수님, 카드가 발송되었습니다", "<민수>님, 카드가 발송되었습니다"),
+        ("田中太郎", "太郎のカード", "<太郎>のカード"),
+        ("张安全", "您的账户安全", "您的账户安全"),
+    ] {
+        assert_eq!(shown(reply, requester, ""), wanted, "{requester}");
+    }
+}
+
+#[test]
+fn what_nobody_sees_parts_no_word() {
+    let requester = "Zoe\u{200b}lla <z@x.example>";
+    for (reply, wanted) in [
+        ("We told Ale\u{ad}xan\u{ad}drina.", "We told <Alexandrina>."),
+        ("We told \u{feff}Zo\u{2060}ella.", "We told {name}."),
+        ("Call 020\u{200b}7946\u{200b}0958", "Call {phone}"),
+        ("It is mar\u{ad}mot", "It is <marmot>"),
+    ] {
+        assert_eq!(shown(reply, requester, "my marmot"), wanted, "{reply}");
+    }
+    for mark in ['\u{200e}', '\u{200f}', '\u{202a}', '\u{2068}'] {
+        let reply = format!("We told Ale{mark}xandrina.");
+        assert_eq!(shown(&reply, requester, ""), format!("We told <Ale{mark}xandrina>."));
+    }
+}
+
+#[test]
 fn who_has_said_too_much_may_have_said_every_word() {
     let mut said = Said::default();
     said.say(&(0..CUSTOMER_WORDS_MAX + 1).map(|number| format!("w{number} ")).collect::<String>());
@@ -71,7 +103,7 @@ fn who_has_said_too_much_may_have_said_every_word() {
 #[test]
 fn long_and_empty_replies_are_not_learned() {
     let person = Person::default();
-    for reply in ["", " \n", &"x".repeat(LEARNED_REPLY_BYTES_MAX + 1)] {
+    for reply in ["", " \n", "\u{200b} \u{feff}", &"x".repeat(LEARNED_REPLY_BYTES_MAX + 1)] {
         assert_eq!(Wording::of(reply, &person, &Said::default()), None);
     }
 }

@@ -31,6 +31,10 @@ fn canary() -> impl Strategy<Value = String> {
     ]
 }
 
+/// One person, as channels tell of them.
+const CHANNELS: [&str; 6] =
+    ["Kim Novak", "kim@b.example", "+44 20 7946 0000", "", "Website Visitor", "Guest17"];
+
 /// What of a canary must not be shown: all of it, and each part of a name that is hyphenated.
 fn parts(canary: &str) -> Vec<String> {
     let shown = shown(canary);
@@ -91,13 +95,23 @@ proptest! {
 
     #[test]
     fn nothing_of_one_requester_is_suggested_for_another(
-        canary in canary(), places in proptest::collection::vec(dialogue(), 1..4), is_labelled: bool, is_accepted: bool,
+        canary in canary(), places in proptest::collection::vec(dialogue(), 1..4), is_labelled: bool,
+        is_accepted: bool, is_numbered: bool,
     ) {
         let mut desk = Desk::default();
         for (message, reply) in places {
-            let (requester, text) = told(&canary, message);
-            // All of one person, whatever the address.
-            let data = json!({"queue": 1, "subject": "", "requester": requester, "requester_id": 5, "text": text});
+            let (mut requester, mut text) = told(&canary, message);
+            // All of one person: whatever the address where the number is known, else on channels that each tell
+            // something of another kind.
+            let mut data = json!({"queue": 1, "subject": ""});
+            if is_numbered {
+                data["requester_id"] = json!(5);
+            } else {
+                requester = CHANNELS[message % CHANNELS.len()].to_owned();
+                text = format!("{text} {canary}");
+            }
+            data["requester"] = json!(requester);
+            data["text"] = json!(text);
             let ticket = desk.creates(&data);
             if is_labelled {
                 desk.labels(ticket, 1, 1, Some("card_arrival"));
@@ -132,7 +146,9 @@ proptest! {
 #[test]
 fn a_word_told_to_somebody_without_a_name_is_nobody_elses() {
     let mut desk = Desk::default();
-    for requester in ["", "Guest 17", "", "kim@x.example", "visitor"] {
+    for requester in
+        ["", "Guest 17", "Guest18", "kim@x.example", "visitor", "Kim", "+44 20 7946 0000", "Visitor 8f3a2"]
+    {
         let ticket = desk.opens(requester, "Where is my parcel?");
         desk.labels(ticket, 1, 1, Some("parcel"));
         desk.replies(ticket, 1, "Your parcel is at the house of Zaqxon, please wait there.");
