@@ -211,6 +211,19 @@ mod tests {
     }
 
     #[test]
+    fn the_name_that_is_shown_stays_where_there_are_too_many() {
+        let mut names = Names::default();
+        let kept = names.create("kept").unwrap();
+        for number in 1..INTENT_ALIASES_MAX {
+            let gone = names.create(&format!("n{number}")).unwrap();
+            names.merge(gone, kept);
+        }
+        let (unnamed, named) = (names.found(Offset(1)).unwrap(), names.create("last").unwrap());
+        names.merge(named, unnamed);
+        assert_eq!((names.name(unnamed).as_str(), names.find("last")), ("last", Some(unnamed)));
+    }
+
+    #[test]
     fn a_new_name_keeps_those_that_were_merged_and_frees_the_old_one() {
         let mut names = Names::default();
         let [kept, gone] = ["refund", "money back"].map(|name| names.create(name).unwrap());

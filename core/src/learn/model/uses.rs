@@ -222,4 +222,29 @@ mod tests {
         assert_eq!((replies.count(other), replies.len()), (0, 1), "its last use was taken");
         assert_eq!(replies.move_use(back, one, 5), Some(back));
     }
+
+    #[test]
+    fn a_use_is_taken_back_on_the_clock_of_the_intent_that_it_went_to() {
+        let [few, many, other] = [1, 2, 3].map(IntentId);
+        let context =
+            |queue| Context { language: Language::English, queue: QueueId(queue), turn: 1, tags: Vec::new() };
+        let template = |text| Template::of(&wording_of(text, &Person::of("", None)), |_| false);
+        let mut replies = Replies::default();
+        let mut write = |intent, text, queue| {
+            let reply = replies.place(intent, template(text), Language::English, 1);
+            replies.count_once(Counted::default(), reply, How::Written, &context(queue), 1)
+        };
+        let mut counted = write(few, "we send you a label today", 1);
+        write(few, "we send you a label today", 2);
+        (0..100).for_each(|_| {
+            write(many, "please bring the parcel back to our shop", 1);
+        });
+        let moved = replies.merge(few, many);
+        counted.follow(&moved);
+        let used = counted.used.unwrap();
+        let shown = |replies: &Replies, queue| replies.is_shown(used.reply, QueueId(queue));
+        assert!(shown(&replies, 1) && shown(&replies, 2));
+        replies.move_use(used, other, 2).unwrap();
+        assert!(!shown(&replies, 1) && shown(&replies, 2), "nothing of it stays in its queue");
+    }
 }
