@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::uses::Use;
+use super::uses::{Counted, Moved};
 use crate::id::{TicketId, Version};
 use crate::learn::intent::IntentId;
 use crate::limits::LEARNED_MESSAGES_MAX;
@@ -17,8 +17,10 @@ pub(super) struct Known {
     pub(super) is_said: bool,
     /// The weight that it was learned with.
     pub(super) weight: f32,
-    /// The use of a reply that was counted for it.
-    pub(super) used: Option<Use>,
+    /// What was counted for it.
+    pub(super) counted: Counted,
+    /// The intent without a name that it was of before, where that it is of `intent` was noted.
+    pub(super) voted: Option<IntentId>,
 }
 
 /// The newest messages that something was learned of.
@@ -44,15 +46,14 @@ impl Learned {
         }
     }
 
-    /// Messages of `from` are of `into`; replies became others.
-    pub(super) fn merge(&mut self, from: IntentId, into: IntentId, became: &BTreeMap<u64, u64>) {
+    /// Messages of `from` are of `into`; replies have moved.
+    pub(super) fn merge(&mut self, from: IntentId, into: IntentId, moved: &Moved) {
         for known in self.messages.values_mut() {
             if known.intent == from {
                 known.intent = into;
             }
-            if let Some(used) = &mut known.used {
-                used.reply = became.get(&used.reply).copied().unwrap_or(used.reply);
-            }
+            known.voted = known.voted.filter(|voted| *voted != from);
+            known.counted.follow(moved);
         }
     }
 
@@ -60,5 +61,8 @@ impl Learned {
         let messages = &mut self.messages;
         messages.retain(|_, known| known.intent != intent);
         self.order.retain(|message| messages.contains_key(message));
+        for known in messages.values_mut() {
+            known.voted = known.voted.filter(|voted| *voted != intent);
+        }
     }
 }

@@ -4,8 +4,8 @@ use super::learned::Known;
 use super::names::{NONE, tidy};
 use super::replies::Worth;
 use super::template::Template;
-use super::uses::{How, Use};
-use super::{Model, Notice};
+use super::uses::{Counted, How};
+use super::{Model, Notice, Predicted};
 use crate::learn::intent::{Features, IntentId};
 use crate::learn::lesson::{Judged, Label, Labelled, Outcome, Replied, Sent};
 use crate::limits::AUTOMATIC_PER_HOUR_MAX;
@@ -61,7 +61,8 @@ impl Model {
             Template::of(wording, |word| self.said.is_public(word))
         });
         let before = self.learned.get(asked.ticket, asked.message);
-        if before.is_some_and(|before| before.intent == NONE && before.used.is_some()) {
+        let is_for_nothing = |before: Known| before.intent == NONE && before.counted.used.is_some();
+        if replied.made_with.is_none() && before.is_some_and(is_for_nothing) {
             // A label says that it wants nothing known, and a verdict what became of the suggestion.
             return true;
         }
@@ -70,23 +71,29 @@ impl Model {
         let Some(Told { intent, weight, is_said, shows }) = told else {
             return replied.corrects.is_some();
         };
+        let learned = before.filter(|before| before.intent == intent).map_or(0.0, |before| before.weight);
+        let is_to_learn = weight > learned;
         // Of a message that was learned already, a prediction tells nothing.
-        let predicted = self.predict(&features);
+        let predicted =
+            if is_to_learn || before.is_none() { self.predict(&features) } else { Predicted::default() };
         match shows {
             _ if before.is_some() => {}
             Shows::Is(intent) => self.score(&predicted, Some(intent), asked, replied.agent),
             Shows::Other => self.score(&predicted, None, asked, replied.agent),
             Shows::Nothing => {}
         }
-        let learned = before.filter(|before| before.intent == intent).map_or(0.0, |before| before.weight);
-        if weight > learned {
-            self.learn_intent(asked, &features, &predicted, intent, weight - learned, replied.agent);
+        if is_to_learn {
+            self.learn_intent(asked, &features, &predicted, intent, learned..weight, replied.agent);
         }
-        let mut used = before.and_then(|before| before.used);
-        if let (Some(template), Some(wording)) = (template, replied.wording.as_ref()) {
-            used = self.write(replied, intent, template, wording.language, used);
+        let voted = self.vote_left(before, intent);
+        let mut counted = before.map(|before| before.counted).unwrap_or_default();
+        match (template, replied.wording.as_ref()) {
+            (Some(template), Some(wording)) => {
+                counted = self.write(replied, intent, template, wording.language, counted);
+            }
+            _ => counted.used = counted.used.and_then(|used| self.replies.move_use(used, intent, lesson)),
         }
-        self.remember(asked, Known { intent, is_said, weight: weight.max(learned), used });
+        self.remember(asked, Known { intent, is_said, weight: weight.max(learned), counted, voted });
         true
     }
 
@@ -108,7 +115,7 @@ impl Model {
             let (intent, is_said) = (known.intent, known.is_said);
             return Some(Told { intent, weight: 0.0, is_said, shows: Shows::Nothing });
         }
-        let (intent, reply) = self.replies.find(replied.made_of?)?;
+        let (intent, reply) = self.replies.find(self.made_of(replied)?)?;
         let is_same = template.is_some_and(|template| reply.template.is_same(template));
         let weight = if is_same { 1.0 } else { WEIGHT_EDITED };
         Some(Told { intent, weight, is_said: false, shows: Shows::Is(intent) })
@@ -155,37 +162,48 @@ impl Model {
         Some(Told { intent, weight: 1.0, is_said: false, shows })
     }
 
-    /// Puts a reply into the tree, and counts the suggestion that it was made of; `used` is what was counted for its message
-    /// before.
+    /// The suggestion that a reply was made of, where it is one of its queue: whoever sees one queue need not see others,
+    /// and a reply's number is easily guessed.
+    fn made_of(&self, replied: &Replied) -> Option<u64> {
+        replied.made_of.filter(|reply| self.replies.is_shown(*reply, replied.asked.context.queue))
+    }
+
+    /// Puts a reply into the tree, and counts it or the suggestion that it was made of; `counted` is what was counted for its
+    /// message before.
     fn write(
         &mut self,
         replied: &Replied,
         intent: IntentId,
         template: Template,
         language: crate::learn::Language,
-        used: Option<Use>,
-    ) -> Option<Use> {
-        let (asked, lesson) = (&replied.asked, self.lessons);
+        mut counted: Counted,
+    ) -> Counted {
+        let (context, lesson) = (&replied.asked.context, self.lessons);
+        let made_of = self.made_of(replied);
         let is_same = |model: &Self, id: u64| {
             model.replies.find(id).is_some_and(|(_, reply)| reply.template.is_same(&template))
         };
-        let counted = match replied.made_of.filter(|made_of| is_same(self, *made_of)) {
-            Some(made_of) => self.replies.count_use(made_of, How::Accepted, &asked.context, lesson),
-            None => used.filter(|used| is_same(self, used.reply)),
-        };
-        if let Some(counted) = counted {
-            self.replies.update(counted.reply, lesson, |reply| reply.comes_from(replied.source));
-            return self.replies.move_use(counted, asked.ticket, intent, &asked.context, lesson);
+        let accepted = made_of.filter(|made_of| is_same(self, *made_of));
+        if let Some(accepted) = accepted {
+            counted = self.replies.count_once(counted, accepted, How::Accepted, context, lesson);
+        }
+        if accepted.is_some() || counted.used.is_some_and(|used| is_same(self, used.reply)) {
+            if let Some(used) = &mut counted.used {
+                self.replies.comes_from(used, replied.source, lesson);
+            }
+            counted.used = counted.used.and_then(|used| self.replies.move_use(used, intent, lesson));
+            return counted;
+        }
+        if let Some(made_of) = made_of {
+            counted = self.replies.count_once(counted, made_of, How::Edited, context, lesson);
         }
         let words = template.word_count();
         let id = self.replies.place(intent, template, language, lesson);
-        self.replies.update(id, lesson, |reply| reply.comes_from(replied.source));
-        let edited = replied
-            .made_of
-            .and_then(|made_of| self.replies.count_use(made_of, How::Edited, &asked.context, lesson));
         // What was edited, and is still the same but for small changes, was used once.
-        let known = edited.or(used).filter(|used| used.reply == id);
-        let used = known.or_else(|| self.replies.count_use(id, How::Written, &asked.context, lesson));
+        counted = self.replies.count_once(counted, id, How::Written, context, lesson);
+        if let Some(used) = &mut counted.used {
+            self.replies.comes_from(used, replied.source, lesson);
+        }
         // Two intents that nobody has named are one where their replies are.
         let tells = words >= TELLING_WORDS_MIN && !self.names.is_named(intent);
         let twins = if tells { self.replies.twins(id) } else { Vec::new() };
@@ -194,12 +212,16 @@ impl Model {
                 self.merge_intents(twin, intent);
             }
         }
-        used
+        counted
     }
 
     pub(super) fn judge(&mut self, judged: &Judged) -> bool {
         let Some((intent, _)) = self.replies.find(judged.reply) else { return false };
         let (asked, lesson) = (&judged.asked, self.lessons);
+        // What was said in other queues is no suggestion in this one.
+        if !self.replies.is_shown(judged.reply, asked.context.queue) {
+            return false;
+        }
         let (how, weight) = match judged.verdict {
             Verdict::Accepted => (How::Accepted, 1.0),
             Verdict::Edited => (How::Edited, WEIGHT_EDITED),
@@ -208,10 +230,11 @@ impl Model {
                 return true;
             }
         };
-        let used = self.replies.count_use(judged.reply, how, &asked.context, lesson);
         let before = self.learned.get(asked.ticket, asked.message);
+        let counted = before.map(|before| before.counted).unwrap_or_default();
+        let counted = self.replies.count_once(counted, judged.reply, how, &asked.context, lesson);
         if let Some(said) = before.filter(|before| before.is_said) {
-            self.remember(asked, Known { used, ..said });
+            self.remember(asked, Known { counted, ..said });
             return true;
         }
         let features = Self::features(&asked.text);
@@ -222,9 +245,10 @@ impl Model {
         }
         let learned = before.filter(|before| before.intent == intent).map_or(0.0, |before| before.weight);
         if weight > learned {
-            self.learn_intent(asked, &features, &predicted, intent, weight - learned, judged.agent);
+            self.learn_intent(asked, &features, &predicted, intent, learned..weight, judged.agent);
         }
-        self.remember(asked, Known { intent, is_said: false, weight: weight.max(learned), used });
+        let voted = self.vote_left(before, intent);
+        self.remember(asked, Known { intent, is_said: false, weight: weight.max(learned), counted, voted });
         true
     }
 
@@ -262,14 +286,25 @@ impl Model {
         }
         let learned = before.filter(|before| before.intent == intent).map_or(0.0, |before| before.weight);
         if learned < 1.0 {
-            self.learn_intent(asked, &features, &predicted, intent, 1.0 - learned, labelled.agent);
+            self.learn_intent(asked, &features, &predicted, intent, learned..1.0, labelled.agent);
         }
         if before.is_some_and(|before| before.intent != intent) {
             self.set_right(&features, intent, labelled);
         }
-        let used = before.and_then(|before| self.take_over(before, intent, labelled, notices));
-        self.remember(asked, Known { intent, is_said: true, weight: 1.0, used });
+        let (counted, voted) =
+            before.map(|before| self.take_over(before, intent, labelled, notices)).unwrap_or_default();
+        self.remember(asked, Known { intent, is_said: true, weight: 1.0, counted, voted });
         true
+    }
+
+    /// The intent without a name that a message's vote stays in: a vote for another intent than this one is taken back.
+    fn vote_left(&mut self, before: Option<Known>, intent: IntentId) -> Option<IntentId> {
+        let before = before?;
+        if before.intent == intent {
+            return before.voted;
+        }
+        self.names.take_back_vote(before.voted?, before.intent);
+        None
     }
 
     /// The newest label of a message counts: it is learned until it comes first, as far as its teacher is trusted.
@@ -286,38 +321,44 @@ impl Model {
     }
 
     /// The reply of a message goes where the message is said to belong, and takes along what it has founded. A label that it
-    /// wants nothing known leaves the reply where it is.
+    /// wants nothing known leaves the reply where it is. Tells what is counted for the message, and where it has voted.
     fn take_over(
         &mut self,
         before: Known,
         intent: IntentId,
         labelled: &Labelled,
         notices: &mut Vec<Notice>,
-    ) -> Option<Use> {
+    ) -> (Counted, Option<IntentId>) {
+        let mut counted = before.counted;
+        let mut voted = self.vote_left(Some(before), intent);
         if before.intent == intent || intent == NONE {
-            return before.used;
+            return (counted, voted);
         }
-        if before.intent != NONE && !self.names.is_named(before.intent) {
-            let (votes, lessons) = self.names.vote(before.intent, intent);
+        // Whatever the message was said to be of first, it was of one without a name.
+        let of = if self.names.is_named(before.intent) { before.voted } else { Some(before.intent) };
+        if let Some(unnamed) = of.filter(|of| ![NONE, intent].contains(of) && !self.names.is_named(*of)) {
+            voted = Some(unnamed);
+            let (votes, lessons) = self.names.vote(unnamed, intent);
+            // It counts this message only as long as that is of it.
+            let lessons = lessons.saturating_add(u32::from(before.intent != unnamed));
             // A reply that fits everything has founded an intent of all sorts: it is folded only where most of it is this.
             if lessons <= 2 || votes * 2 > lessons {
-                let (from, into) = (self.names.name(before.intent), self.names.name(intent));
-                self.merge_intents(before.intent, intent);
+                let (from, into) = (self.names.name(unnamed), self.names.name(intent));
+                self.merge_intents(unnamed, intent);
                 notices.push(Notice::Merged { from, into });
-                return self.learned.get(labelled.asked.ticket, labelled.asked.message)?.used;
+                let known = self.learned.get(labelled.asked.ticket, labelled.asked.message);
+                (counted, voted) = (known.map(|known| known.counted).unwrap_or_default(), None);
             }
-        } else {
-            self.names.take_back_vote(intent, before.intent);
         }
-        let asked = &labelled.asked;
-        self.replies.move_use(before.used?, asked.ticket, intent, &asked.context, self.lessons)
+        counted.used = counted.used.and_then(|used| self.replies.move_use(used, intent, self.lessons));
+        (counted, voted)
     }
 
     pub(super) fn outcome(&mut self, outcome: &Outcome) -> bool {
-        if self.replies.find(outcome.reply).is_none() {
+        let context = &outcome.asked.context;
+        if !self.replies.is_shown(outcome.reply, context.queue) {
             return false;
         }
-        let context = &outcome.asked.context;
         if outcome.was_good {
             self.replies.credit(outcome.reply, context, HALF_GOOD_OUTCOME);
         } else {

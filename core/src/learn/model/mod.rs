@@ -19,6 +19,7 @@ mod trial;
 mod uses;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -77,7 +78,7 @@ pub struct Model {
 }
 
 /// What a message was taken for: intent and confidence.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Predicted {
     champion: Option<(IntentId, f32)>,
     challenger: Option<(IntentId, f32)>,
@@ -226,7 +227,7 @@ impl Model {
         }
     }
 
-    /// Learns that a message is of `intent`. Where many lessons of late are of this one and a learner knows the message
+    /// Learns that a message is of `intent`: of a whole lesson the part from what it was learned with before. Where many lessons of late are of this one and a learner knows the message
     /// surely, it learns nothing: a flood of one intent moves no weights of others.
     fn learn_intent(
         &mut self,
@@ -234,15 +235,19 @@ impl Model {
         features: &Features,
         predicted: &Predicted,
         intent: IntentId,
-        weight: f32,
+        part: Range<f32>,
         by: AgentId,
     ) {
         if intent != NONE {
             self.heard.hear(&asked.text);
         }
         let is_sure = |(intent, confidence): (IntentId, f32)| (confidence >= SURE).then_some(intent);
-        self.teachers.note(by, intent, predicted.champion.and_then(is_sure));
-        let weight = weight * self.teachers.weight(by, intent);
+        // What makes up a lesson to a whole one is no other lesson.
+        let is_first = part.start <= 0.0;
+        if is_first {
+            self.teachers.note(by, intent, predicted.champion.and_then(is_sure));
+        }
+        let weight = (part.end - part.start) * self.teachers.weight(by, intent);
         let text = hash_text(0x6d, &asked.text);
         let recent = self.newest.iter().filter(|(newest, _)| *newest == intent).count();
         // The more it is a flood, the less sure it has to be. The same words again tell nothing.
@@ -261,10 +266,12 @@ impl Model {
         if let Some(challenger) = self.challenger.as_mut().filter(|_| !is_known(predicted.challenger)) {
             challenger.learner.learn(features, intent, weight);
         }
-        if self.newest.len() >= FLOOD_LESSONS {
-            self.newest.pop_front();
+        if is_first {
+            if self.newest.len() >= FLOOD_LESSONS {
+                self.newest.pop_front();
+            }
+            self.newest.push_back((intent, text));
         }
-        self.newest.push_back((intent, text));
     }
 
     /// Takes note of what a message is known as: it counts for that intent, and for no other one.
@@ -281,8 +288,8 @@ impl Model {
             challenger.merge(from, into);
         }
         self.names.merge(from, into);
-        let became = self.replies.merge(from, into);
-        self.learned.merge(from, into, &became);
+        let moved = self.replies.merge(from, into);
+        self.learned.merge(from, into, &moved);
         self.teachers.merge(from, into);
     }
 

@@ -131,11 +131,6 @@ impl Names {
     pub(super) fn merge(&mut self, from: IntentId, into: IntentId) {
         let Some(gone) = self.entries.remove(&from) else { return };
         self.by_name.values_mut().filter(|known| **known == from).for_each(|known| *known = into);
-        if self.by_name.len() > INTENT_ALIASES_MAX {
-            let shown =
-                self.entries.get(&into).and_then(|entry| entry.name.as_ref()).map(|name| name.to_lowercase());
-            self.by_name.retain(|name, known| *known != into || Some(name) == shown.as_ref());
-        }
         for entry in self.entries.values_mut() {
             if let Some(votes) = entry.votes.remove(&from) {
                 *entry.votes.entry(into).or_default() += votes;
@@ -148,6 +143,11 @@ impl Names {
             if entry.name.is_none() {
                 entry.name = gone.name;
             }
+        }
+        if self.by_name.len() > INTENT_ALIASES_MAX {
+            let shown =
+                self.entries.get(&into).and_then(|entry| entry.name.as_ref()).map(|name| name.to_lowercase());
+            self.by_name.retain(|name, known| *known != into || Some(name) == shown.as_ref());
         }
     }
 
@@ -181,7 +181,7 @@ impl Names {
         (*votes, entry.lessons.saturating_add(others))
     }
 
-    /// Takes such a note back: the message is of the one without a name after all.
+    /// Takes such a note back: the message is of another one after all.
     pub(super) fn take_back_vote(&mut self, unnamed: IntentId, named: IntentId) {
         if let Some(entry) = self.entries.get_mut(&unnamed)
             && let Some(votes) = entry.votes.get_mut(&named)
@@ -208,6 +208,19 @@ mod tests {
         assert_eq!((names.find("more"), names.find("#2")), (None, Some(unnamed[1])));
         assert!(names.rename(unnamed[0], "Last".to_owned()), "another name is no further one");
         assert_eq!(names.entries.values().filter(|entry| entry.name.is_some()).count(), most);
+    }
+
+    #[test]
+    fn the_name_that_is_shown_stays_where_there_are_too_many() {
+        let mut names = Names::default();
+        let kept = names.create("kept").unwrap();
+        for number in 1..INTENT_ALIASES_MAX {
+            let gone = names.create(&format!("n{number}")).unwrap();
+            names.merge(gone, kept);
+        }
+        let (unnamed, named) = (names.found(Offset(1)).unwrap(), names.create("last").unwrap());
+        names.merge(named, unnamed);
+        assert_eq!((names.name(unnamed).as_str(), names.find("last")), ("last", Some(unnamed)));
     }
 
     #[test]

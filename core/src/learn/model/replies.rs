@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::template::{Sketch, Template};
+use super::uses::Moved;
 use crate::id::{Offset, QueueId};
 use crate::learn::dialogue::hash_text;
 use crate::learn::intent::IntentId;
@@ -79,14 +80,11 @@ fn queue_context(language: Language, queue: QueueId) -> u64 {
     hash_text(hash_text(1, language.code()), &queue.to_string())
 }
 
-/// The last of a context's path.
-pub(super) fn deepest(context: &Context) -> u64 {
-    let [.., deepest] = path(context);
-    deepest
-}
+/// A context and those above it: all, language, queue, turn, tags; each as one number.
+pub(super) type Path = [u64; 5];
 
-/// The path of a context: all, language, queue, turn, tags; each as one number.
-fn path(context: &Context) -> [u64; 5] {
+/// The path of a context.
+pub(super) fn path(context: &Context) -> Path {
     let language = hash_text(1, context.language.code());
     let queue = queue_context(context.language, context.queue);
     let turn = hash_text(queue, if context.turn <= 1 { "first" } else { "later" });
@@ -105,9 +103,10 @@ impl Branch {
 }
 
 impl Reply {
-    /// Whether it was used in one of these contexts.
-    fn is_of(&self, contexts: &[u64]) -> bool {
-        self.tallies.iter().any(|tally| contexts.contains(&tally.context))
+    /// Whether it was used in this queue, in any language. That it was turned down there is no use.
+    fn is_of(&self, queue: QueueId) -> bool {
+        let here = Language::ALL.map(|language| queue_context(language, queue));
+        self.tallies.iter().any(|tally| tally.good > 0.0 && here.contains(&tally.context))
     }
 
     fn tally(&self, context: u64, now: u32) -> (f32, f32) {
@@ -263,29 +262,39 @@ impl Replies {
         }
     }
 
+    /// Whether a reply is suggested in this queue.
+    pub(super) fn is_shown(&self, id: u64, queue: QueueId) -> bool {
+        self.find(id).is_some_and(|(_, reply)| reply.is_of(queue))
+    }
+
     /// Counts a use of a reply; tells how many its intent has had.
     pub(super) fn credit(&mut self, id: u64, context: &Context, worth: Worth) -> Option<u32> {
+        self.credit_path(id, &path(context), worth)
+    }
+
+    /// The same, in these contexts.
+    pub(super) fn credit_path(&mut self, id: u64, path: &Path, worth: Worth) -> Option<u32> {
         let branch = self.branches.values_mut().find(|branch| branch.has(id))?;
         branch.lessons = branch.lessons.saturating_add(1);
         let now = branch.lessons;
         let reply = branch.replies.iter_mut().find(|reply| reply.id == id)?;
-        reply.credit(&path(context), worth, now);
+        reply.credit(path, worth, now);
         Some(now)
     }
 
-    /// Takes back what was counted when its intent had had `at` uses, as far as that counts by now; `deepest` is the last of
-    /// the contexts that it was counted in.
-    pub(super) fn take_back(&mut self, id: u64, context: &Context, deepest: u64, worth: Worth, at: u32) {
+    /// Takes back what was counted in these contexts when its intent had had `at` uses, as far as that counts by now.
+    pub(super) fn take_back(&mut self, id: u64, path: &Path, worth: Worth, at: u32) {
         let Some(branch) = self.branches.values_mut().find(|branch| branch.has(id)) else { return };
         let now = branch.lessons;
         let factor = decay(now.saturating_sub(at));
-        let [all, language, queue, turn, _] = path(context);
         let Some(reply) = branch.replies.iter_mut().find(|reply| reply.id == id) else { return };
-        for context in [all, language, queue, turn, deepest] {
-            let (good, bad) = reply.tally(context, now);
-            if let Some(tally) = reply.tallies.iter_mut().find(|tally| tally.context == context) {
-                tally.good = (good - worth.good * factor).max(0.0);
-                tally.bad = (bad - worth.bad * factor).max(0.0);
+        // What rounding leaves of the last use is none.
+        let less = |all: f32, part: f32| if part >= all * 0.9999 { 0.0 } else { all - part };
+        for context in path {
+            let (good, bad) = reply.tally(*context, now);
+            if let Some(tally) = reply.tallies.iter_mut().find(|tally| tally.context == *context) {
+                tally.good = less(good, worth.good * factor);
+                tally.bad = less(bad, worth.bad * factor);
                 tally.at = now;
             }
         }
@@ -312,8 +321,7 @@ impl Replies {
         let path = path(context);
         let totals =
             path.map(|context| branch.replies.iter().map(|reply| reply.tally(context, now).0).sum::<f32>());
-        let here = Language::ALL.map(|language| queue_context(language, context.queue));
-        for reply in branch.replies.iter().filter(|reply| reply.is_of(&here)) {
+        for reply in branch.replies.iter().filter(|reply| reply.is_of(context.queue)) {
             let mut share = 1.0 / (branch.replies.len() as f32);
             for (context, total) in path.iter().zip(&totals) {
                 share = (reply.tally(*context, now).0 + PARENT_WEIGHT * share) / (total + PARENT_WEIGHT);
@@ -336,21 +344,28 @@ impl Replies {
     }
 
     /// Replies of `from` are of `into` from now on; those that are nearly the same become one: tells which became which.
-    pub(super) fn merge(&mut self, from: IntentId, into: IntentId) -> BTreeMap<u64, u64> {
-        let mut became = BTreeMap::new();
-        let Some(gone) = self.branches.remove(&from).filter(|_| from != into) else { return became };
+    pub(super) fn merge(&mut self, from: IntentId, into: IntentId) -> Moved {
+        if from == into {
+            return Moved::default();
+        }
+        let Some(gone) = self.branches.remove(&from) else { return Moved::default() };
         let branch = self.branches.entry(into).or_default();
+        let mut moved = Moved { from: gone.lessons, into: branch.lessons, ..Moved::default() };
         for mut reply in gone.replies {
             // The lessons of one intent are no time of the other.
-            reply.tallies.iter_mut().for_each(|tally| tally.at = branch.lessons);
+            for tally in &mut reply.tallies {
+                let factor = decay(gone.lessons.saturating_sub(tally.at));
+                (tally.good, tally.bad, tally.at) = (tally.good * factor, tally.bad * factor, branch.lessons);
+            }
             let same = branch.replies.iter_mut().find(|known| {
                 is_like(&known.sketch, &reply.sketch) && known.template.is_near(&reply.template)
             });
             let Some(known) = same else {
+                moved.became.insert(reply.id, reply.id);
                 branch.replies.push(reply);
                 continue;
             };
-            became.insert(reply.id, known.id);
+            moved.became.insert(reply.id, known.id);
             known.accepted = known.accepted.saturating_add(reply.accepted);
             known.edited = known.edited.saturating_add(reply.edited);
             known.rejected = known.rejected.saturating_add(reply.rejected);
@@ -366,7 +381,7 @@ impl Replies {
         while self.count(into) > INTENT_REPLIES_MAX {
             self.forget(into);
         }
-        became
+        moved
     }
 
     pub(super) fn remove(&mut self, intent: IntentId) {
@@ -396,7 +411,8 @@ impl Replies {
     ) -> u64 {
         let id = self.place(intent, template, language, lesson);
         self.update(id, lesson, |reply| reply.comes_from(source));
-        self.count_use(id, super::uses::How::Written, context, lesson);
+        let before = super::uses::Counted::default();
+        self.count_once(before, id, super::uses::How::Written, context, lesson);
         id
     }
 

@@ -15,7 +15,7 @@ const STEPS: usize = 64;
 const QUANTILE: f32 = 1.281_551_6;
 /// Predictions from which on an intent's own threshold counts.
 const OWN_MIN: usize = 16;
-/// Predictions from which on that of all intents counts.
+/// Predictions from which on that of all intents counts: those that suggest something.
 const ALL_MIN: usize = 50;
 /// The threshold for suggestions before: they are read by an agent.
 const EARLY: f32 = 0.25;
@@ -69,6 +69,11 @@ impl Window {
             }
         }
         steps
+    }
+
+    /// Whether there are predictions enough that suggest something.
+    fn is_enough(&self) -> bool {
+        self.0.iter().filter(|entry| *entry & SILENT == 0).count() >= ALL_MIN
     }
 
     fn right(&self) -> Option<f32> {
@@ -200,7 +205,7 @@ impl Scores {
     /// The same, where nothing is known of the intent. Where predictions do not show one yet, the learner's own word counts:
     /// its confidence is a share, too.
     pub(super) fn general(&self, precision: f32) -> f32 {
-        if self.all.0.len() < ALL_MIN {
+        if !self.all.is_enough() {
             return EARLY;
         }
         let steps = self.all.steps();
@@ -209,7 +214,7 @@ impl Scores {
 
     /// The same, where predictions have shown it: nothing else lets a reply go out without a human.
     pub(super) fn proved(&self, intent: IntentId, precision: f32) -> Option<f32> {
-        let all = Some(&self.all).filter(|all| all.0.len() >= ALL_MIN)?.steps();
+        let all = Some(&self.all).filter(|all| all.is_enough())?.steps();
         let own = self.own_steps(intent);
         let found = own.and_then(|own| threshold(&own, precision)).or_else(|| threshold(&all, precision))?;
         let refuted = own.map_or(found, |own| unless_refuted(&own, found, precision));
@@ -223,7 +228,7 @@ impl Scores {
 
     /// Whether there are predictions enough to answer without a human.
     pub(super) fn is_proved(&self) -> bool {
-        self.all.0.len() >= ALL_MIN
+        self.all.is_enough()
     }
 
     pub(super) fn accuracy(&self, newest: usize) -> Option<f32> {
@@ -344,6 +349,19 @@ mod tests {
         }
         assert_eq!((scores.general(0.9), before), (0.9, 0.9), "at 0.8 seven in ten are right");
         assert!(scores.accuracy(4_000).unwrap() > 0.95);
+    }
+
+    #[test]
+    fn predictions_that_suggest_nothing_prove_nothing() {
+        let mut scores = Scores::default();
+        for number in 0..100 {
+            scores.note(if number % 2 == 0 { None } else { Some((NONE, 0.9)) }, Some(NONE));
+        }
+        (1..ALL_MIN).for_each(|_| scores.note(Some((A, 0.99)), Some(A)));
+        assert!(!scores.is_proved() && scores.proved(A, 0.9).is_none());
+        assert_eq!(scores.general(0.9), EARLY);
+        scores.note(Some((A, 0.99)), Some(A));
+        assert!(scores.is_proved() && scores.proved(A, 0.9).is_some());
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl Model {
                 if self.names.find(&tidied).is_some() {
                     return Err(Refused::Taken(tidied));
                 }
-                self.names.create(name).ok_or(Refused::TooMany)?;
+                self.names.create(&tidied).ok_or(Refused::TooMany)?;
                 notices.push(Notice::NewIntent { intent: tidied });
             }
             Teach::Rename { name, to } => {

@@ -2,6 +2,7 @@
 
 mod automatic;
 mod bad_input;
+mod counting;
 mod desk;
 mod learning;
 mod once;

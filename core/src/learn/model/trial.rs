@@ -23,7 +23,7 @@ pub(super) struct Trial {
     pub(super) challenger_only: u64,
     pub(super) champion_only: u64,
     products: [f64; CHANCES.len()],
-    /// The newest texts that were looked at, each where its hash says; none before the first.
+    /// Texts that were looked at, each in the one place that its hash says, until another one takes it; none before the first.
     texts: Vec<u32>,
 }
 
