@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::dialogue::{ASKED_AGAIN, teach_by_work};
+use crate::dialogue::{ASKED, ASKED_AGAIN, teach_by_work};
 use crate::gateway::{Gateway, check};
 use crate::screen::Screen;
 
@@ -15,10 +15,18 @@ fn nothing_is_decided_before_the_log_is_read_and_a_damaged_file_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let mut gateway = Gateway::start(folder.path());
     teach_by_work(&gateway);
+    // Often enough to be sure.
+    for number in 0..5 {
+        let ticket = gateway.create(&format!("{ASKED} This is number {number}."));
+        gateway.command(ticket, &json!({"type": "label", "message": 1, "intent": "card_arrival"}));
+        gateway.command(ticket, &json!({"type": "reply", "text": "It arrives within five working days."}));
+    }
+    gateway.learned();
     let asked = gateway.create(ASKED_AGAIN);
     let suggestions = format!("/v1/tickets/{asked}/suggestions");
     let (_, told) = gateway.get(&suggestions);
     let (model, reply) = (&told["model"]["version"], &told["replies"][0]["id"]);
+    assert!(reply.is_u64(), "{told}");
     let feedback =
         json!({"type": "feedback", "message": 1, "reply": reply, "model": model, "verdict": "accepted"});
     assert_eq!(gateway.teach(&json!({"teach": "mode", "queue": 1, "mode": "off"})).0, 200);
