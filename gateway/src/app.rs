@@ -174,7 +174,7 @@ impl App {
             redirect.set_port(config.push.port());
         }
         let own = Own { accel: &accel, guard: &late, redirect: &redirect };
-        let parts = PushParts { ledger: &ledger, directory: &directory, counts: &counts };
+        let parts = PushParts { ledger: &ledger, directory: &directory, counts: &counts, learn: &learn };
         let push = start_push(&config, hub, parts, own, tls.as_ref())?;
         let push = Arc::new(push);
         let base = Base {

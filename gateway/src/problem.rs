@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use waggle_core::right::Right;
 use waggle_core::ticket::{Actor, CommandError, DetailsError, Refusal};
 
+use crate::learn::FeedbackFault;
 use crate::ledger::SubmitError;
 
 /// An error as `application/problem+json` (RFC 9457) has it, with a stable `code`.
@@ -35,6 +36,17 @@ impl Problem {
     pub fn with(mut self, member: &'static str, value: impl Into<Value>) -> Self {
         self.extra.push((member, value.into()));
         self
+    }
+
+    /// Why feedback on a suggestion is not taken.
+    #[must_use]
+    pub fn from_feedback(fault: &FeedbackFault) -> Self {
+        let code = match fault {
+            FeedbackFault::Unknown(_) => "unknown_suggestion",
+            FeedbackFault::NotReady(_) => "assistant_behind",
+            FeedbackFault::Storage(_) => "storage_unavailable",
+        };
+        Self::new(code, fault.to_string())
     }
 
     /// Why a command had no effect.

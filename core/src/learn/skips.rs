@@ -17,15 +17,24 @@ pub struct Skips {
 impl Skips {
     /// Takes note of an event of the log; most say nothing. In any order, and the same one as often as wanted.
     pub fn note(&mut self, happening: &Happening<'_>) {
-        if happening.kind != Kind::Taught {
-            return;
-        }
-        let Ok(Teach::Rollback { to }) = serde_json::from_str::<Teach>(happening.data) else { return };
+        let Some(to) = Self::rolled_back_to(happening) else { return };
         let (from, until) = (to.0.saturating_add(1), happening.offset.0.saturating_sub(1));
         if from <= until {
             self.ranges.push(from..=until);
             self.ranges.sort_unstable_by_key(|range| (*range.start(), *range.end()));
             self.join();
+        }
+    }
+
+    /// The offset to which an event takes the model back, where it is a rollback.
+    #[must_use]
+    pub fn rolled_back_to(happening: &Happening<'_>) -> Option<Offset> {
+        if happening.kind != Kind::Taught {
+            return None;
+        }
+        match serde_json::from_str(happening.data) {
+            Ok(Teach::Rollback { to }) => Some(to),
+            _ => None,
         }
     }
 
@@ -75,6 +84,14 @@ mod tests {
             queue: QueueId(0),
             data,
         }
+    }
+
+    #[test]
+    fn an_intent_may_be_called_rollback() {
+        let to = |data| Skips::rolled_back_to(&taught(9, data));
+        assert_eq!(to(r#"{"teach":"rollback","to":4}"#), Some(Offset(4)));
+        assert_eq!(to(r#"{"teach":"create","name":"rollback"}"#), None);
+        assert_eq!(to(r#"{"teach":"rename","name":"rollback","to":"refund"}"#), None);
     }
 
     #[test]

@@ -46,7 +46,7 @@ static COUNTERS: [Counter; 13] = [
     counter("waggle_learn_handed_over", "Tickets that it gave back to people", |it| &it.handed_over),
     counter(
         "waggle_learn_left_to_people",
-        "Messages in queues of the mode auto that were left to people because the assistant was too far behind",
+        "Messages in queues of the mode auto that were left to people: the assistant was too far behind, was being folded anew, had no room or failed",
         |it| &it.left,
     ),
     counter("waggle_learn_promotions", "Times that a challenger became the champion", |it| &it.promotions),

@@ -7,6 +7,7 @@ use crate::accel::{Accel, Guard, Leg, Redirect};
 use crate::config::Config;
 use crate::count::Counts;
 use crate::directory::Directory;
+use crate::learn::Learner;
 use crate::ledger::Ledger;
 use crate::push::{
     AcceptHook, PeerRules, PushConfig, PushEngine, PushError, PushHub, PushLimits, UnauthorizedHook,
@@ -28,12 +29,13 @@ pub(super) struct PushParts<'a> {
     pub(super) ledger: &'a Ledger,
     pub(super) directory: &'a Directory,
     pub(super) counts: &'a Counts,
+    pub(super) learn: &'a Learner,
 }
 
 pub(super) fn start_push(
     config: &Config,
     hub: PushHub,
-    PushParts { ledger, directory, counts }: PushParts<'_>,
+    PushParts { ledger, directory, counts, learn }: PushParts<'_>,
     Own { accel, guard, redirect }: Own<'_>,
     tls: Option<&Tls>,
 ) -> Result<PushEngine, PushError> {
@@ -62,6 +64,7 @@ pub(super) fn start_push(
         on_unauthorized: Some(on_unauthorized),
         redirect: Some(Arc::new(move |socket| redirect.way_of(socket))),
         counts: Some(Arc::new(counts.clone())),
+        learn: Some(learn.clone()),
         ..PushConfig::new(&config.node_name())
     };
     PushEngine::start(push, hub, Arc::new(ledger.clone()), Arc::new(directory.clone()))

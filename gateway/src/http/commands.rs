@@ -11,6 +11,7 @@ use waggle_core::ticket::{Command, Request};
 use super::answer::{self, Response};
 use super::{Api, auth, body, preconditions};
 use crate::directory::Principal;
+use crate::learn::Sayer;
 use crate::ledger::{self, Outcome, Submission, SubmitError};
 use crate::problem::Problem;
 
@@ -44,11 +45,7 @@ where
     }
     request.expect = preconditions::expectation(if_match, request.expect)?;
     check_expectation(&request)?;
-    if let Err(problem) = check_suggested(api, &principal, &request).await
-        && !super::learn::is_again(api, &principal, key).await?
-    {
-        return Err(problem);
-    }
+    check_feedback(api, &principal, &request, (ticket, key)).await?;
     let path = parts.uri.path();
     let fingerprint = |key| (key, ledger::fingerprint(parts.method.as_str(), path, &body));
     let submission = Submission {
@@ -91,16 +88,19 @@ fn check_expectation(request: &Request<'_>) -> Result<(), Problem> {
     }
 }
 
-/// What is said of a suggestion is said of one that there is. One that is gone meanwhile, after a rollback or with whom it
-/// came from, is nothing to learn from, and no reason to refuse a reply.
-async fn check_suggested(api: &Api, principal: &Principal, request: &Request<'_>) -> Result<(), Problem> {
+/// See [`Learner::check_feedback`](crate::learn::Learner::check_feedback).
+async fn check_feedback(
+    api: &Api,
+    principal: &Principal,
+    request: &Request<'_>,
+    (ticket, key): (Option<TicketId>, Option<&str>),
+) -> Result<(), Problem> {
     let Command::Feedback(feedback) = request.command else { return Ok(()) };
-    let reply = feedback.suggested.reply;
+    let sees = api.directory.visible_queues(principal);
     let head = api.commands.head(principal.tenant).unwrap_or_default().offset;
-    let known =
-        api.learn.takes(principal.tenant, head, |model| model.has_reply(reply).then_some(()).ok_or(()));
-    let unknown = |()| Problem::new("unknown_suggestion", format!("there is no suggested reply {reply}"));
-    known.await.map_err(super::learn::not_ready)?.map_err(unknown)
+    let sayer = Sayer { principal, sees: &sees, ticket, key, head };
+    let checked = api.learn.check_feedback(sayer, feedback.suggested.reply).await;
+    checked.map_err(|fault| Problem::from_feedback(&fault))
 }
 
 fn success(outcome: &Outcome, ticket: Option<TicketId>) -> Response {

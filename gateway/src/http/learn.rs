@@ -5,6 +5,7 @@ use http::StatusCode;
 use http::request::Parts;
 use serde_json::Value;
 use waggle_core::id::{QueueId, TicketId, Version};
+use waggle_core::learn::Model;
 use waggle_core::limits::TEACHING_BYTES_MAX;
 use waggle_core::right::Right;
 use waggle_core::ticket::{Command, Request};
@@ -35,8 +36,8 @@ pub(super) async fn suggestions(api: &Api, parts: &Parts, ticket: TicketId) -> R
     })?)
 }
 
-/// The model may not know yet what it is asked for, after a start.
-pub(super) fn not_ready(behind: NotReady) -> Problem {
+/// The model may not know yet what it is asked for.
+fn not_ready(behind: NotReady) -> Problem {
     Problem::new("assistant_behind", behind.to_string())
 }
 
@@ -67,7 +68,12 @@ pub(super) async fn teach(api: &Api, parts: &Parts, body: &Bytes) -> Result<Resp
     let expect = preconditions::if_match(&parts.headers)?;
     let teaching = parsed(api, &principal, body)?;
     let head = api.commands.head(principal.tenant).unwrap_or_default().offset;
-    let check = api.learn.takes(principal.tenant, head, |model| model.check(&teaching)).await;
+    let takes = |model: &Model| model.check(&teaching);
+    let check = match is_mode(&teaching) {
+        // It hangs on nothing that was taught before, and the assistant can be turned off however much there is to do.
+        true => api.learn.takes(principal.tenant, head, takes).await,
+        false => api.learn.takes_at(principal.tenant, head, takes).await,
+    };
     let check = check.map_err(not_ready);
     if let Err(problem) = check.and_then(|taken| taken.map_err(|why| Problem::new("bad_teaching", why)))
         && !is_again(api, &principal, key).await?
@@ -89,10 +95,15 @@ pub(super) async fn teach(api: &Api, parts: &Parts, body: &Bytes) -> Result<Resp
 }
 
 /// Whether a request with this key has had an effect already: then it is answered, though it would be refused now.
-pub(super) async fn is_again(api: &Api, principal: &Principal, key: Option<&str>) -> Result<bool, Problem> {
+async fn is_again(api: &Api, principal: &Principal, key: Option<&str>) -> Result<bool, Problem> {
     let Some(key) = key else { return Ok(false) };
     let earlier = api.store.event_by_key(principal.tenant, principal.authority().actor, key).await;
     Ok(earlier.map_err(storage)?.is_some())
+}
+
+fn is_mode(teaching: &str) -> bool {
+    let value: Value = serde_json::from_str(teaching).unwrap_or_default();
+    value.get("teach").and_then(Value::as_str) == Some("mode")
 }
 
 /// The body as an event's data.

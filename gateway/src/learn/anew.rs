@@ -1,5 +1,6 @@
 //! A fold from the log's start, beside the model that is in force and follows the log meanwhile.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +12,7 @@ use waggle_core::ticket::Kind;
 
 use super::Forgotten;
 use super::fold::{Fold, is_rollback};
-use super::follower::{Course, FORGETTING, Follower, ROLLBACK, Stale};
+use super::follower::{Course, FORGETTING, Follower, ROLLBACK};
 use super::snapshot::{self, SnapshotState};
 use crate::store::StoreError;
 
@@ -22,6 +23,12 @@ pub(super) struct Anew {
     before: Option<String>,
     tell: Vec<oneshot::Sender<Forgotten>>,
     began: Instant,
+}
+
+/// Somebody who waits for a model to have forgotten, and its digest before.
+pub(super) struct Wait {
+    tell: oneshot::Sender<Forgotten>,
+    before: Option<String>,
 }
 
 impl Follower {
@@ -36,13 +43,14 @@ impl Follower {
         let fold = Fold::begin(&*self.store, tenant, head.offset).await?;
         // Only now: where storage fails, they wait for the next turn.
         let mut tell = self.hub.waiting(tenant);
-        let mut before = course.stale.as_ref().map(|stale| stale.digest.clone());
+        let mut before = match &course.stale {
+            Some(stale) => stale.digest.clone(),
+            None if tell.is_empty() => None,
+            None => course.model.digest_when_ready(),
+        };
         if let Some(unfinished) = course.anew.take() {
             before = unfinished.before.or(before);
             tell.extend(unfinished.tell);
-        }
-        if !tell.is_empty() && before.is_none() {
-            before = Some(course.model.digest());
         }
         tracing::info!(tenant = tenant.0, why, "the assistant's model is folded from the log's start");
         course.model.set_folding(why);
@@ -83,42 +91,59 @@ impl Follower {
             return Ok(true);
         }
         if let Some(anew) = course.anew.take() {
-            self.swap(tenant, course, anew).await?;
+            self.swap(tenant, course, anew).await;
         }
         Ok(false)
     }
 
-    /// The model that was folded anew is in force from now on. Whoever waits for somebody to be forgotten is told only when
-    /// no file has him any more; else it is all done again.
-    async fn swap(&self, tenant: TenantId, course: &mut Course, anew: Anew) -> Result<(), StoreError> {
+    /// The model that was folded anew is in force from now on. Its promotions get no rows: those of the model before have
+    /// theirs, and what was taken back has a row of its own.
+    async fn swap(&self, tenant: TenantId, course: &mut Course, anew: Anew) {
         let Anew { model, fold, before, tell, began } = anew;
         let position = model.position();
         let shared = Arc::clone(&course.model);
-        model.promotions().for_each(|promotion| course.promotions.add(promotion.clone()));
-        let outdated = std::mem::replace(&mut *shared.model.write(), model);
+        let outdated = {
+            let mut in_force = shared.model.write();
+            // Whoever reads it finds either the one or the other, with how it stands.
+            shared.set_in_force();
+            std::mem::replace(&mut *in_force, model)
+        };
         // Not while nobody can suggest: it takes its time.
         drop(outdated);
         (course.fold, course.stale, course.lessons) = (fold, None, 0);
-        shared.set_in_force();
         self.tenants.stats.folds.add(1);
         let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(tenant = tenant.0, events = position.0, ms, "the assistant's model is folded anew");
-        self.save(tenant, course);
+        let digest = self.save(tenant, course);
         self.audit(tenant, course).await;
-        if !tell.is_empty() && !matches!(shared.snapshot(), SnapshotState::Written { .. }) {
-            // The file before this one may be there still.
-            if let Err(error) = snapshot::erase(&self.folder, tenant) {
-                course.stale = before.map(|digest| Stale { newest: Instant::now(), digest });
-                tell.into_iter().for_each(|tell| self.hub.fold_anew(tenant, tell));
-                return Err(StoreError::Database(sqlx::Error::Io(error)));
-            }
+        course.forgotten.extend(tell.into_iter().map(|tell| Wait { tell, before: before.clone() }));
+        if let Err(error) = self.tell_forgotten(tenant, course, digest) {
+            tracing::error!(%error, tenant = tenant.0, "the file of a model cannot be taken away; it is tried again");
         }
-        if !tell.is_empty() {
-            let after = shared.digest();
-            for tell in tell {
-                // Whoever asked may not wait any more.
-                let _ = tell.send(Forgotten { before: before.clone(), after: after.clone() });
-            }
+    }
+
+    /// Tells whoever waits for somebody to be forgotten, as soon as no file has him any more. `digest` is the model's, where
+    /// it was just written.
+    ///
+    /// # Errors
+    /// Where the file of the model before cannot be taken away: they wait on then.
+    pub(super) fn tell_forgotten(
+        &self,
+        tenant: TenantId,
+        course: &mut Course,
+        mut digest: Option<String>,
+    ) -> io::Result<()> {
+        if course.forgotten.is_empty() {
+            return Ok(());
+        }
+        if !matches!(course.model.snapshot(), SnapshotState::Written { .. }) {
+            snapshot::erase(&self.folder, tenant)?;
+            digest = self.save(tenant, course);
+        }
+        let after = digest.unwrap_or_else(|| course.model.digest());
+        for Wait { tell, before } in course.forgotten.drain(..) {
+            // Whoever asked may not wait any more.
+            let _ = tell.send(Forgotten { before, after: after.clone() });
         }
         Ok(())
     }

@@ -77,7 +77,11 @@ impl Robot {
         let robot = Arc::clone(self);
         tokio::spawn(async move {
             while let Some(waiting) = robot.next(trigger.tenant) {
-                robot.reply(waiting).await;
+                let (own, trigger) = (Arc::clone(&robot), waiting.trigger);
+                // In a task of its own: where it panics the line goes on.
+                if tokio::spawn(async move { own.reply(waiting).await }).await.is_err() {
+                    robot.leave(trigger, "it was cut short");
+                }
             }
         });
     }
@@ -103,8 +107,7 @@ impl Robot {
         let known = self.tenants.of(trigger.tenant);
         // Not only its message: the reply before it counts, and modes that were set since.
         let head = self.ledger.head(trigger.tenant).unwrap_or_default().offset.max(trigger.offset);
-        let left = until.saturating_duration_since(Instant::now());
-        if !(known.is_ready() && known.reached(head, left).await) {
+        if !(known.is_ready() && known.reached(head, until).await) {
             return self.leave(trigger, "the assistant is too far behind");
         }
         // Nothing that has a place waits for a model.
@@ -112,7 +115,8 @@ impl Robot {
             return self.leave(trigger, "too many are being made");
         };
         if let Err(error) = self.attempt(trigger).await {
-            tracing::warn!(%error, ticket = %trigger.ticket, "no automatic reply");
+            tracing::warn!(%error, ticket = %trigger.ticket, "an automatic reply failed");
+            self.leave(trigger, "it failed");
         }
     }
 
@@ -126,6 +130,11 @@ impl Robot {
         let (decided, model) = {
             let known = self.tenants.of(trigger.tenant);
             let model = known.model.read();
+            // It may send what was rolled back, or what somebody wrote who is erased.
+            if known.is_superseded() {
+                self.leave(trigger, "the model is being folded anew");
+                return Ok(());
+            }
             if !matches!(model.mode(ask.queue()), Mode::Auto { .. }) {
                 return Ok(());
             }
@@ -155,8 +164,6 @@ impl Robot {
             }
             // Something has become of the ticket meanwhile.
             Err(SubmitError::Refused(Refusal::StaleVersion { .. })) => Ok(()),
-            // An earlier attempt has sent another one, before the gateway was started again.
-            Err(SubmitError::KeyReused) => Ok(()),
             // Somebody is at it.
             Err(SubmitError::Refused(Refusal::NotHolder | Refusal::Closed | Refusal::Deleted)) => Ok(()),
             Err(error) => Err(error),

@@ -3,7 +3,6 @@
 use waggle_core::id::{Offset, TenantId, TicketId, Version};
 use waggle_core::learn::{Happening, Lesson, Skips};
 use waggle_core::limits::LEARN_EVENTS_PER_READ;
-use waggle_core::ticket::Kind;
 
 use super::dialogues::Dialogues;
 use crate::store::{EventKinds, Store, StoreError};
@@ -50,5 +49,5 @@ async fn skips(store: &dyn Store, tenant: TenantId, head: Offset) -> Result<Skip
 
 /// Whether a rollback is taught.
 pub(super) fn is_rollback(event: &Happening<'_>) -> bool {
-    event.kind == Kind::Taught && event.data.contains(r#""rollback""#)
+    Skips::rolled_back_to(event).is_some()
 }

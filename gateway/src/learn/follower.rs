@@ -14,7 +14,7 @@ use waggle_core::limits::{
 use waggle_core::ticket::{Kind, Verdict};
 
 use super::Shared;
-use super::anew::Anew;
+use super::anew::{Anew, Wait};
 use super::fold::{Fold, is_rollback};
 use super::hub::LearnHub;
 use super::promotions::Promotions;
@@ -55,6 +55,8 @@ pub(super) struct Course {
     pub(super) wants: Option<&'static str>,
     /// Somebody was erased, and the model has not forgotten him yet.
     pub(super) stale: Option<Stale>,
+    /// Those who wait to be told that somebody is forgotten, as he is, but perhaps for the file of the model.
+    pub(super) forgotten: Vec<Wait>,
     pub(super) promotions: Promotions,
     pub(super) lessons: u64,
     saved_at: Instant,
@@ -62,8 +64,8 @@ pub(super) struct Course {
 
 pub(super) struct Stale {
     pub(super) newest: Instant,
-    /// Digest of the model that had it.
-    pub(super) digest: String,
+    /// Digest of the model that had it; none where that had not read all of its log yet.
+    pub(super) digest: Option<String>,
 }
 
 impl Follower {
@@ -171,6 +173,7 @@ impl Follower {
             anew: None,
             wants: None,
             stale: None,
+            forgotten: Vec::new(),
             promotions,
             lessons: 0,
             saved_at: now,
@@ -235,7 +238,7 @@ impl Follower {
     fn note_erased(&self, tenant: TenantId, course: &mut Course) {
         let digest = match course.stale.take() {
             Some(stale) => stale.digest,
-            None => course.model.digest(),
+            None => course.model.digest_when_ready(),
         };
         course.stale = Some(Stale { newest: Instant::now(), digest });
         course.model.set_erased();
@@ -244,11 +247,12 @@ impl Follower {
         }
     }
 
-    pub(super) fn save(&self, tenant: TenantId, course: &mut Course) {
+    /// Writes the model where there is something to write; the digest of what was written.
+    pub(super) fn save(&self, tenant: TenantId, course: &mut Course) -> Option<String> {
         (course.lessons, course.saved_at) = (0, Instant::now());
-        if course.model.save(&self.folder, tenant) {
-            self.tenants.stats.snapshots.add(1);
-        }
+        let digest = course.model.save(&self.folder, tenant)?;
+        self.tenants.stats.snapshots.add(1);
+        Some(digest)
     }
 
     /// Files and rows that are to be written, and models that are to be folded though nobody waits for it.
@@ -266,14 +270,18 @@ impl Follower {
                 self.save(*tenant, course);
             }
             let settle = Duration::from_millis(LEARN_SETTLE_MS);
-            if course.anew.is_none()
+            // The lock is asked last: there is seldom a reason for it.
+            if course.stale.as_ref().is_some_and(|stale| stale.newest.elapsed() >= settle)
+                && course.anew.is_none()
                 && !self.hub.is_waited_for(*tenant)
-                && course.stale.as_ref().is_some_and(|stale| stale.newest.elapsed() >= settle)
             {
                 let (tell, _) = oneshot::channel();
                 self.hub.fold_anew(*tenant, tell);
             }
             self.audit(*tenant, course).await;
+            if let Err(error) = self.tell_forgotten(*tenant, course, None) {
+                tracing::debug!(%error, tenant = tenant.0, "the file of a model is still there");
+            }
         }
         self.courses = courses;
     }

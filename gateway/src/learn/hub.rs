@@ -1,12 +1,12 @@
 //! Where the ledger publishes to, for the assistant.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_queue::ArrayQueue;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
-use waggle_core::id::TenantId;
+use waggle_core::id::{QueueId, TenantId};
 use waggle_core::limits::LEARN_ASKS_MAX;
 use waggle_core::ticket::{Entry, Kind};
 
@@ -23,6 +23,9 @@ pub(super) struct Asked {
 /// Somebody who waits for a model to be folded anew.
 pub(super) type Waiting = (TenantId, oneshot::Sender<Forgotten>);
 
+/// How many customers' messages of each queue have found no room.
+pub(super) type Lost = BTreeMap<(TenantId, QueueId), u64>;
+
 /// Says that logs have grown, and what customers have written. It is there before the ledger and the assistant, which
 /// both need it. Clones share it.
 #[derive(Clone)]
@@ -33,8 +36,8 @@ struct Inner {
     /// Bounded: what finds no room is asked for by whoever wants it.
     asked: ArrayQueue<Asked>,
     happened: Notify,
-    /// Whether something has found no room.
-    has_lost: AtomicBool,
+    /// What has found no room; a ticket that was erased is no message, and has its queue here all the same.
+    lost: Mutex<Lost>,
     waiting: Mutex<Vec<Waiting>>,
 }
 
@@ -44,7 +47,7 @@ impl Default for LearnHub {
             grown: Pending::default(),
             asked: ArrayQueue::new(LEARN_ASKS_MAX),
             happened: Notify::new(),
-            has_lost: AtomicBool::new(false),
+            lost: Mutex::default(),
             waiting: Mutex::default(),
         }))
     }
@@ -77,9 +80,9 @@ impl LearnHub {
         }
     }
 
-    /// Whether something has found no room since this was asked the last time: perhaps that a ticket was erased.
-    pub(super) fn has_lost(&self) -> bool {
-        self.0.has_lost.swap(false, Ordering::AcqRel)
+    /// What has found no room since this was asked the last time.
+    pub(super) fn lost(&self) -> Lost {
+        std::mem::take(&mut self.0.lost.lock())
     }
 
     pub(super) fn fold_anew(&self, tenant: TenantId, tell: oneshot::Sender<Forgotten>) {
@@ -108,7 +111,9 @@ impl Publisher for LearnHub {
         for entry in batch.entries.iter().filter(|entry| asks(entry.kind())) {
             let asked = Asked { tenant: batch.tenant, entry: Arc::clone(entry) };
             if self.0.asked.push(asked).is_err() {
-                self.0.has_lost.store(true, Ordering::Release);
+                let mut lost = self.0.lost.lock();
+                let messages = lost.entry((batch.tenant, entry.route.queue)).or_default();
+                *messages += u64::from(entry.kind() != Some(Kind::Erased));
             }
             self.0.happened.notify_one();
         }

@@ -8,6 +8,7 @@ mod anew;
 mod automatic;
 mod check;
 mod dialogues;
+mod feedback;
 mod fold;
 mod follower;
 mod hub;
@@ -21,11 +22,11 @@ mod suggester;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 use tokio::sync::{Semaphore, oneshot};
+use tokio::time::{Duration, Instant};
 use waggle_core::id::{Offset, QueueId, TenantId, TicketId, Version};
 use waggle_core::learn::{Mode, Model, Report, Suggestion};
 use waggle_core::limits::LEARN_WAIT_MS_MAX;
@@ -35,6 +36,7 @@ use crate::ledger::Ledger;
 use crate::store::{Store, StoreError};
 
 pub use check::{Checked, CheckedSnapshot, check};
+pub use feedback::{FeedbackFault, Sayer};
 use follower::Follower;
 pub use hub::LearnHub;
 pub use port::{NoScreens, Screens};
@@ -85,7 +87,7 @@ pub enum NoSuggestion {
     /// Not a customer's message, or too old a one.
     #[error("the event with version {0} is none of the customer's newest messages")]
     NoMessage(Version),
-    /// The gateway has just started.
+    /// The log is not read yet.
     #[error(transparent)]
     NotReady(#[from] NotReady),
     /// Storage.
@@ -158,7 +160,7 @@ impl Learner {
         ticket: TicketId,
         message: Option<Version>,
     ) -> Result<Suggestion, NoSuggestion> {
-        let known = self.ready(tenant).await?;
+        let known = self.ready(tenant, Instant::now() + WAIT).await?;
         let (dialogue, _) = dialogues::load(&*self.store, tenant, ticket).await?;
         let ask = match message {
             Some(message) => dialogue.ask_about(message).ok_or(NoSuggestion::NoMessage(message))?,
@@ -175,9 +177,10 @@ impl Learner {
     /// How a tenant's model stands; a moment is waited for it to have learned everything up to `head`. `None` where the
     /// gateway stops.
     pub async fn overview(&self, tenant: TenantId, head: Offset, with_digest: bool) -> Option<Overview> {
-        let known = match self.ready(tenant).await {
+        let until = Instant::now() + WAIT;
+        let known = match self.ready(tenant, until).await {
             Ok(known) => {
-                known.reached(head, WAIT).await;
+                known.reached(head, until).await;
                 known
             }
             Err(NotReady) => self.tenants.of(tenant),
@@ -193,14 +196,14 @@ impl Learner {
         tokio::task::spawn_blocking(look).await.ok()
     }
 
-    /// A tenant's model as soon as it has learned what was in the log at the start; a moment is waited for it.
-    async fn ready(&self, tenant: TenantId) -> Result<Shared, NotReady> {
+    /// A tenant's model as soon as it has learned what was in the log at the start; it is waited for `until` then.
+    async fn ready(&self, tenant: TenantId, until: Instant) -> Result<Shared, NotReady> {
         let known = self.tenants.of(tenant);
         if !known.is_ready() {
             // The log of a new tenant, in which nothing has happened, is followed as soon as somebody asks.
             self.hub.grown().tell(tenant);
         }
-        known.ready(WAIT).await.then_some(known).ok_or(NotReady)
+        known.ready(until).await.then_some(known).ok_or(NotReady)
     }
 
     /// Looks at a tenant's model; `look` must be short.
@@ -219,15 +222,41 @@ impl Learner {
         head: Offset,
         takes: impl Fn(&Model) -> Result<(), E>,
     ) -> Result<Result<(), E>, NotReady> {
-        let known = self.ready(tenant).await?;
+        let until = Instant::now() + WAIT;
+        let known = self.ready(tenant, until).await?;
         if takes(&known.model.read()).is_ok() {
             return Ok(Ok(()));
         }
-        if !known.reached(head, WAIT).await {
+        self.ask(tenant, head, until, takes).await
+    }
+
+    /// Asks a tenant's model whether it takes something, once it has learned everything up to `head`; a moment is waited
+    /// for that.
+    ///
+    /// # Errors
+    /// [`NotReady`] where it has not by then.
+    pub async fn takes_at<E>(
+        &self,
+        tenant: TenantId,
+        head: Offset,
+        takes: impl Fn(&Model) -> Result<(), E>,
+    ) -> Result<Result<(), E>, NotReady> {
+        self.ask(tenant, head, Instant::now() + WAIT, takes).await
+    }
+
+    async fn ask<T>(
+        &self,
+        tenant: TenantId,
+        head: Offset,
+        until: Instant,
+        ask: impl Fn(&Model) -> T,
+    ) -> Result<T, NotReady> {
+        let known = self.ready(tenant, until).await?;
+        if !known.reached(head, until).await {
             return Err(NotReady);
         }
         let model = known.model.read();
-        Ok(takes(&model))
+        Ok(ask(&model))
     }
 
     /// Folds a tenant's model from the log's start as it is now, and writes it in place of the file before. `None` where
@@ -266,13 +295,18 @@ impl Learner {
     }
 }
 
-/// How a model stands. Its digest is made of a copy: nobody who suggests waits for more than that.
+/// How a model stands. Its digest is made of a copy: nobody who suggests waits for more than that. What is told beside the
+/// model is read while nobody can change it, so both are of one moment.
 fn overview(known: &TenantModel, head: Offset, with_digest: bool) -> Overview {
-    let copy = with_digest.then(|| known.model.read().clone());
-    let digest = copy.as_ref().map(|copy| digest_of(&copy.encode()));
-    let (report, version, position) = {
-        let of = |model: &Model| (model.report(), model.version(), model.position());
-        copy.as_ref().map_or_else(|| of(&known.model.read()), of)
+    let of = |model: &Model| (model.report(), model.version(), model.position());
+    let model = known.model.read();
+    let (ready, folding, snapshot) = (known.is_ready(), known.folding(), known.snapshot());
+    let (digest, (report, version, position)) = if with_digest {
+        let copy = model.clone();
+        drop(model);
+        (Some(digest_of(&copy.encode())), of(&copy))
+    } else {
+        (None, of(&model))
     };
     Overview {
         version: version.version,
@@ -280,10 +314,10 @@ fn overview(known: &TenantModel, head: Offset, with_digest: bool) -> Overview {
         position,
         head,
         behind: head.0.saturating_sub(position.0),
-        ready: known.is_ready(),
+        ready,
         digest,
-        folding: known.folding(),
-        snapshot: known.snapshot(),
+        folding,
+        snapshot,
         report,
     }
 }

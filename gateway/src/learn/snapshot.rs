@@ -101,7 +101,7 @@ pub(super) fn read(folder: &Path, tenant: TenantId, head: Cursor) -> Result<Opti
     Ok(Some(model))
 }
 
-/// Puts a model in place of the one before, durably; gives its size in bytes.
+/// Puts a model in place of the one before, durably; gives its SHA-256.
 ///
 /// # Errors
 /// As the file system tells them; the one before is there then.
@@ -111,7 +111,8 @@ pub(super) fn write(
     epoch: Epoch,
     at: Offset,
     encoded: &[u8],
-) -> io::Result<()> {
+) -> io::Result<[u8; 32]> {
+    let digest = Sha256::digest(encoded);
     fs::create_dir_all(folder)?;
     let target = path(folder, tenant);
     let fresh = target.with_extension("fresh");
@@ -119,17 +120,18 @@ pub(super) fn write(
     file.write_all(&MAGIC)?;
     file.write_all(&epoch.0.to_le_bytes())?;
     file.write_all(&at.0.to_le_bytes())?;
-    file.write_all(&Sha256::digest(encoded))?;
+    file.write_all(&digest)?;
     file.write_all(encoded)?;
     file.sync_all()?;
     let before = OpenOptions::new().write(true).open(&target);
     fs::rename(&fresh, &target)?;
     File::open(folder)?.sync_all()?;
     match before {
-        Ok(mut before) => overwrite(&mut before),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+        Ok(mut before) => overwrite(&mut before)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
     }
+    Ok(digest.into())
 }
 
 /// Leaves nothing of what is in a file: it may have texts of somebody who is erased later.

@@ -2,16 +2,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 use waggle_core::id::{Epoch, Offset, TenantId};
 use waggle_core::learn::Model;
 
 use super::snapshot::{self, SnapshotState};
 use super::stats::LearnStats;
 use super::{ByTenant, Shared, digest_of};
+use crate::store::Hex;
 
 /// Why a model is no fold of its log yet.
 const STARTING: &str = "the start of the gateway";
@@ -89,10 +90,10 @@ impl TenantModel {
     }
 
     /// Waits for everything up to `head` to be learned; whether it is.
-    pub(super) async fn reached(&self, head: Offset, within: Duration) -> bool {
+    pub(super) async fn reached(&self, head: Offset, until: Instant) -> bool {
         let mut reached = self.reached.subscribe();
         let wait = reached.wait_for(|reached| *reached >= head);
-        matches!(tokio::time::timeout(within, wait).await, Ok(Ok(_)))
+        matches!(timeout_at(until, wait).await, Ok(Ok(_)))
     }
 
     /// Everything is learned that was in the log at the start.
@@ -105,9 +106,9 @@ impl TenantModel {
     }
 
     /// Waits for everything to be learned that was in the log at the start; whether it is.
-    pub(super) async fn ready(&self, within: Duration) -> bool {
+    pub(super) async fn ready(&self, until: Instant) -> bool {
         let mut ready = self.ready.subscribe();
-        matches!(tokio::time::timeout(within, ready.wait_for(|ready| *ready)).await, Ok(Ok(_)))
+        matches!(timeout_at(until, ready.wait_for(|ready| *ready)).await, Ok(Ok(_)))
     }
 
     /// Why the model is being folded from the log's start, or is not all of its log yet.
@@ -135,7 +136,7 @@ impl TenantModel {
         (standing.is_superseded, standing.snapshot) = (true, SnapshotState::Erased);
     }
 
-    /// The model is the fold of the log as it is now.
+    /// The model is the fold of the log as it is now. To be called with the model's lock held, which comes before this one.
     pub(super) fn set_in_force(&self) {
         let mut standing = self.standing.lock();
         (standing.is_superseded, standing.folding) = (false, None);
@@ -151,12 +152,22 @@ impl TenantModel {
         digest_of(&encoded)
     }
 
-    /// Writes the model where storage has it otherwise; whether there was something to write.
-    pub(super) fn save(&self, folder: &Path, tenant: TenantId) -> bool {
+    /// The same, where the model is the fold of its log: one that has read a part of it proves nothing.
+    pub(super) fn digest_when_ready(&self) -> Option<String> {
+        self.is_ready().then(|| self.digest())
+    }
+
+    /// Whether the model has what was erased or rolled back.
+    pub(super) fn is_superseded(&self) -> bool {
+        self.standing.lock().is_superseded
+    }
+
+    /// Writes the model where storage has it otherwise; the digest of what was written.
+    pub(super) fn save(&self, folder: &Path, tenant: TenantId) -> Option<String> {
         let (epoch, before) = {
             let standing = self.standing.lock();
             if standing.is_superseded || !standing.is_open {
-                return false;
+                return None;
             }
             (standing.epoch, standing.snapshot)
         };
@@ -164,17 +175,19 @@ impl TenantModel {
             let model = self.model.read();
             let at = model.position();
             if (before == SnapshotState::Written { offset: at }) || at == Offset(0) {
-                return false;
+                return None;
             }
             (at, model.encode())
         };
         match snapshot::write(folder, tenant, epoch, at, &encoded) {
-            Ok(()) => self.standing.lock().snapshot = SnapshotState::Written { offset: at },
+            Ok(digest) => {
+                self.standing.lock().snapshot = SnapshotState::Written { offset: at };
+                Some(Hex(&digest).to_string())
+            }
             Err(error) => {
                 tracing::warn!(%error, tenant = tenant.0, "a model cannot be written; a start takes longer then");
-                return false;
+                None
             }
         }
-        true
     }
 }

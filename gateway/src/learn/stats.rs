@@ -42,7 +42,7 @@ pub struct LearnStats {
     pub automatic: Count,
     /// Tickets that it gave back to people.
     pub handed_over: Count,
-    /// Messages that could have got one, had the assistant not been too far behind.
+    /// Messages in queues of the mode auto at which it has not looked, or for which it could not reply.
     pub left: Count,
     /// Times that a challenger became the champion.
     pub promotions: Count,

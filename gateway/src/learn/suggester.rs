@@ -12,7 +12,7 @@ use waggle_core::ticket::Kind;
 
 use super::automatic::{Robot, Trigger};
 use super::dialogues;
-use super::hub::{Asked, LearnHub};
+use super::hub::{Asked, LearnHub, Lost};
 use super::port::{Screens, Shown};
 use super::seen::Seen;
 use super::state::Tenants;
@@ -52,13 +52,24 @@ impl Suggester {
     pub(super) async fn run(mut self) {
         loop {
             let asked = self.hub.asked().await;
-            if self.hub.has_lost() {
-                // They are made of what is left when they are needed.
+            let lost = self.hub.lost();
+            if !lost.is_empty() {
+                // They are made of what is left when they are needed: one that is erased may be among those.
                 self.known.clear();
+                self.leave(&lost);
             }
             if let Err(error) = self.suggest(&asked).await {
                 tracing::warn!(%error, ticket = %asked.entry.ticket, "nothing could be suggested");
             }
+        }
+    }
+
+    /// Messages that found no room are left to people where one of them might have got a reply.
+    fn leave(&self, lost: &Lost) {
+        for (&(tenant, queue), &messages) in lost {
+            let known = self.tenants.of(tenant);
+            let is_auto = known.is_ready() && matches!(known.model.read().mode(queue), Mode::Auto { .. });
+            self.tenants.stats.left.add(if is_auto { messages } else { 0 });
         }
     }
 

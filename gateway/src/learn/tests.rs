@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sqlx::Connection;
 use waggle_core::id::{Offset, QueueId, TenantId, TicketId, Version};
 use waggle_core::learn::Mode;
+use waggle_core::limits::LEARN_ASKS_MAX;
 use waggle_core::right::Rights;
 use waggle_core::ticket::{Actor, Authority, Command, Entry, Request};
 
@@ -15,7 +16,7 @@ use super::follower::Follower;
 use super::state::Tenants;
 use super::{LearnHub, check, digest_of};
 use crate::directory::Directory;
-use crate::ledger::{Ledger, Submission};
+use crate::ledger::{Ledger, PublishedBatch, Submission};
 use crate::store::{AuditFilter, SqliteStore, Store};
 
 const ACME: TenantId = TenantId(1);
@@ -156,7 +157,7 @@ async fn the_model_in_force_follows_the_log_while_another_one_is_folded() {
     desk.turn(ACME).await;
     assert!(known.folding().is_some(), "it takes longer");
     assert_eq!((desk.mode(ACME), desk.promoted().await), (Mode::Off, 1));
-    assert!(known.reached(newest, Duration::ZERO).await);
+    assert!(known.reached(newest, tokio::time::Instant::now()).await);
     desk.settle(ACME).await;
     assert_eq!((desk.mode(ACME), desk.promoted().await), (Mode::Off, 1), "once, though folded again");
     let cursor = desk.ledger.head(ACME).unwrap();
@@ -192,7 +193,7 @@ async fn a_model_decides_nothing_before_it_has_read_the_log() {
     desk.turn(ACME).await;
     let known = desk.tenants.of(ACME);
     assert!(!known.is_ready() && known.folding().is_some(), "it does not know what it must not do");
-    assert!(!known.ready(Duration::ZERO).await);
+    assert!(!known.ready(tokio::time::Instant::now()).await);
     desk.turn(ACME).await;
     assert!(known.is_ready() && known.folding().is_none());
     assert_eq!(desk.mode(ACME), Mode::Off);
@@ -224,7 +225,7 @@ async fn a_promotion_gets_its_row_however_late_and_once() {
     desk.teach(ACME, json!({"teach": "promote"})).await;
     desk.settle(ACME).await;
     desk.sql(MEND).await;
-    assert!(desk.tenants.of(ACME).save(&desk.dir.path().join("learn"), ACME));
+    assert!(desk.tenants.of(ACME).save(&desk.dir.path().join("learn"), ACME).is_some());
     desk.start_again();
     desk.turn(ACME).await;
     desk.follower.look_what_is_due().await;
@@ -268,12 +269,34 @@ async fn nobody_is_forgotten_while_a_file_may_have_him() {
     std::fs::create_dir_all(file.join("in the way")).unwrap();
     let (tell, mut told) = tokio::sync::oneshot::channel();
     desk.hub.fold_anew(ACME, tell);
-    assert!(desk.follower.catch_up(ACME).await.is_err());
-    assert!(told.try_recv().is_err(), "it is not done");
-    std::fs::remove_dir_all(&file).unwrap();
     desk.turn(ACME).await;
-    told.await.unwrap();
+    let folds = desk.tenants.stats.folds.get();
+    for _ in 0..3 {
+        desk.turn(ACME).await;
+        desk.follower.look_what_is_due().await;
+    }
+    assert!(told.try_recv().is_err(), "it is not done");
+    assert_eq!(desk.tenants.stats.folds.get(), folds, "only the file is tried again");
+    std::fs::remove_dir_all(&file).unwrap();
+    desk.follower.look_what_is_due().await;
+    let digest = digest_of(&desk.tenants.of(ACME).model.read().encode());
+    let forgotten = told.await.unwrap();
+    assert_eq!((forgotten.before.as_ref(), &forgotten.after), (Some(&digest), &digest), "nobody was erased");
     assert!(file.is_file());
+}
+
+#[tokio::test]
+async fn a_model_that_has_read_a_part_of_its_log_is_no_proof() {
+    let mut desk = Desk::new().await;
+    desk.fill(300).await;
+    desk.turn(ACME).await;
+    assert!(!desk.tenants.of(ACME).is_ready());
+    let (tell, told) = tokio::sync::oneshot::channel();
+    desk.hub.fold_anew(ACME, tell);
+    desk.settle(ACME).await;
+    let forgotten = told.await.unwrap();
+    let digest = digest_of(&desk.tenants.of(ACME).model.read().encode());
+    assert_eq!((forgotten.before, forgotten.after), (None, digest));
 }
 
 /// Somebody who wants a human: the ticket is given back, by a tag and a note.
@@ -287,6 +310,16 @@ impl Desk {
     fn robot(&self, patience: Duration) -> Arc<Robot> {
         let (store, ledger) = (Arc::clone(&self.store), self.ledger.clone());
         Arc::new(Robot::new(store, ledger, Arc::clone(&self.tenants), patience))
+    }
+
+    /// Waits for as many messages to be left to people.
+    async fn has_left(&self, messages: u64) {
+        let start = Instant::now();
+        while self.tenants.stats.left.get() < messages {
+            assert!(start.elapsed() < Duration::from_secs(10), "it is not left to people");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(self.tenants.stats.left.get(), messages);
     }
 }
 
@@ -320,10 +353,47 @@ async fn nothing_is_sent_before_all_that_counts_is_learned() {
     desk.create(ACME, "something else").await;
     let robot = desk.robot(Duration::from_millis(100));
     robot.take(trigger(ACME, &asked));
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    desk.has_left(1).await;
     assert!(desk.is_version(ACME, asked.ticket, 1, Duration::ZERO).await, "it is left to people");
-    assert_eq!(desk.tenants.stats.left.get(), 1);
     desk.settle(ACME).await;
     robot.take(trigger(ACME, &asked));
     assert!(desk.is_version(ACME, asked.ticket, 3, Duration::from_secs(10)).await);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_while_the_model_has_what_was_taken_back() {
+    let mut desk = Desk::new().await;
+    desk.fill(600).await;
+    desk.teach(ACME, auto()).await;
+    let asked = desk.create(ACME, HUMAN).await;
+    desk.settle(ACME).await;
+    desk.teach(ACME, json!({"teach": "rollback", "to": 100})).await;
+    desk.turn(ACME).await;
+    let known = desk.tenants.of(ACME);
+    let head = desk.ledger.head(ACME).unwrap().offset;
+    assert!(known.position() == head && known.is_superseded(), "it has read it, and another one is folded");
+    let robot = desk.robot(Duration::from_secs(10));
+    robot.take(trigger(ACME, &asked));
+    desk.has_left(1).await;
+    assert!(desk.is_version(ACME, asked.ticket, 1, Duration::ZERO).await);
+    desk.settle(ACME).await;
+    assert!(!known.is_superseded());
+    robot.take(trigger(ACME, &asked));
+    assert!(desk.is_version(ACME, asked.ticket, 3, Duration::from_secs(10)).await);
+}
+
+#[tokio::test]
+async fn messages_whose_reply_fails_or_that_find_no_room_are_counted() {
+    let mut desk = Desk::new().await;
+    desk.teach(ACME, auto()).await;
+    let asked = desk.create(ACME, HUMAN).await;
+    desk.settle(ACME).await;
+    desk.sql("ALTER TABLE event RENAME TO gone_event").await;
+    desk.robot(Duration::from_secs(10)).take(trigger(ACME, &asked));
+    desk.has_left(1).await;
+    let batch = PublishedBatch { tenant: ACME, entries: vec![asked; LEARN_ASKS_MAX] };
+    desk.hub.publisher().publish(&Arc::new(batch));
+    // The first one is there from when it was written.
+    assert_eq!(Vec::from_iter(desk.hub.lost()), [((ACME, SUPPORT), 1)]);
+    assert!(desk.hub.lost().is_empty());
 }

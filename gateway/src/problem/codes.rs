@@ -471,8 +471,8 @@ pub const CODES: &[Code] = &[
             "assistant_behind",
             503,
             "Assistant behind",
-            "The assistant has not read all of the log yet, after a start: ask again after `Retry-After` seconds. Tickets are \
-             not concerned.",
+            "The assistant has not learned enough of the log yet to answer, after a start or under load: ask again after \
+             `Retry-After` seconds. Tickets are not concerned.",
         ),
         1,
     ),

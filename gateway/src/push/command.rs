@@ -5,10 +5,11 @@ use std::rc::Rc;
 use bytes::Bytes;
 use waggle_core::id::TicketId;
 use waggle_core::push::PushCommand;
-use waggle_core::ticket::Request;
+use waggle_core::ticket::{Command, Request};
 
 use super::shard::{Key, Shard};
 use crate::directory::Principal;
+use crate::learn::Sayer;
 use crate::ledger::{self, Outcome, Submission};
 use crate::problem::Problem;
 
@@ -61,6 +62,14 @@ impl Call {
                 request.command.name()
             );
             return Err(Problem::new("version_required", detail));
+        }
+        if let (Command::Feedback(feedback), Some(learn)) = (request.command, &shard.learn) {
+            let sees = shard.access.visible_queues(&principal);
+            let head = shard.log.head(principal.tenant).unwrap_or_default().offset;
+            let (ticket, key) = (self.ticket, self.key.as_deref());
+            let sayer = Sayer { principal: &principal, sees: &sees, ticket, key, head };
+            let checked = learn.check_feedback(sayer, feedback.suggested.reply).await;
+            checked.map_err(|fault| Problem::from_feedback(&fault))?;
         }
         let submission = Submission {
             tenant: principal.tenant,

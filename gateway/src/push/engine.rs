@@ -22,6 +22,7 @@ use super::port::{Access, Counting, Log};
 use super::run;
 use super::shard::{Parts, Shard};
 use super::stats::PushStats;
+use crate::learn::Learner;
 use crate::tls::Tls;
 
 /// How the engine is to be. The number of shards is the hub's.
@@ -53,6 +54,8 @@ pub struct PushConfig {
     pub redirect: Option<RedirectHook>,
     /// Counts saved views, a place for each shard; without it such views end at once.
     pub counts: Option<Arc<dyn Counting>>,
+    /// The assistant, which knows what it has suggested; without it feedback is not checked.
+    pub learn: Option<Learner>,
 }
 
 impl PushConfig {
@@ -73,6 +76,7 @@ impl PushConfig {
             on_unauthorized: None,
             redirect: None,
             counts: None,
+            learn: None,
         }
     }
 }
@@ -150,6 +154,7 @@ impl PushEngine {
             on_unauthorized: config.on_unauthorized,
             redirect: config.redirect,
             counts: config.counts,
+            learn: config.learn,
         };
         let engine = Self {
             hub,

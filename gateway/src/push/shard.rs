@@ -47,6 +47,7 @@ use super::stats::ShardStats;
 use super::timers::Timers;
 use crate::accel::RedirectWay;
 use crate::directory::{AuthError, Principal};
+use crate::learn::Learner;
 use crate::ledger::PublishedBatch;
 use crate::problem::Problem;
 use crate::tls::Tls;
@@ -64,6 +65,7 @@ pub(super) struct Parts {
     pub(super) on_unauthorized: Option<UnauthorizedHook>,
     pub(super) redirect: Option<RedirectHook>,
     pub(super) counts: Option<Arc<dyn Counting>>,
+    pub(super) learn: Option<Learner>,
 }
 
 /// One shard. Only its own thread touches it; nothing in it is borrowed over an await.
@@ -74,6 +76,7 @@ pub(super) struct Shard {
     pub(super) log: Arc<dyn Log>,
     pub(super) access: Arc<dyn Access>,
     pub(super) counts: Option<Arc<dyn Counting>>,
+    pub(super) learn: Option<Learner>,
     pub(super) stats: Arc<ShardStats>,
     pub(super) clock: Clock,
     pub(super) sessions: RefCell<Sessions>,
@@ -207,8 +210,19 @@ impl Shard {
         stats: Arc<ShardStats>,
         news: Arc<Newsbox>,
     ) -> Rc<Self> {
-        let Parts { hub, settings, log, access, admission, rules, tls, on_unauthorized, redirect, counts } =
-            parts;
+        let Parts {
+            hub,
+            settings,
+            log,
+            access,
+            admission,
+            rules,
+            tls,
+            on_unauthorized,
+            redirect,
+            counts,
+            learn,
+        } = parts;
         Rc::new(Self {
             index,
             shards: hub.shards(),
@@ -216,6 +230,7 @@ impl Shard {
             log,
             access,
             counts,
+            learn,
             stats,
             clock: Clock::start(),
             sessions: RefCell::default(),

@@ -121,6 +121,17 @@ impl Desk {
         ask(self.api, &self.admin, "POST", "/v1/learn", body).expect("an answer")
     }
 
+    /// The same, waited for where the model is behind.
+    pub(crate) fn teach_when_ready(&self, body: &Value) -> Answer {
+        let start = Instant::now();
+        loop {
+            let answer = self.teach(body);
+            if answer.0 != 503 || start.elapsed() > PATIENCE {
+                return answer;
+            }
+        }
+    }
+
     /// A new ticket's number.
     pub(crate) fn create(&self, text: &str) -> u64 {
         let body = json!({"type": "create", "queue": 1, "subject": "Question", "requester": "kim@example.com", "text": text});

@@ -41,6 +41,13 @@ impl Screen {
         }
     }
 
+    /// A command's result.
+    pub(crate) fn command(&mut self, ticket: u64, command: &Value) -> Value {
+        let said = json!({"type": "command", "id": "c1", "ticket": ticket, "command": command});
+        self.0.send(Message::text(said.to_string())).unwrap();
+        self.hear("result")
+    }
+
     /// Whether the next of these is not a suggestion.
     pub(crate) fn hears_no_suggestion_before(&mut self, kind: &str) -> bool {
         loop {

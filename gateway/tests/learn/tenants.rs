@@ -45,9 +45,9 @@ fn tenants_on_one_gateway_learn_apart() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = Gateway::start(folder.path());
     let other = gateway.tenant(folder.path(), "other");
-    // Nothing has happened there yet: it takes teaching at once.
-    assert_eq!(other.get("/v1/learn").1["ready"], true);
-    assert_eq!(other.teach(&json!({"teach": "create", "name": WAYS[1].intent})).0, 200);
+    // Nothing has happened there yet: it takes teaching as soon as its model is there.
+    assert_eq!(other.learned()["ready"], true);
+    assert_eq!(other.teach_when_ready(&json!({"teach": "create", "name": WAYS[1].intent})).0, 200);
     let desks: [&Desk; 2] = [&gateway, &other];
     std::thread::scope(|scope| {
         desks.iter().zip(&WAYS).for_each(|(desk, ways)| drop(scope.spawn(|| work(desk, ways))));
@@ -81,7 +81,7 @@ fn tenants_on_one_gateway_learn_apart() {
     let before = other.learned();
     let off = json!({"teach": "mode", "queue": 1, "mode": "off"});
     assert_eq!(gateway.teach(&off).0, 200);
-    assert_eq!(gateway.teach(&json!({"teach": "rollback", "to": 1})).0, 200);
+    assert_eq!(gateway.teach_when_ready(&json!({"teach": "rollback", "to": 1})).0, 200);
     let learned = gateway.learned();
     assert!(!learned["report"].to_string().contains(WAYS[0].intent), "{learned}");
     let path = format!("/v1/tickets/{}/suggestions", tickets[0]);

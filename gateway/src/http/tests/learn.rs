@@ -37,7 +37,7 @@ async fn feedback_and_labels_are_events_that_disturb_nobody() {
     assert_eq!(none.json()["data"], json!({"message": 1, "intent": null}));
     let feedback = json!({"type": "feedback", "message": 1, "reply": 7, "model": 1, "verdict": "rejected"});
     assert_eq!(ask(&world, feedback.clone()).await.code(), "unknown_suggestion");
-    // Over a push connection it is taken, and nothing is learned of it.
+    // The ledger alone takes it, and nothing is learned of it.
     let outcome = world.submit(feedback.clone()).await.unwrap();
     assert_eq!(outcome.entry.kind(), Some(Kind::Feedback));
     // Nobody wrote anything since.
@@ -68,6 +68,8 @@ async fn feedback_and_labels_are_events_that_disturb_nobody() {
     ] {
         assert_eq!(ask(&world, command.clone()).await.code(), code, "{command}");
     }
+    let elsewhere = world.post("/v1/tickets/9/commands", feedback.clone()).await;
+    assert_eq!(elsewhere.code(), "no_such_ticket", "whatever is said of the suggestion");
     let all = json!({"tickets": [1], "command": feedback});
     assert_eq!(world.post("/v1/bulk", all).await.code(), "bad_bulk");
 }
@@ -115,8 +117,8 @@ async fn the_tenant_takes_teaching_from_its_administrators_and_is_no_ticket() {
     assert!(matches!(teach(text, 1, ana, Rights::ALL).await, Err(SubmitError::WrongTarget)));
 
     let keyed = async || {
-        let body = json!({"teach": "create", "name": "refund"}).to_string();
-        world.post_as(&world.admin, "/v1/learn", &[("idempotency-key", "k1")], body).await
+        let body = json!({"teach": "create", "name": "refund"});
+        post_teaching(&world, &[("idempotency-key", "k1")], body).await
     };
     let (first, again) = (keyed().await, keyed().await);
     assert_eq!((first.status.as_u16(), again.status.as_u16()), (200, 200), "{:?}", again.bytes);
@@ -139,4 +141,41 @@ async fn the_tenant_takes_teaching_from_its_administrators_and_is_no_ticket() {
     assert_eq!(listed["tickets"].as_array().map(Vec::len), Some(1));
     assert_eq!(world.ledger.queue_of(ACME, TicketId::TENANT).await.unwrap(), None);
     assert_eq!(world.ledger.head(ACME).unwrap().offset, Offset(4));
+}
+
+/// Waits for the model where it is behind.
+async fn post_teaching(world: &World, headers: &[(&str, &str)], body: Value) -> Answer {
+    for _ in 0..60 {
+        let answer = world.post_as(&world.admin, "/v1/learn", headers, body.to_string()).await;
+        if answer.status != 503 {
+            return answer;
+        }
+    }
+    panic!("the model does not catch up: {body}");
+}
+
+#[tokio::test]
+async fn teaching_is_checked_by_all_that_was_taught_before() {
+    let world = World::new().await;
+    let teach = async |body: Value| post_teaching(&world, &[], body).await;
+    for _ in 0..10 {
+        let create = teach(json!({"teach": "create", "name": "refund"})).await;
+        let rename = teach(json!({"teach": "rename", "name": "refund", "to": "money"})).await;
+        let again = teach(json!({"teach": "rename", "name": "refund", "to": "cash"})).await;
+        let remove = teach(json!({"teach": "remove", "name": "money"})).await;
+        let all = [&create, &rename, &again, &remove].map(|answer| answer.status.as_u16());
+        assert_eq!(all, [200, 200, 422, 200]);
+    }
+}
+
+#[tokio::test]
+async fn feedback_on_a_deleted_ticket_is_answered_as_any_command() {
+    let world = World::new().await;
+    world.create().await;
+    let delete = json!({"type": "delete", "expect": 1}).to_string();
+    let deleted = world.post_as(&world.admin, "/v1/tickets/1/commands", &[], delete).await;
+    assert_eq!(deleted.status, 200, "{:?}", deleted.bytes);
+    let label = ask(&world, json!({"type": "label", "message": 1, "intent": "card_lost"})).await.code();
+    let feedback = json!({"type": "feedback", "message": 1, "reply": 7, "model": 1, "verdict": "rejected"});
+    assert_eq!(ask(&world, feedback).await.code(), label);
 }
