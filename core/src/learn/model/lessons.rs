@@ -231,9 +231,15 @@ impl Model {
             }
         };
         let before = self.learned.get(asked.ticket, asked.message);
-        let counted = before.map(|before| before.counted).unwrap_or_default();
-        let counted = self.replies.count_once(counted, judged.reply, how, &asked.context, lesson);
+        let mut counted = before.map(|before| before.counted).unwrap_or_default();
+        // The same text may have gone to the intent that the message was said to be of.
+        if !counted.used.is_some_and(|used| self.replies.is_same(used.reply, judged.reply)) {
+            counted = self.replies.count_once(counted, judged.reply, how, &asked.context, lesson);
+        }
         if let Some(said) = before.filter(|before| before.is_said) {
+            if how == How::Accepted && said.intent != NONE {
+                counted.used = counted.used.and_then(|used| self.replies.move_use(used, said.intent, lesson));
+            }
             self.remember(asked, Known { counted, ..said });
             return true;
         }

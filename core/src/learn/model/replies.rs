@@ -262,6 +262,12 @@ impl Replies {
         }
     }
 
+    /// Whether two replies, of one intent or of two, have one text.
+    pub(super) fn is_same(&self, one: u64, other: u64) -> bool {
+        let [one, other] = [one, other].map(|id| self.find(id).map(|(_, reply)| &reply.template));
+        one.zip(other).is_some_and(|(one, other)| one.is_same(other))
+    }
+
     /// Whether a reply is suggested in this queue.
     pub(super) fn is_shown(&self, id: u64, queue: QueueId) -> bool {
         self.find(id).is_some_and(|(_, reply)| reply.is_of(queue))

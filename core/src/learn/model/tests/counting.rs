@@ -153,6 +153,26 @@ fn a_message_votes_for_the_name_that_it_was_given_last() {
 }
 
 #[test]
+fn an_accepted_reply_is_of_the_intent_that_its_message_is_said_to_be_of() {
+    for is_verdict_first in [true, false] {
+        let mut desk = taught(4);
+        let (ticket, reply) = asks(&mut desk);
+        let invoice = desk.model.names.find("invoice").unwrap();
+        let (before, used) = (desk.model.replies.count(invoice), uses(&desk));
+        desk.labels(ticket, 2, 1, Some("invoice"));
+        if is_verdict_first {
+            judges(&mut desk, ticket, reply.id, "accepted");
+        }
+        desk.replies_by(ticket, 2, &reply.text, made_of(reply.id));
+        judges(&mut desk, ticket, reply.id, "accepted");
+        assert_eq!(uses(&desk), [used[0] + 1, used[1], used[2]], "{is_verdict_first}");
+        assert_eq!(desk.model.replies.count(invoice), before + 1, "{is_verdict_first}");
+        let known = desk.model.replies.find(reply.id).unwrap().1;
+        assert_eq!(known.accepted, 0, "{is_verdict_first}");
+    }
+}
+
+#[test]
 fn a_macro_counts_after_a_label_of_nothing_known() {
     let mut desk = taught(4);
     let (ticket, reply) = asks(&mut desk);
