@@ -148,8 +148,8 @@ impl Model {
         let best = ranking.best().filter(|best| *best != NONE && self.names.is_named(*best));
         let precision = self.mode(replied.asked.context.queue).precision();
         let sure = best.filter(|best| {
-            let scores = &self.champion.scores;
-            scores.is_proved() && ranking.confidence >= scores.threshold(*best, precision)
+            let proved = self.champion.scores.proved(*best, precision);
+            proved.is_some_and(|proved| ranking.confidence >= proved)
         });
         if let Some(intent) = sure {
             // Another way to answer what is known: nothing new about the message.

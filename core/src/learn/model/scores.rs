@@ -11,12 +11,14 @@ use crate::limits::{ACCURACY_POINTS_MAX, CONFUSIONS_MAX, INTENT_PREDICTIONS_MAX,
 
 /// Steps of confidence, finer towards 1: a confidence is in step `64 (1 - sqrt(1 - c))`.
 const STEPS: usize = 64;
-/// The 90 % quantile of the normal distribution: a threshold's precision is lower with a chance of one in ten.
+/// The 90 % quantile of the normal distribution: a bound is wrong with a chance of one in ten.
 const QUANTILE: f32 = 1.281_551_6;
 /// Predictions from which on an intent's own threshold counts.
 const OWN_MIN: usize = 16;
 /// Predictions from which on that of all intents counts: those that suggest something.
 const ALL_MIN: usize = 50;
+/// Predictions from a confidence on that show a threshold for suggestions there.
+const SHOWN_MIN: u32 = 8;
 /// The threshold for suggestions before: they are read by an agent.
 const EARLY: f32 = 0.25;
 /// No threshold is lower: lessons are of messages that somebody knew an answer to, others come, too.
@@ -95,12 +97,22 @@ fn wilson(right: u32, all: u32) -> (f32, f32) {
     ((centre - spread) / scale, (centre + spread) / scale)
 }
 
-/// The lowest step from which on predictions are right as often as wanted, surely enough.
-fn threshold(steps: &Steps, precision: f32) -> Option<f32> {
+/// How often predictions are right, as far as these show; fewer show nothing. For what an agent reads before it is sent.
+fn share(right: u32, all: u32) -> f32 {
+    if all < SHOWN_MIN { 0.0 } else { right as f32 / all as f32 }
+}
+
+/// How often they are right at least, surely enough: for what nobody reads.
+fn bound(right: u32, all: u32) -> f32 {
+    wilson(right, all).0
+}
+
+/// The lowest step from which on predictions are right as often as wanted, by `share` or `bound`.
+fn threshold(steps: &Steps, precision: f32, how_often: fn(u32, u32) -> f32) -> Option<f32> {
     let (mut right, mut all, mut found) = (0, 0, None);
     for (place, step) in steps.iter().enumerate().rev() {
         (right, all) = (right + step.0, all + step.1);
-        if edge(place) >= FLOOR && step.1 > 0 && wilson(right, all).0 >= precision {
+        if edge(place) >= FLOOR && step.1 > 0 && how_often(right, all) >= precision {
             found = Some(edge(place));
         }
     }
@@ -194,12 +206,14 @@ impl Scores {
         }
     }
 
-    /// The confidence from which on a prediction of `intent` counts as known.
+    /// The confidence from which on a prediction of `intent` counts as known: where predictions show it, or at the threshold of
+    /// all intents, where they do not refute that.
     pub(super) fn threshold(&self, intent: IntentId, precision: f32) -> f32 {
         let general = self.general(precision);
         let Some(steps) = self.own_steps(intent) else { return general };
         // An intent that is predicted wrongly is not known because others are.
-        threshold(&steps, precision).unwrap_or_else(|| unless_refuted(&steps, general, precision))
+        let shown = threshold(&steps, precision, share).unwrap_or(NEVER);
+        shown.min(unless_refuted(&steps, general, precision))
     }
 
     /// The same, where nothing is known of the intent. Where predictions do not show one yet, the learner's own word counts:
@@ -209,14 +223,17 @@ impl Scores {
             return EARLY;
         }
         let steps = self.all.steps();
-        threshold(&steps, precision).unwrap_or_else(|| unless_refuted(&steps, precision, precision))
+        let shown = threshold(&steps, precision, share).unwrap_or(NEVER);
+        shown.min(unless_refuted(&steps, precision, precision))
     }
 
     /// The same, where predictions have shown it: nothing else lets a reply go out without a human.
     pub(super) fn proved(&self, intent: IntentId, precision: f32) -> Option<f32> {
         let all = Some(&self.all).filter(|all| all.is_enough())?.steps();
         let own = self.own_steps(intent);
-        let found = own.and_then(|own| threshold(&own, precision)).or_else(|| threshold(&all, precision))?;
+        let found = own
+            .and_then(|own| threshold(&own, precision, bound))
+            .or_else(|| threshold(&all, precision, bound))?;
         let refuted = own.map_or(found, |own| unless_refuted(&own, found, precision));
         (refuted <= 1.0).then_some(found)
     }
@@ -319,16 +336,18 @@ mod tests {
         assert_eq!(scores.threshold(A, 0.9), EARLY);
         // From 0.7 on all are right, below every second one.
         for number in 0..400_u32 {
-            let confidence = (number % 100) as f32 / 100.0;
+            let confidence = (number * 37 % 100) as f32 / 100.0;
             let is_right = confidence >= 0.7 || number % 2 == 0;
             scores.note(Some((A, confidence)), Some(if is_right { A } else { B }));
         }
         let found = scores.threshold(A, 0.9);
         assert!((0.55..0.75).contains(&found), "{found}");
+        let proved = scores.proved(A, 0.9).unwrap();
+        assert!(proved >= found, "{proved} has to be surer than {found}");
         assert!(scores.threshold(A, 0.999) > found, "more is wanted");
         assert_eq!(scores.threshold(IntentId(9), 0.9), scores.general(0.9));
         let (precision, answered) = scores.at(found);
-        assert!(precision.unwrap() >= 0.9 && answered.unwrap() > 0.2);
+        assert!(precision.unwrap() >= 0.88 && answered.unwrap() > 0.2, "{precision:?} {answered:?}");
         for _ in 0..20 {
             scores.note(Some((B, 0.99)), Some(A));
         }
