@@ -243,11 +243,6 @@ impl Scores {
         own.filter(|own| own.0.len() >= OWN_MIN).map(Window::steps)
     }
 
-    /// Whether there are predictions enough to answer without a human.
-    pub(super) fn is_proved(&self) -> bool {
-        self.all.is_enough()
-    }
-
     pub(super) fn accuracy(&self, newest: usize) -> Option<f32> {
         let entries = self.all.0.iter().rev().take(newest);
         let (right, all) =
@@ -377,10 +372,10 @@ mod tests {
             scores.note(if number % 2 == 0 { None } else { Some((NONE, 0.9)) }, Some(NONE));
         }
         (1..ALL_MIN).for_each(|_| scores.note(Some((A, 0.99)), Some(A)));
-        assert!(!scores.is_proved() && scores.proved(A, 0.9).is_none());
+        assert!(scores.proved(A, 0.9).is_none());
         assert_eq!(scores.general(0.9), EARLY);
         scores.note(Some((A, 0.99)), Some(A));
-        assert!(scores.is_proved() && scores.proved(A, 0.9).is_some());
+        assert!(scores.proved(A, 0.9).is_some());
     }
 
     #[test]
