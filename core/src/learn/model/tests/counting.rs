@@ -2,40 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::desk::{Desk, fold};
+use super::desk::{Desk, OWN, QUESTION, fold, judges, lessons, made_of, uses};
 use super::learning::taught;
 use crate::id::{AgentId, QueueId, Version};
 use crate::learn::dialogue::{Person, wording_of};
 use crate::learn::intent::IntentId;
 use crate::learn::lesson::{Judged, Replied};
 use crate::learn::suggestion::{Source, SuggestedReply};
-use crate::ticket::{Actor, Kind, Verdict};
-
-const QUESTION: &str = "Where is my new card?";
-const OWN: &str = "Sorry about that, the courier lost the envelope and we print a second one tonight.";
-
-fn judges(desk: &mut Desk, ticket: u64, reply: u64, verdict: &str) {
-    let data = json!({"message": 1, "reply": reply, "model": 1, "verdict": verdict});
-    desk.happens(ticket, Kind::Feedback, Actor::Agent(AgentId(2)), &data);
-}
-
-fn made_of(reply: u64) -> Value {
-    json!({"suggestion": {"model": 1, "reply": reply}})
-}
-
-/// Uses of all replies: accepted, edited, written.
-fn uses(desk: &Desk) -> [u32; 3] {
-    desk.model.replies.all().fold([0; 3], |[accepted, edited, written], reply| {
-        [accepted + reply.accepted, edited + reply.edited, written + reply.written]
-    })
-}
-
-fn lessons(desk: &Desk, name: &str) -> u32 {
-    let intents = desk.model.report().intents;
-    intents.iter().find(|intent| intent.name == name).map_or(0, |intent| intent.lessons)
-}
+use crate::ticket::Verdict;
 
 /// A ticket with the question, and the reply that is suggested for it.
 fn asks(desk: &mut Desk) -> (u64, SuggestedReply) {

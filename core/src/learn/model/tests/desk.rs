@@ -144,3 +144,33 @@ pub(super) fn fold(log: &[Event], mut drops: impl FnMut(usize) -> bool) -> Model
     }
     model
 }
+
+/// A question that the sample's first intent is about.
+pub(super) const QUESTION: &str = "Where is my new card?";
+/// A reply to it that is like none of the sample's.
+pub(super) const OWN: &str =
+    "Sorry about that, the courier lost the envelope and we print a second one tonight.";
+
+/// Agent 2 says what became of a reply that was suggested for a ticket's first message.
+pub(super) fn judges(desk: &mut Desk, ticket: u64, reply: u64, verdict: &str) {
+    let data = json!({"message": 1, "reply": reply, "model": 1, "verdict": verdict});
+    desk.happens(ticket, Kind::Feedback, Actor::Agent(AgentId(2)), &data);
+}
+
+/// The origin of a reply that was made of a suggested one.
+pub(super) fn made_of(reply: u64) -> Value {
+    json!({"suggestion": {"model": 1, "reply": reply}})
+}
+
+/// Uses of all replies: accepted, edited, written.
+pub(super) fn uses(desk: &Desk) -> [u32; 3] {
+    desk.model.replies.all().fold([0; 3], |[accepted, edited, written], reply| {
+        [accepted + reply.accepted, edited + reply.edited, written + reply.written]
+    })
+}
+
+/// Messages of an intent, by the report.
+pub(super) fn lessons(desk: &Desk, name: &str) -> u32 {
+    let intents = desk.model.report().intents;
+    intents.iter().find(|intent| intent.name == name).map_or(0, |intent| intent.lessons)
+}

@@ -1,39 +1,16 @@
 //! Each dialogue counts once, and for the intent that it was last said to be of.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::Predicted;
-use super::desk::{Desk, fold};
+use super::desk::{Desk, OWN, QUESTION, fold, judges, lessons, made_of, uses};
 use super::learning::taught;
 use crate::id::AgentId;
-use crate::ticket::{Actor, Kind};
-
-const QUESTION: &str = "Where is my new card?";
-
-fn judges(desk: &mut Desk, ticket: u64, reply: u64, verdict: &str) {
-    let data = json!({"message": 1, "reply": reply, "model": 1, "verdict": verdict});
-    desk.happens(ticket, Kind::Feedback, Actor::Agent(AgentId(2)), &data);
-}
-
-fn made_of(reply: u64) -> Value {
-    json!({"suggestion": {"model": 1, "reply": reply}})
-}
-
-/// Uses of all replies: accepted, edited, written.
-fn uses(desk: &Desk) -> [u32; 3] {
-    desk.model.replies.all().fold([0; 3], |[accepted, edited, written], reply| {
-        [accepted + reply.accepted, edited + reply.edited, written + reply.written]
-    })
-}
 
 /// Intents of the report: name, messages, replies.
 fn intents(desk: &Desk) -> Vec<(String, u32, usize)> {
     let intents = desk.model.report().intents.into_iter();
     intents.map(|intent| (intent.name, intent.lessons, intent.replies)).collect()
-}
-
-fn lessons(desk: &Desk, name: &str) -> u32 {
-    intents(desk).into_iter().find(|(intent, ..)| intent == name).map_or(0, |(_, lessons, _)| lessons)
 }
 
 #[test]
@@ -64,8 +41,7 @@ fn a_reply_after_the_verdict_edited_founds_nothing() {
     let reply = desk.suggest(ticket).replies.first().unwrap().clone();
     let ([accepted, edited, written], before) = (uses(&desk), intents(&desk).len());
     judges(&mut desk, ticket, reply.id, "edited");
-    let own = "Sorry about that, the courier lost the envelope and we print a second one tonight.";
-    desk.replies_by(ticket, 2, own, made_of(reply.id));
+    desk.replies_by(ticket, 2, OWN, made_of(reply.id));
     assert_eq!(intents(&desk).len(), before);
     assert_eq!(uses(&desk), [accepted, edited + 1, written + 1]);
     // One that is still the suggestion but for small changes is no second use.
