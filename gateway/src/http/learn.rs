@@ -76,7 +76,7 @@ pub(super) async fn teach(api: &Api, parts: &Parts, body: &Bytes) -> Result<Resp
     };
     let check = check.map_err(not_ready);
     if let Err(problem) = check.and_then(|taken| taken.map_err(|why| Problem::new("bad_teaching", why)))
-        && !is_again(api, &principal, key).await?
+        && !api.learn.is_again(&principal, key).await.map_err(storage)?
     {
         return Err(problem);
     }
@@ -92,13 +92,6 @@ pub(super) async fn teach(api: &Api, parts: &Parts, body: &Bytes) -> Result<Resp
     let outcome = api.commands.submit(submission).await;
     let outcome = outcome.map_err(|error| Problem::from_submit(&error))?;
     Ok(answer::with_version(answer::json(StatusCode::OK, outcome.entry.json()), outcome.entry.version))
-}
-
-/// Whether a request with this key has had an effect already: then it is answered, though it would be refused now.
-async fn is_again(api: &Api, principal: &Principal, key: Option<&str>) -> Result<bool, Problem> {
-    let Some(key) = key else { return Ok(false) };
-    let earlier = api.store.event_by_key(principal.tenant, principal.authority().actor, key).await;
-    Ok(earlier.map_err(storage)?.is_some())
 }
 
 fn is_mode(teaching: &str) -> bool {

@@ -58,13 +58,17 @@ impl Learner {
         if !row.is_some_and(|row| sees.contains(row.queue) && !row.is_deleted()) {
             return Ok(());
         }
-        match key {
-            Some(key)
-                if self.store.event_by_key(tenant, principal.authority().actor, key).await?.is_some() =>
-            {
-                Ok(())
-            }
-            _ => Err(fault),
-        }
+        if self.is_again(principal, key).await? { Ok(()) } else { Err(fault) }
+    }
+
+    /// Whether a request with this Idempotency-Key has had an effect already: then it is answered, though it would be
+    /// refused now.
+    ///
+    /// # Errors
+    /// Where storage cannot be asked.
+    pub async fn is_again(&self, principal: &Principal, key: Option<&str>) -> Result<bool, StoreError> {
+        let Some(key) = key else { return Ok(false) };
+        let earlier = self.store.event_by_key(principal.tenant, principal.authority().actor, key).await?;
+        Ok(earlier.is_some())
     }
 }

@@ -30,6 +30,13 @@ pub(super) struct Learned {
     order: VecDeque<(TicketId, Version)>,
 }
 
+impl Known {
+    /// The weight that a message was learned with as one of `intent`; none where it is of another one, or not known.
+    pub(super) fn weight_for(known: Option<Self>, intent: IntentId) -> f32 {
+        known.filter(|known| known.intent == intent).map_or(0.0, |known| known.weight)
+    }
+}
+
 impl Learned {
     pub(super) fn get(&self, ticket: TicketId, message: Version) -> Option<Known> {
         self.messages.get(&(ticket, message)).copied()

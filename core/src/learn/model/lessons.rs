@@ -71,7 +71,7 @@ impl Model {
         let Some(Told { intent, weight, is_said, shows }) = told else {
             return replied.corrects.is_some();
         };
-        let learned = before.filter(|before| before.intent == intent).map_or(0.0, |before| before.weight);
+        let learned = Known::weight_for(before, intent);
         let is_to_learn = weight > learned;
         // Of a message that was learned already, a prediction tells nothing.
         let predicted =
@@ -249,7 +249,7 @@ impl Model {
         if before.is_none() {
             self.score(&predicted, Some(intent), asked, judged.agent);
         }
-        let learned = before.filter(|before| before.intent == intent).map_or(0.0, |before| before.weight);
+        let learned = Known::weight_for(before, intent);
         if weight > learned {
             self.learn_intent(asked, &features, &predicted, intent, learned..weight, judged.agent);
         }
@@ -290,7 +290,7 @@ impl Model {
         if before.is_none() {
             self.score(&predicted, is_known.then_some(intent), asked, labelled.agent);
         }
-        let learned = before.filter(|before| before.intent == intent).map_or(0.0, |before| before.weight);
+        let learned = Known::weight_for(before, intent);
         if learned < 1.0 {
             self.learn_intent(asked, &features, &predicted, intent, learned..1.0, labelled.agent);
         }
